@@ -1,0 +1,436 @@
+"""EventType, Event, Entry, Gap and Bookmark: the nouns that travel, and their wire bytes."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from rtevents.errors import BadInput, BookmarkError, EventRefused, EventTooLarge
+
+MAX_EVENT_BYTES = 1024 * 1024
+"""Largest wire form of one event, in bytes (DESIGN section 6)."""
+
+MAX_EXTENSIONS = 32
+"""Most entries in `extensions`: more than any CloudEvents extension needs."""
+
+MAX_SOURCE = 256
+"""Longest name of a source, in characters."""
+
+PROJECT_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f:]{1,48}\Z")
+"""A project's id: `:` is kept out because it separates the parts of a commit's event id."""
+
+
+class EventType(StrEnum):
+    """The eleven built-in event types (DESIGN section 5)."""
+
+    FILE_CHANGE = "FILE_CHANGE"
+    COMMIT = "COMMIT"
+    PROGRESS_UPDATE = "PROGRESS_UPDATE"
+    RISK_ALERT = "RISK_ALERT"
+    TASK_UPDATE = "TASK_UPDATE"
+    SYSTEM_STATUS = "SYSTEM_STATUS"
+    DASHBOARD_UPDATE = "DASHBOARD_UPDATE"
+    HEALTH_CHECK = "HEALTH_CHECK"
+    AUTO_COMMIT_START = "AUTO_COMMIT_START"
+    AUTO_COMMIT_RESULT = "AUTO_COMMIT_RESULT"
+    AUTO_COMMIT_ERROR = "AUTO_COMMIT_ERROR"
+
+
+def type_name(text: str) -> str:
+    """Return an event type as it is written: upper case, `_` for `-`."""
+    return text.strip().upper().replace("-", "_")
+
+
+def new_event_id() -> str:
+    """Return a fresh UUIDv7 (RFC 9562, section 5.7): unique, and in the order of its making."""
+    value = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
+    value[6] = value[6] & 0x0F | 0x70
+    value[8] = value[8] & 0x3F | 0x80
+    digits = value.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """
+    Something that happened.
+
+    An event has its id and time from the moment it is made, so that publishing the same object
+    again is the same event (promise P3).
+
+    Args:
+        type: One of ``EventType``, or a type of the user's own.
+        data: What happened; the keys are those of the type's payload, and any others.
+        event_id: 1 to 128 of ``A-Z a-z 0-9 . _ : -``.
+        timestamp: When it happened, in unix seconds.
+        source: Who says so, such as ``rtevents/git``; the empty string when nobody said.
+        project_id: The project it belongs to; None for none.
+        extensions: Text by name, carried along: ``traceparent``, ``correlation_id`` and the like.
+    """
+
+    event_id: str = msgspec.field(default_factory=new_event_id)
+    type: str
+    data: dict[str, Any]
+    timestamp: float = msgspec.field(default_factory=time.time)
+    source: str = ""
+    project_id: str | None = None
+    extensions: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def path(self) -> str:
+        """The file this event is about, relative to its project; empty when there is none."""
+        path = self.data.get("file_path") or self.data.get("path")
+        return path if isinstance(path, str) else ""
+
+    @cached_property
+    def body(self) -> bytes:
+        """
+        The wire form without ``seq``: one line of JSON, encoded once.
+
+        Raises:
+            EventRefused: Something in the event is not JSON.
+            EventTooLarge: It is longer than ``MAX_EVENT_BYTES``.
+        """
+        try:
+            body = _encoder.encode(self)
+        except (TypeError, ValueError, RecursionError, OverflowError) as error:
+            raise EventRefused(f"not JSON: {error}", field="data") from error
+        # msgspec writes NaN and the infinities as null. Only a body with a null can hide one.
+        if b"null" in body and not _is_finite(self.data):
+            raise EventRefused("not JSON: NaN or infinity", field="data")
+        if len(body) > MAX_EVENT_BYTES:
+            raise EventTooLarge(f"event of {len(body)} bytes, {MAX_EVENT_BYTES} at most")
+        return _one_line(body)
+
+
+class Undated(Event, frozen=True, kw_only=True, dict=True):
+    """An event without a ``timestamp`` of its publisher's: the time of arrival stands in for it."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """
+    An event in the log: what a filter looks at, and its wire bytes, encoded once.
+
+    Args:
+        seq: Its place in the log: greater than every one before.
+        path: The file it is about; empty when there is none.
+        wire: The event's wire form, one line of JSON that begins with ``{"seq":``.
+    """
+
+    seq: int
+    event_id: str
+    type: str
+    project_id: str | None
+    source: str
+    path: str
+    timestamp: float
+    wire: bytes
+
+    @classmethod
+    def of(cls, event: Event, seq: int) -> Entry:
+        """Return the entry that `event` becomes as number `seq`."""
+        return cls(
+            seq=seq,
+            event_id=event.event_id,
+            type=event.type,
+            project_id=event.project_id,
+            source=event.source,
+            path=event.path,
+            timestamp=event.timestamp,
+            wire=with_seq(event.body, seq),
+        )
+
+    @property
+    def event(self) -> Event:
+        """The event itself, decoded from the wire bytes at each call."""
+        return _event_decoder.decode(self.wire)
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """
+    Entries that can no longer be read.
+
+    Args:
+        after: The last seq before the gap.
+        before: The first seq after it.
+        reason: ``trimmed`` by retention, or the verdict on the position: ``unknown-id``,
+            ``other-epoch`` or ``ahead`` of the log's end.
+    """
+
+    after: int
+    before: int
+    reason: str
+
+
+class Bookmark(msgspec.Struct, frozen=True):
+    """A position that a client keeps: everything up to and including `seq` of the log `epoch`."""
+
+    epoch: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> Bookmark:
+        """
+        Read ``<epoch>-<seq>``.
+
+        Raises:
+            BookmarkError: It is not of that form.
+        """
+        if not (match := _BOOKMARK.match(text)):
+            raise BookmarkError(f"not a bookmark: {text[:80]!r}")
+        return cls(match[1], int(match[2]))
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """The answer to one published event: its place, and whether it was there already."""
+
+    event_id: str
+    seq: int
+    duplicate: bool
+
+
+def is_event_id(text: str) -> bool:
+    """Tell whether `text` can be an event's id: 1 to 128 of ``A-Z a-z 0-9 . _ : -``."""
+    return _EVENT_ID.match(text) is not None
+
+
+def check_event(event: Event) -> None:
+    """
+    Check what every event must hold, whatever its type.
+
+    Raises:
+        EventRefused: A field has the wrong form; `field` names it.
+        EventTooLarge: Its wire form is longer than ``MAX_EVENT_BYTES``.
+    """
+    if not _is_text(event.event_id) or not is_event_id(event.event_id):
+        raise _wrong("event_id", event.event_id, "1 to 128 of A-Z a-z 0-9 . _ : -")
+    if not _is_text(event.type) or not _TYPE.match(event.type):
+        raise _wrong("type", event.type, "a letter and up to 63 of A-Z 0-9 _")
+    if not isinstance(event.data, dict):
+        raise _wrong("data", event.data, "an object")
+    if not isinstance(event.timestamp, float | int) or not math.isfinite(event.timestamp):
+        raise _wrong("timestamp", event.timestamp, "unix seconds")
+    if not _is_text(event.source) or len(event.source) > MAX_SOURCE:
+        raise _wrong("source", event.source, f"at most {MAX_SOURCE} characters")
+    if event.project_id is not None and not is_project_id(event.project_id):
+        raise _wrong("project_id", event.project_id, "1 to 48 printable characters without ':'")
+    if event.extensions is not msgspec.UNSET:
+        _check_extensions(event.extensions)
+    _ = event.body
+
+
+def is_project_id(text: str) -> bool:
+    """Tell whether `text` can be a project's id: 1 to 48 printable characters without ``:``."""
+    return _is_text(text) and PROJECT_ID.match(text) is not None
+
+
+def with_seq(body: bytes, seq: int) -> bytes:
+    """Return the wire form of a body that is stored as number `seq`."""
+    return b'{"seq":%d,%b' % (seq, body[1:])
+
+
+def decode_event(raw: bytes) -> Event:
+    """
+    Read one published event.
+
+    Raises:
+        BadInput: It is not JSON.
+        EventRefused: It is JSON but not an event: a field is missing, wrong or unknown.
+    """
+    try:
+        draft = _draft_decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise refusal(error) from error
+    except NOT_JSON as error:
+        raise BadInput(not_json(error)) from error
+    given = {name: value for name in _OPTIONAL if (value := getattr(draft, name)) is not None}
+    kind = Event if "timestamp" in given else Undated
+    return kind(type=type_name(draft.type), data=draft.data, **given)
+
+
+def decode_events(raw: bytes) -> list[Event]:
+    """
+    Read a JSON array of published events.
+
+    Raises:
+        BadInput: It is not a JSON array.
+        EventRefused: One of them is not an event; `index` says which.
+    """
+    try:
+        items = _array_decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise BadInput("not an array of events") from error
+    except NOT_JSON as error:
+        raise BadInput(not_json(error)) from error
+    events = []
+    for index, item in enumerate(items):
+        try:
+            events.append(decode_event(item))
+        except (BadInput, EventRefused) as error:
+            error.index = index
+            raise
+    return events
+
+
+def encode_events(events: Sequence[Event]) -> bytes:
+    """Return the JSON array of `events`, as ``POST /v1/events`` takes it."""
+    return b"[" + b",".join(event.body for event in events) + b"]"
+
+
+def decode_entry(wire: bytes) -> Entry:
+    """
+    Read an entry from its wire form; what has no ``seq`` gets 0.
+
+    Raises:
+        BadInput: It is not an entry's wire form.
+    """
+    try:
+        event = _numbered_decoder.decode(wire)
+    except (msgspec.ValidationError, *NOT_JSON) as error:
+        raise BadInput(f"not an entry: {error}") from error
+    return Entry(
+        seq=event.seq,
+        event_id=event.event_id,
+        type=event.type,
+        project_id=event.project_id,
+        source=event.source,
+        path=event.path,
+        timestamp=event.timestamp,
+        wire=wire,
+    )
+
+
+def is_same_body(event: Event, stored: Event) -> bool:
+    """
+    Tell whether publishing `event` repeats `stored` (promise P3).
+
+    The body is ``type``, ``data`` and ``project_id``, and ``timestamp`` if the publisher gave one.
+    """
+    # As JSON gives them back, so that a tuple equals the list it was stored as.
+    again = _event_decoder.decode(event.body)
+    return (
+        again.type == stored.type
+        and again.data == stored.data
+        and again.project_id == stored.project_id
+        and (isinstance(event, Undated) or again.timestamp == stored.timestamp)
+    )
+
+
+def refusal(error: msgspec.ValidationError, prefix: str = "") -> EventRefused:
+    """Translate msgspec's words for a wrong field: the place first, then what is wrong."""
+    text, _, place = str(error).partition(" - at `$")
+    path = (prefix + place.rstrip("`")).lstrip(".")
+    text = text.replace("Object missing required field", "missing field")
+    text = text.replace("Object contains unknown field", "unknown field").replace("`", "")
+    text = text[:1].lower() + text[1:]
+    if named := _NAMED_FIELD.match(text):
+        path = f"{path}.{named[2]}".lstrip(".")
+        text = f"{named[1]} field"
+    return EventRefused(f"{path}: {text}" if path else text, field=path or None)
+
+
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for a text that is not JSON, or not JSON that anybody should read."""
+
+
+def not_json(error: Exception) -> str:
+    """Return one line that says what is wrong with a text that should have been JSON."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8: {error.reason}"
+    if isinstance(error, RecursionError):
+        return "not acceptable JSON: nested too deeply"
+    return f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"
+
+
+class _Draft(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """An event as a publisher may write it; `seq`, from an exported stream, is not looked at."""
+
+    type: str
+    data: dict[str, Any]
+    event_id: str | None = None
+    timestamp: float | None = None
+    source: str | None = None
+    project_id: str | None = None
+    extensions: dict[str, str] | None = None
+    seq: int | None = None
+
+
+class _Numbered(Event, frozen=True, kw_only=True, dict=True):
+    """An event as it comes back from the log."""
+
+    seq: int = 0
+
+
+_OPTIONAL = ("event_id", "timestamp", "source", "project_id", "extensions")
+
+_EVENT_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
+_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}\Z")
+_BOOKMARK = re.compile(r"([0-9a-f]{8})-([0-9]{1,18})\Z")
+_NAMED_FIELD = re.compile(r"(missing|unknown) field (\S+)\Z")
+
+_encoder = msgspec.json.Encoder()
+_draft_decoder = msgspec.json.Decoder(_Draft)
+_array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_event_decoder = msgspec.json.Decoder(Event)
+_numbered_decoder = msgspec.json.Decoder(_Numbered)
+
+
+def _is_text(value: object) -> bool:
+    """Tell whether a value is text that UTF-8 can carry: a lone surrogate cannot."""
+    return isinstance(value, str) and (value.isascii() or not _SURROGATE.search(value))
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _check_extensions(extensions: dict[str, str]) -> None:
+    if not isinstance(extensions, dict) or len(extensions) > MAX_EXTENSIONS:
+        raise _wrong("extensions", extensions, f"at most {MAX_EXTENSIONS} names with text")
+    for name, value in extensions.items():
+        if not _is_text(name) or not _is_text(value):
+            raise _wrong(f"extensions.{name}", value, "text")
+
+
+def _wrong(field: str, value: object, wanted: str) -> EventRefused:
+    shown = repr(value)
+    return EventRefused(
+        f"{field}: expected {wanted}, got {shown if len(shown) <= 60 else shown[:57] + '...'}",
+        field=field,
+    )
+
+
+def _is_finite(value: object) -> bool:
+    """Tell whether JSON can carry every number in `value`."""
+    match value:
+        case float():
+            return math.isfinite(value)
+        case dict():
+            return all(map(_is_finite, value.values()))
+        case list() | tuple() | set() | frozenset():
+            return all(map(_is_finite, value))
+    return True
+
+
+def _one_line(body: bytes) -> bytes:
+    """Escape U+0085, U+2028 and U+2029, which some readers of SSE take for line ends (S10)."""
+    if b"\xe2\x80" in body or b"\xc2\x85" in body:
+        for raw, escaped in _LINE_ENDS:
+            body = body.replace(raw, escaped)
+    return body
+
+
+_LINE_ENDS = (
+    (b"\xc2\x85", b"\\u0085"),
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
+)

@@ -1,0 +1,223 @@
+"""Filter and Grant: which events a reader wants, and which it may have."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from rtevents.core.event import Entry, type_name
+from rtevents.core.payloads import EventTypes
+from rtevents.errors import FilterError, NotAllowed
+
+MAX_VALUES = 256
+"""Most values that one key of a filter may hold."""
+
+MAX_GLOB = 1024
+"""Longest path glob, in characters."""
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Which events a reader wants: any of the values of a key, and all of the keys.
+
+    An empty key asks for nothing in particular, so ``Filter()`` wants everything.
+
+    Args:
+        types: Event types.
+        not_types: Event types that are left out.
+        projects: Project ids.
+        sources: Sources.
+        paths: Globs for the event's file: ``*`` stays within a folder, ``**`` does not.
+    """
+
+    types: frozenset[str] = frozenset()
+    not_types: frozenset[str] = frozenset()
+    projects: frozenset[str] = frozenset()
+    sources: frozenset[str] = frozenset()
+    paths: frozenset[str] = frozenset()
+
+    def matches(self, entry: Entry) -> bool:
+        """Tell whether the reader wants `entry`."""
+        return (
+            (not self.types or entry.type in self.types)
+            and entry.type not in self.not_types
+            and (not self.projects or entry.project_id in self.projects)
+            and (not self.sources or entry.source in self.sources)
+            and (not self.paths or any(_glob(path).matches(entry.path) for path in self.paths))
+        )
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether every entry matches."""
+        return self == _EVERYTHING
+
+    def as_query(self) -> list[tuple[str, str]]:
+        """Return the filter as the pairs of a query string; ``parse_filter`` reads them back."""
+        return [
+            (key, value) for key, name in _KEYS.items() for value in sorted(getattr(self, name))
+        ]
+
+    def as_dict(self) -> dict[str, list[str]]:
+        """Return the keys that ask for something, as ``hello`` and the statistics show them."""
+        named = {key: sorted(getattr(self, name)) for key, name in _KEYS.items()}
+        return {key: values for key, values in named.items() if values}
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a principal may see and do.
+
+    Args:
+        role: One of ``ROLES``.
+        projects: Project ids; empty means every project.
+        types: Event types; empty means every type.
+        expires: Unix seconds after which the grant holds nothing; None for never.
+    """
+
+    role: str
+    projects: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset()
+    expires: float | None = None
+
+    def allows(self, role: str) -> bool:
+        """Tell whether the grant's role includes `role`."""
+        return role in INCLUDES[self.role]
+
+    def narrow(self, wanted: Filter) -> Filter:
+        """
+        Return `wanted` within this grant: the one place where a grant meets a filter.
+
+        Raises:
+            NotAllowed: The filter names a project or a type that the grant does not hold.
+        """
+        return msgspec.structs.replace(
+            wanted,
+            projects=_within("project", wanted.projects, self.projects),
+            types=_within("type", wanted.types, self.types),
+        )
+
+    def permits(self, type: str, project_id: str | None) -> bool:  # noqa: A002 - the event's field
+        """Tell whether an event of this type and project may be published."""
+        return (not self.types or type in self.types) and (
+            not self.projects or project_id in self.projects
+        )
+
+
+INCLUDES: dict[str, frozenset[str]] = {
+    "owner": frozenset({"owner", "admin", "publisher", "viewer"}),
+    "admin": frozenset({"admin", "publisher", "viewer"}),
+    "publisher": frozenset({"publisher"}),
+    "viewer": frozenset({"viewer"}),
+}
+"""The roles, and the roles that each one includes."""
+
+OWNER = Grant(role="owner")
+"""The grant of the daemon's own user."""
+
+
+def parse_filter(query: Mapping[str, Sequence[str]], types: EventTypes) -> Filter:
+    """
+    Read a filter from the keys of a query string; other keys are left alone.
+
+    Args:
+        query: Values by key; a value may name several types or projects, with commas between.
+        types: The types that there are.
+    Raises:
+        FilterError: A value names nothing; the text has the nearest type that is known.
+    """
+    values = {name: frozenset(_values(key, query.get(key, ()))) for key, name in _KEYS.items()}
+    for name in ("types", "not_types"):
+        values[name] = frozenset(_known(value, types) for value in values[name])
+    for glob in values["paths"]:
+        _glob(glob)
+    return Filter(**values)
+
+
+class Glob:
+    """
+    A pattern for paths: ``*``, ``?`` and ``[a-z]`` stay within a folder, ``**`` crosses folders.
+
+    A glob that ends in ``/`` means everything below. Matching takes time linear in the pattern for
+    each part of a path, whatever the pattern: a filter comes from outside.
+
+    Raises:
+        FilterError: It is empty or longer than ``MAX_GLOB``.
+    """
+
+    def __init__(self, text: str) -> None:
+        if not 0 < len(text) <= MAX_GLOB:
+            raise FilterError(
+                f"path: a glob of {len(text)} characters, expected 1 to {MAX_GLOB}", field="path"
+            )
+        parts = (text + "**" if text.endswith("/") else text).split("/")
+        if parts[-1] == "**":
+            parts.append("*")
+        self._parts = [
+            None if part == "**" else re.compile(fnmatch.translate(part)).match for part in parts
+        ]
+
+    def matches(self, path: str) -> bool:
+        """Tell whether the whole of `path` is of this pattern."""
+        wanted, given = self._parts, path.split("/")
+        at = place = 0
+        # The last `**` seen and how many parts it has taken: going back to it alone is enough.
+        star, taken = -1, 0
+        while place < len(given):
+            part = wanted[at] if at < len(wanted) else _END
+            if part is None:
+                star, taken = at, place
+                at += 1
+            elif part(given[place]):
+                at, place = at + 1, place + 1
+            elif star >= 0:
+                taken += 1
+                at, place = star + 1, taken
+            else:
+                return False
+        return all(part is None for part in wanted[at:])
+
+
+def _END(part: str) -> None:  # noqa: N802 - stands among the compiled parts of a glob
+    """Match nothing: the pattern has no part left."""
+
+
+_KEYS = {
+    "type": "types",
+    "not_type": "not_types",
+    "project": "projects",
+    "source": "sources",
+    "path": "paths",
+}
+"""The keys of a query string and the fields of ``Filter``; DESIGN section 6."""
+
+_EVERYTHING = Filter()
+
+_glob = lru_cache(maxsize=4096)(Glob)
+
+
+def _values(key: str, given: Iterable[str]) -> list[str]:
+    """Split what was given; a path or a source may itself hold a comma."""
+    split = key in ("type", "not_type", "project")
+    values = [part for value in given for part in (value.split(",") if split else [value])]
+    values = [value.strip() if split else value for value in values]
+    if len(values) > MAX_VALUES:
+        raise FilterError(f"{key}: {len(values)} values, {MAX_VALUES} at most", field=key)
+    return [value for value in values if value]
+
+
+def _known(name: str, types: EventTypes) -> str:
+    if type_name(name) not in types:
+        raise FilterError(types.unknown(name), field="type")
+    return type_name(name)
+
+
+def _within(noun: str, wanted: frozenset[str], held: frozenset[str]) -> frozenset[str]:
+    if not held:
+        return wanted
+    if beyond := sorted(wanted - held):
+        raise NotAllowed(f"the grant does not hold {noun} {beyond[0]!r}")
+    return wanted or held

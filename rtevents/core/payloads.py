@@ -1,0 +1,351 @@
+"""What `data` holds for each event type: the Event Reference, as structs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from rtevents.core.event import Event, EventType, check_event, refusal, type_name
+from rtevents.errors import EventRefused
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+Severity = Literal["low", "medium", "high", "critical"]
+SEVERITIES: tuple[str, ...] = ("low", "medium", "high", "critical")
+"""From the least to the worst."""
+
+
+class FileChange(msgspec.Struct, kw_only=True):
+    """
+    A file appeared, changed, moved or went.
+
+    Args:
+        file_path: Relative to the project, `/` between its parts.
+        change_type: What happened to it.
+        old_path: Where it was before, for `renamed`.
+        size: Bytes after the change.
+        cause: The operation it was part of, such as `checkout`.
+        reconciled: It was found by looking, not by being told: the daemon was down or missed it.
+    """
+
+    file_path: Text
+    change_type: Literal["created", "modified", "deleted", "renamed"]
+    old_path: str | None = None
+    size: Count | None = None
+    cause: str | None = None
+    reconciled: bool | None = None
+
+
+class Commit(msgspec.Struct, kw_only=True):
+    """
+    A commit that a project's repository did not have before.
+
+    Args:
+        commit_hash: The full object id.
+        message: The whole message.
+        author: The author's name.
+        author_email: The author's address.
+        branch: The branch that brought it; absent on a detached HEAD.
+        parents: Object ids of its parents.
+        files_changed: How many files differ from the first parent.
+        insertions: Lines added.
+        deletions: Lines removed.
+        committed_at: When it was committed, in unix seconds.
+        rewritten_from: The commit it replaces, after an amend or a rebase.
+        reconciled: It was found by looking, not by being told: the daemon was down or missed it.
+    """
+
+    commit_hash: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{7,64}\Z")]
+    message: str
+    author: str
+    author_email: str | None = None
+    branch: str | None = None
+    parents: list[str] | None = None
+    files_changed: Count | None = None
+    insertions: Count | None = None
+    deletions: Count | None = None
+    committed_at: float | None = None
+    rewritten_from: str | None = None
+    reconciled: bool | None = None
+
+
+class ProgressUpdate(msgspec.Struct, kw_only=True):
+    """
+    How far something has come.
+
+    Args:
+        done: Units that are done.
+        total: Units that there are.
+        percent: `done` of `total`, 0 to 100.
+        label: What progresses.
+        unit: What is counted, such as `files`.
+        rate: Units per second.
+        eta: Seconds that remain at that rate.
+    """
+
+    done: Annotated[float, msgspec.Meta(ge=0)]
+    total: Annotated[float, msgspec.Meta(ge=0)]
+    percent: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
+    label: str | None = None
+    unit: str | None = None
+    rate: float | None = None
+    eta: float | None = None
+
+
+class RiskAlert(msgspec.Struct, kw_only=True):
+    """
+    Something that somebody should look at.
+
+    Args:
+        severity: How bad it is.
+        message: What it is, in one line.
+        rule: The rule that found it.
+        evidence: Ids of the events that show it.
+        fingerprint: The same for the same risk, however often it is told.
+        state: Whether the risk is open, told again, or over.
+    """
+
+    severity: Severity
+    message: Text
+    rule: str | None = None
+    evidence: list[str] | None = None
+    fingerprint: str | None = None
+    state: Literal["open", "updated", "closed"] | None = None
+
+
+class TaskUpdate(msgspec.Struct, kw_only=True):
+    """
+    A task appeared, changed its state, or went.
+
+    Args:
+        task_id: The same for the same task, wherever it moves.
+        status: Its state, such as `open`, `running`, `done`, `failed`.
+        title: The task in words.
+        path: The file that lists it, relative to the project.
+        line: Its line in that file, from 1.
+        exit_code: How its command ended.
+        duration: Seconds it took.
+    """
+
+    task_id: Text
+    status: Text
+    title: str | None = None
+    path: str | None = None
+    line: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    exit_code: int | None = None
+    duration: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+class SystemStatus(msgspec.Struct, kw_only=True):
+    """
+    How a system is, told when that changes.
+
+    Args:
+        status: The verdict.
+        event: What made it change, such as `threshold_crossed`.
+        reasons: Why it is not `ok`.
+        metrics: The figures behind it.
+    """
+
+    status: Literal["ok", "degraded", "failed"]
+    event: str | None = None
+    reasons: list[str] | None = None
+    metrics: dict[str, Any] | None = None
+
+
+class DashboardUpdate(msgspec.Struct, kw_only=True):
+    """
+    Figures for those who watch.
+
+    Args:
+        metrics: Figures by name.
+    """
+
+    metrics: dict[str, Any]
+
+
+class HealthCheck(msgspec.Struct, kw_only=True):
+    """
+    The heartbeat of a connection. Never stored, never accepted from outside.
+
+    Args:
+        status: The daemon's verdict on itself.
+        timestamp: When it was sent, in unix seconds.
+    """
+
+    status: Literal["ok", "degraded", "failed"]
+    timestamp: float
+
+
+class AutoCommitStart(msgspec.Struct, kw_only=True):
+    """
+    An automatic commit begins.
+
+    Args:
+        changes_count: Files it is about to commit.
+    """
+
+    changes_count: Count
+
+
+class AutoCommitResult(msgspec.Struct, kw_only=True):
+    """
+    An automatic commit ended.
+
+    Args:
+        success: Whether there is a commit now.
+        changes_count: Files it committed.
+        message: The commit's message, or why there is none.
+        commit_hash: The commit's object id.
+    """
+
+    success: bool
+    changes_count: Count
+    message: str
+    commit_hash: str | None = None
+
+
+class AutoCommitError(msgspec.Struct, kw_only=True):
+    """
+    An automatic commit failed.
+
+    Args:
+        error: What went wrong, in one line.
+        details: More of it, such as what git said.
+    """
+
+    error: Text
+    details: str | None = None
+
+
+PAYLOADS: dict[str, type[msgspec.Struct]] = {
+    EventType.FILE_CHANGE.value: FileChange,
+    EventType.COMMIT.value: Commit,
+    EventType.PROGRESS_UPDATE.value: ProgressUpdate,
+    EventType.RISK_ALERT.value: RiskAlert,
+    EventType.TASK_UPDATE.value: TaskUpdate,
+    EventType.SYSTEM_STATUS.value: SystemStatus,
+    EventType.DASHBOARD_UPDATE.value: DashboardUpdate,
+    EventType.HEALTH_CHECK.value: HealthCheck,
+    EventType.AUTO_COMMIT_START.value: AutoCommitStart,
+    EventType.AUTO_COMMIT_RESULT.value: AutoCommitResult,
+    EventType.AUTO_COMMIT_ERROR.value: AutoCommitError,
+}
+"""The payload of each built-in type. A new built-in type is a struct above and a row here."""
+
+Checker = Callable[[dict[str, Any]], None]
+"""Raises ``EventRefused`` when the data is not what a user's own type demands."""
+
+
+class EventTypes:
+    """
+    The event types that one service knows: the built-in ones and the user's own.
+
+    Args:
+        own: A checker for each type of the user's own; None for one whose data is any object.
+    """
+
+    def __init__(self, own: Mapping[str, Checker | None] | None = None) -> None:
+        self._own = {type_name(name): check for name, check in (own or {}).items()}
+        for name in self._own:
+            if name in PAYLOADS:
+                raise EventRefused(f"{name} is a built-in type already", field="event_types")
+
+    def __contains__(self, name: object) -> bool:
+        return name in PAYLOADS or name in self._own
+
+    def names(self) -> list[str]:
+        """Return the name of every type, in the order of the reference."""
+        return [*PAYLOADS, *self._own]
+
+    def nearest(self, name: str) -> str | None:
+        """Return the known type whose name is most like `name`; None when none is."""
+        return next(iter(difflib.get_close_matches(type_name(name), self.names(), n=1)), None)
+
+    def unknown(self, name: str) -> str:
+        """Return the words for a type that is not known, with the nearest one that is."""
+        near = self.nearest(name)
+        return f"unknown event type {name[:80]!r}" + (f", did you mean {near}?" if near else "")
+
+    def check(self, event: Event) -> None:
+        """
+        Check a whole event: its fields, its type, and its data against the type's payload.
+
+        Raises:
+            EventRefused: `field` names the place.
+            EventTooLarge: Its wire form is too long.
+        """
+        check_event(event)
+        if event.type in self._own:
+            if check := self._own[event.type]:
+                check(event.data)
+            return
+        if event.type not in PAYLOADS:
+            raise EventRefused(self.unknown(event.type), field="type")
+        try:
+            msgspec.convert(event.data, PAYLOADS[event.type])
+        except msgspec.ValidationError as error:
+            raise refusal(error, "data") from error
+
+
+class FieldReference(msgspec.Struct, frozen=True):
+    """One field of a payload, as the Event Reference shows it."""
+
+    name: str
+    type: str
+    required: bool
+    meaning: str
+
+
+def reference(name: str) -> list[FieldReference]:
+    """Return the fields of a built-in type's payload, from its struct and its docstring."""
+    struct = PAYLOADS[name]
+    meanings = _meanings(struct.__doc__ or "")
+    hints = get_type_hints(struct)
+    return [
+        FieldReference(
+            name=field.name,
+            type=_type_words(hints[field.name]),
+            required=field.required,
+            meaning=meanings[field.name],
+        )
+        for field in msgspec.structs.fields(struct)
+    ]
+
+
+def summary(name: str) -> str:
+    """Return what a built-in type means, in one line."""
+    return (PAYLOADS[name].__doc__ or "").strip().partition("\n")[0]
+
+
+def schema(name: str) -> dict[str, Any]:
+    """Return the JSON Schema of a built-in type's payload."""
+    result = msgspec.json.schema(PAYLOADS[name])
+    definition: dict[str, Any] = result["$defs"][PAYLOADS[name].__name__]
+    return definition
+
+
+def _meanings(doc: str) -> dict[str, str]:
+    lines = (line.strip() for line in doc.partition("Args:")[2].splitlines())
+    return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+
+_WORDS: dict[Any, str] = {str: "text", int: "integer", float: "number", bool: "boolean"}
+
+
+def _type_words(hint: Any) -> str:
+    """Return a type as the reference writes it: `text`, `number`, or the values themselves."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return " ".join(map(str, arguments))
+    if origin is list:
+        return f"list of {_type_words(arguments[0])}"
+    if origin is dict:
+        return "object"
+    if arguments:  # `X | None`
+        return _type_words(arguments[0])
+    return _WORDS[hint]

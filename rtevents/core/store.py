@@ -1,0 +1,104 @@
+"""Store: the methods of a storage backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from rtevents.core.event import Entry, Event, Stored
+from rtevents.core.filter import Filter
+from rtevents.errors import EventConflict
+
+
+class Page(msgspec.Struct, frozen=True):
+    """
+    What one look into a log found.
+
+    Args:
+        entries: Those that match, in the order asked for.
+        looked: The seq up to which the look went, matches or not: the place to go on from.
+    """
+
+    entries: list[Entry]
+    looked: int
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """
+    The first and the last seq that are kept.
+
+    An empty log has ``first == last + 1``: nothing is kept, and ``last`` is the newest ever given.
+    """
+
+    first: int
+    last: int
+
+
+class Store(Protocol):
+    """
+    Where rows are kept.
+
+    Guarantees: what ``append`` answered survives what the backend promises to survive; ``seq``
+    grows strictly and is never given twice, not even after the newest row is trimmed; ``epoch``
+    changes when the store lost its past, and never else. Every method may raise ``StoreError``.
+    """
+
+    epoch: str
+    """Names this log: 8 hexadecimal digits."""
+
+    async def append(
+        self, batches: Sequence[Sequence[Event]]
+    ) -> list[list[Stored] | EventConflict]:
+        """
+        Store batches in one transaction, with one fsync; each batch all or none.
+
+        An ``event_id`` that is kept already is not stored again: the same body is answered with the
+        same seq and ``duplicate``, another body makes its whole batch an ``EventConflict``.
+        """
+
+    async def read(
+        self,
+        after: int,
+        limit: int,
+        wanted: Filter | None = None,
+        *,
+        wait: float = 0,
+        newest_first: bool = False,
+    ) -> Page:
+        """
+        Return at most `limit` entries with a seq greater than `after`.
+
+        Args:
+            wanted: Return only what it matches.
+            wait: Seconds to wait for growth when there is nothing after `after`.
+            newest_first: Begin at the end; ``looked`` is then the last seq.
+        """
+
+    async def find(self, event_id: str) -> int | None:
+        """Return the seq of the entry with this id; None when none is kept."""
+
+    async def seek(self, timestamp: float) -> int:
+        """Return the seq before the first entry whose event happened at or after `timestamp`."""
+
+    async def latest(self, wanted: Filter) -> list[Entry]:
+        """Return the newest matching entry of each type, oldest first."""
+
+    async def bounds(self) -> Bounds:
+        """Return the first and the last seq that are kept."""
+
+    async def retain(self, max_events: int, max_age: float, max_bytes: int) -> Bounds:
+        """
+        Delete the oldest entries until the rest is within every limit; 0 is no limit.
+
+        Args:
+            max_events: Entries to keep.
+            max_age: Seconds since an entry was stored.
+            max_bytes: Sum of the wire bytes to keep.
+        Returns:
+            What is kept now.
+        """
+
+    async def close(self) -> None:
+        """End; what was appended stays. Closing twice is allowed."""

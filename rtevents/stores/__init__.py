@@ -1,0 +1,1 @@
+"""Where rows are kept: one file per backend, and the table of them all."""

@@ -1,0 +1,340 @@
+"""Log and Cursor: one log, many cursors."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from operator import attrgetter
+
+import msgspec
+
+from rtevents.core.event import Bookmark, Entry, Event, Gap, Stored
+from rtevents.core.filter import Filter
+from rtevents.core.since import Since
+from rtevents.core.store import Bounds, Page, Store
+from rtevents.errors import EventConflict, LogClosed
+
+PAGE = 500
+"""Most entries of one page: enough to share the cost of a write, few enough to be fair."""
+
+PAGE_BYTES = 1024 * 1024
+"""Wire bytes after which a page ends, so that large events do not make large pages."""
+
+SCAN = 5000
+"""Most entries of the window that one look goes through: about a millisecond."""
+
+
+class Start(msgspec.Struct, frozen=True):
+    """
+    Where a reader begins.
+
+    Args:
+        after: The seq after which it reads on.
+        verdict: ``new`` for no position given, ``complete`` when nothing is missing, else why
+            something may be: ``truncated``, ``unknown-id`` or ``other-epoch``.
+        gap: What is missing; None when nothing is.
+        snapshot: Entries to give first: the newest of each type, for ``last-per-type``.
+    """
+
+    after: int
+    verdict: str
+    gap: Gap | None = None
+    snapshot: list[Entry] = []
+
+
+class Log:
+    """
+    The store as this process sees it: a window of the newest entries over the store.
+
+    Args:
+        store: Where the rows are.
+        window_events: Most entries held in memory.
+        window_bytes: Most wire bytes held in memory.
+    """
+
+    def __init__(self, store: Store, *, window_events: int, window_bytes: int) -> None:
+        self._store = store
+        self._window_events = window_events
+        self._window_bytes = window_bytes
+        self._window: list[Entry] = []
+        self._held_bytes = 0
+        # Every entry with a greater seq is in the window.
+        self._floor = 0
+        self._bounds = Bounds(1, 0)
+        self._growth = asyncio.Event()
+        self._is_closed = False
+
+    async def open(self) -> None:
+        """Read the newest entries into the window."""
+        self._bounds = await self._store.bounds()
+        self._floor = self._bounds.last
+        older: list[Entry] = []
+        # From the newest back, a page at a time: the store ends a page when it grows too large.
+        while len(older) < self._window_events and self._held_bytes < self._window_bytes:
+            reach = max(self._bounds.first - 1, self._floor - min(PAGE, self._window_events))
+            page = await self._store.read(reach, self._floor - reach)
+            chunk = [entry for entry in page.entries if entry.seq <= self._floor]
+            if page.looked < self._floor or not chunk:
+                break
+            older[:0] = chunk
+            self._held_bytes += sum(len(entry.wire) for entry in chunk)
+            self._floor = reach
+        self._window = older
+        self._trim()
+
+    @property
+    def epoch(self) -> str:
+        """The name of this log."""
+        return self._store.epoch
+
+    @property
+    def first(self) -> int:
+        """The oldest seq that is kept; ``last + 1`` when nothing is."""
+        return self._bounds.first
+
+    @property
+    def last(self) -> int:
+        """The newest seq; 0 when there never was one."""
+        return self._bounds.last
+
+    @property
+    def window_size(self) -> tuple[int, int]:
+        """Entries and wire bytes held in memory."""
+        return len(self._window), self._held_bytes
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the log has ended."""
+        return self._is_closed
+
+    def bookmark(self, seq: int | None = None) -> Bookmark:
+        """Return the bookmark after entry `seq`; after the newest one when None."""
+        return Bookmark(self.epoch, self.last if seq is None else seq)
+
+    async def append(
+        self, batches: Sequence[Sequence[Event]]
+    ) -> list[list[Stored] | EventConflict]:
+        """
+        Store batches, each all or none, and wake who waits for growth.
+
+        Raises:
+            StoreError: Nothing is stored.
+        """
+        answers = await self._store.append(batches)
+        grown = [
+            Entry.of(event, stored.seq)
+            for batch, answer in zip(batches, answers, strict=True)
+            if not isinstance(answer, EventConflict)
+            for event, stored in zip(batch, answer, strict=True)
+            if not stored.duplicate
+        ]
+        if grown:
+            self._grow(grown)
+        return answers
+
+    def _grow(self, entries: list[Entry]) -> None:
+        self._window += entries
+        self._held_bytes += sum(len(entry.wire) for entry in entries)
+        self._bounds = Bounds(self._bounds.first, entries[-1].seq)
+        self._trim()
+        self._wake()
+
+    def _trim(self) -> None:
+        surplus = max(0, len(self._window) - self._window_events)
+        size = self._held_bytes - sum(len(entry.wire) for entry in self._window[:surplus])
+        while size > self._window_bytes:
+            size -= len(self._window[surplus].wire)
+            surplus += 1
+        if surplus:
+            self._floor = self._window[surplus - 1].seq
+            self._held_bytes = size
+            del self._window[:surplus]
+
+    def _wake(self) -> None:
+        # Who waits holds the old event; who comes now waits for the next growth.
+        self._growth.set()
+        self._growth = asyncio.Event()
+
+    def peek(
+        self, after: int, wanted: Filter, *, until: float = math.inf, limit: int = PAGE
+    ) -> Page | None:
+        """
+        Return the page after `after` without waiting; None when the window does not reach so far.
+
+        Args:
+            until: Look no further than this seq.
+            limit: Most entries to return.
+        """
+        if after < self._floor:
+            return None
+        entries: list[Entry] = []
+        size = 0
+        at = bisect_right(self._window, after, key=_seq)
+        looked = after
+        everything = wanted.is_everything
+        for entry in self._window[at : at + SCAN]:
+            if entry.seq > until:
+                return Page(entries, looked)
+            if everything or wanted.matches(entry):
+                size += len(entry.wire)
+                if entries and (len(entries) == limit or size > PAGE_BYTES):
+                    return Page(entries, looked)
+                entries.append(entry)
+            looked = entry.seq
+        return Page(entries, looked)
+
+    async def read(self, after: int, wanted: Filter, *, limit: int = PAGE) -> Page | Gap:
+        """
+        Return the page after `after`, from the window or else from the store.
+
+        Returns:
+            A gap when entries after `after` have been trimmed.
+        """
+        if (page := self.peek(after, wanted, limit=limit)) is not None:
+            return page
+        page = await self._store.read(after, limit, wanted)
+        # Asked afterwards, so that a trim before or during the read is seen.
+        bounds = await self._store.bounds()
+        if bounds.first > after + 1:
+            return Gap(after, bounds.first, "trimmed")
+        return page
+
+    async def newest(self, limit: int, wanted: Filter, *, after: int = 0) -> list[Entry]:
+        """Return the newest matching entries, the newest first."""
+        page = await self._store.read(after, limit, wanted, newest_first=True)
+        return page.entries
+
+    async def find(self, event_id: str) -> int | None:
+        """Return the seq of the entry with this id; None when none is kept."""
+        return await self._store.find(event_id)
+
+    async def grown(self, after: int, wait: float) -> bool:
+        """
+        Wait for an entry after `after`.
+
+        Args:
+            wait: Seconds; infinity for ever.
+        Returns:
+            Whether there is one.
+        Raises:
+            LogClosed: The log ended, and there is none.
+        """
+        if self.last > after:
+            return True
+        if self._is_closed:
+            raise LogClosed("the log has ended: the daemon is stopping")
+        growth = self._growth
+        try:
+            async with asyncio.timeout(None if wait == math.inf else wait):
+                await growth.wait()
+        except TimeoutError:
+            return False
+        if self._is_closed and self.last <= after:
+            raise LogClosed("the log has ended: the daemon is stopping")
+        return self.last > after
+
+    async def start(self, since: Since, wanted: Filter) -> Start:
+        """Find the place that `since` means to a reader who wants `wanted`."""
+        if since.word is not None:
+            return await self._start_at_word(since.word, wanted)
+        if since.timestamp is not None:
+            return Start(await self._store.seek(since.timestamp), "complete")
+        if since.bookmark is not None:
+            return self._start_at_bookmark(since.bookmark)
+        seq = await self._store.find(since.event_id or "")
+        return self._start_anew("unknown-id") if seq is None else Start(seq, "complete")
+
+    async def _start_at_word(self, word: str, wanted: Filter) -> Start:
+        if word == "all":
+            return Start(self.first - 1, "complete")
+        if word == "last":
+            newest = await self.newest(1, wanted)
+            return Start(newest[0].seq - 1 if newest else self.last, "complete")
+        if word == "last-per-type":
+            # What is stored while the snapshot is read comes after it, once.
+            last = self.last
+            snapshot = await self._store.latest(wanted)
+            return Start(last, "complete", snapshot=[e for e in snapshot if e.seq <= last])
+        return Start(self.last, "new")
+
+    def _start_at_bookmark(self, bookmark: Bookmark) -> Start:
+        if bookmark.epoch != self.epoch:
+            return self._start_anew("other-epoch")
+        if bookmark.seq > self.last:
+            # Only a log that lost its end, or a forged bookmark, can be behind its reader.
+            return Start(self.last, "truncated", Gap(self.last, bookmark.seq + 1, "ahead"))
+        if bookmark.seq < self.first - 1:
+            gap = Gap(bookmark.seq, self.first, "trimmed")
+            return Start(self.first - 1, "truncated", gap)
+        return Start(bookmark.seq, "complete")
+
+    def _start_anew(self, verdict: str) -> Start:
+        """Begin at the oldest entry: nobody knows what the reader has seen."""
+        return Start(self.first - 1, verdict, Gap(0, self.first, verdict))
+
+    async def retain(self, max_events: int, max_age: float, max_bytes: int) -> None:
+        """Trim the store; see ``Store.retain``."""
+        bounds = await self._store.retain(max_events, max_age, max_bytes)
+        # Entries may have been appended since: the end is this log's own to know.
+        self._bounds = Bounds(bounds.first, max(self.last, bounds.last))
+
+    def close(self) -> None:
+        """End the log: who waits for growth gets ``LogClosed``. The store stays open."""
+        self._is_closed = True
+        self._wake()
+
+
+class Cursor:
+    """
+    One reader's place in the log.
+
+    Args:
+        log: The log to read.
+        wanted: What the reader wants.
+        after: The seq after which it begins.
+    """
+
+    def __init__(self, log: Log, wanted: Filter, after: int) -> None:
+        self._log = log
+        self.wanted = wanted
+        self.position = after
+
+    @property
+    def lag(self) -> int:
+        """Entries of the log that this cursor has not looked at."""
+        return max(0, self._log.last - self.position)
+
+    async def next(self, wait: float) -> list[Entry | Gap]:
+        """
+        Return the next page of what this reader wants, oldest first.
+
+        Cancelling is safe: no entry is lost, the place moves only when a page is returned.
+
+        Args:
+            wait: Seconds to wait for growth when nothing is there; 0 answers at once.
+        Returns:
+            At most ``PAGE`` items; empty when nothing came in time (the place may still have moved
+            past what the filter hides). A ``Gap`` stands where entries can no longer be read.
+        Raises:
+            LogClosed: The log ended while waiting.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait
+        while True:
+            found = await self._log.read(self.position, self.wanted)
+            if isinstance(found, Gap):
+                self.position = found.before - 1
+                return [found]
+            self.position = max(self.position, found.looked)
+            if found.entries:
+                return list(found.entries)
+            left = deadline - loop.time()
+            if self._log.last > self.position:
+                continue
+            if left <= 0 or not await self._log.grown(self.position, left):
+                return []
+
+
+_seq = attrgetter("seq")

@@ -26,7 +26,6 @@ class Connection:
     Attributes:
         connection_id: Opaque; a name, never a credential.
         connected_at: Unix seconds.
-        last_activity: Unix seconds of the last byte that it accepted or sent.
         position: The seq up to which it was served.
         delivered: Entries written to it.
         sent_bytes: Bytes written to it.
@@ -45,7 +44,7 @@ class Connection:
     ) -> None:
         self.connection_id = secrets.token_urlsafe(16)
         self.connected_at = time.time()
-        self.last_activity = self.connected_at
+        self._active_at = time.monotonic()
         self.wanted = wanted
         self.position = after
         self.kind = kind
@@ -56,6 +55,16 @@ class Connection:
         self.close_reason: str | None = None
         self._epoch = epoch
         self._on_close: list[Callable[[], None]] = []
+
+    @property
+    def last_activity(self) -> float:
+        """Unix seconds of the last byte that it accepted or sent."""
+        return time.time() - self.idle
+
+    @property
+    def idle(self) -> float:
+        """Seconds since then, by a clock that is never set."""
+        return time.monotonic() - self._active_at
 
     @property
     def subscriptions(self) -> list[str]:
@@ -79,7 +88,7 @@ class Connection:
 
     def touch(self) -> None:
         """Note that a byte was accepted or received."""
-        self.last_activity = time.time()
+        self._active_at = time.monotonic()
 
     def on_close(self, act: Callable[[], None]) -> None:
         """Call `act` when the connection is closed; at once when it is closed already."""

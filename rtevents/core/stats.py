@@ -32,6 +32,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         connections: ``current total cleaned_up``.
         latency: Milliseconds from a publisher's call to the stored answer: ``p50 p95 p99``.
         handlers: ``registered failures``.
+        errors_1m: Store and handler failures over the last minute.
         memory_bytes: Resident memory of the process; None where that cannot be read.
     """
 
@@ -42,6 +43,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     connections: dict[str, int]
     latency: dict[str, float]
     handlers: dict[str, int]
+    errors_1m: int
     memory_bytes: int | None
 
 
@@ -68,11 +70,16 @@ class Rate:
         self._forget(second)
 
     def per_second(self) -> float:
-        """Return the mean of the last minute, or of the time since the start when that is shorter."""
+        """Return the mean of the last minute, or of the time since the start if that is less."""
         now = self._now()
         self._forget(int(now))
         span = min(RATE_WINDOW, max(1.0, now - self._started))
         return sum(count for _, count in self._seconds) / span
+
+    def per_minute(self) -> int:
+        """Return how many there were in the last minute."""
+        self._forget(int(self._now()))
+        return sum(count for _, count in self._seconds)
 
     def _forget(self, second: int) -> None:
         while self._seconds and self._seconds[0][0] <= second - RATE_WINDOW:
@@ -117,6 +124,7 @@ class Counters:
         self.connections_total = 0
         self.cleaned_up = 0
         self.handler_failures = 0
+        self.errors = Rate()
 
     def note_stored(self, events: Sequence[Event], answers: Sequence[Stored]) -> None:
         """Count a batch that is stored."""

@@ -1,0 +1,181 @@
+"""Intake: the bounded queue in front of the log, and the one writer that empties it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from rtevents.core.event import Event, Stored
+from rtevents.core.log import Log
+from rtevents.core.stats import Counters
+from rtevents.errors import EventConflict, LogClosed, QueueFull, Unavailable
+
+logger = logging.getLogger(__name__)
+
+COMMIT_EVENTS = 2000
+"""Most events of one transaction: beyond it, waiting costs more than another fsync saves."""
+
+MAX_RETRY_AFTER = 30.0
+"""Longest time, in seconds, that a refused publisher is asked to stay away."""
+
+
+class _Batch(msgspec.Struct):
+    """Events that wait to be stored, all or none."""
+
+    events: Sequence[Event]
+    size_bytes: int
+    answer: asyncio.Future[list[Stored]]
+    begun: float
+
+
+class Intake:
+    """
+    What waits to be stored.
+
+    One writer stores all that waits as one transaction; what comes meanwhile gathers for the next.
+
+    Args:
+        log: Where batches go.
+        counters: Where they are counted.
+        max_events: Events that wait, at most.
+        max_bytes: Bytes that wait, at most.
+        timeout: Seconds a publisher waits for room before it is refused.
+    """
+
+    def __init__(
+        self, log: Log, counters: Counters, *, max_events: int, max_bytes: int, timeout: float
+    ) -> None:
+        self._log = log
+        self._counters = counters
+        self.max_events = max_events
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+        self._queue: deque[_Batch] = deque()
+        self.events = 0
+        """Events that wait."""
+        self.size_bytes = 0
+        """Bytes that wait."""
+        self.trouble: str | None = None
+        """Why the last transaction failed; None when it did not."""
+        self._filled = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._is_closed = False
+
+    async def put(self, events: Sequence[Event]) -> list[Stored]:
+        """
+        Queue checked events and return when they are stored, all or none.
+
+        Publishers that wait for room get it in the order in which they came.
+
+        Raises:
+            EventConflict: One of the ids is stored already, with another body.
+            QueueFull: There was no room within the timeout.
+            Unavailable: The store refused, or the intake is closed.
+        """
+        size = sum(len(event.body) for event in events)
+        begun = time.monotonic()
+        if self._turn.locked() or not self._has_room(len(events), size):
+            await self._wait_for_room(len(events), size)
+        if self._is_closed:
+            raise LogClosed("the daemon is stopping")
+        answer: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Batch(events, size, answer, begun))
+        self.events += len(events)
+        self.size_bytes += size
+        self._filled.set()
+        return await answer
+
+    def _has_room(self, count: int, size: int) -> bool:
+        # An empty queue takes any batch: one larger than the queue could never be stored else.
+        return not self._queue or (
+            self.events + count <= self.max_events and self.size_bytes + size <= self._max_bytes
+        )
+
+    async def _wait_for_room(self, count: int, size: int) -> None:
+        try:
+            async with asyncio.timeout(self._timeout), self._turn:
+                while not self._has_room(count, size):
+                    self._drained.clear()
+                    await self._drained.wait()
+        except TimeoutError:
+            raise QueueFull(
+                f"the queue is full: {self.events} events wait to be stored",
+                retry_after=self._retry_after(),
+            ) from None
+
+    def _retry_after(self) -> float:
+        """Return the seconds in which the queue drains, at the rate of the last minute."""
+        rate = self._counters.rate.per_second() or 1.0
+        return min(MAX_RETRY_AFTER, max(1.0, self.events / rate))
+
+    async def close(self) -> None:
+        """Refuse what comes from now on, and return when all that waits is stored."""
+        self._is_closed = True
+        while self._queue:
+            self._drained.clear()
+            await self._drained.wait()
+
+    async def run(self) -> None:
+        """Store what waits, one transaction after the other, until cancelled."""
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._queue:
+                await self._commit(self._next())
+
+    def _next(self) -> list[_Batch]:
+        """Return the oldest batches that fit one transaction. They count until they are stored."""
+        taken: list[_Batch] = []
+        count = 0
+        for batch in self._queue:
+            count += len(batch.events)
+            if taken and count > COMMIT_EVENTS:
+                break
+            taken.append(batch)
+        return taken
+
+    async def _commit(self, batches: list[_Batch]) -> None:
+        try:
+            answers = await self._log.append([batch.events for batch in batches])
+        except Unavailable as error:
+            self.note_trouble(error)
+            for batch in batches:
+                _settle(batch.answer, error)
+        else:
+            self.trouble = None
+            now = time.monotonic()
+            for batch, answer in zip(batches, answers, strict=True):
+                if isinstance(answer, EventConflict):
+                    self._counters.refused += 1
+                else:
+                    self._counters.note_stored(batch.events, answer)
+                    self._counters.latency.add(now - batch.begun, len(answer))
+                _settle(batch.answer, answer)
+        for batch in batches:
+            self._queue.popleft()
+            self.events -= len(batch.events)
+            self.size_bytes -= batch.size_bytes
+        self._drained.set()
+
+    def note_trouble(self, error: Unavailable) -> None:
+        """Count a failure of the store; the same one is logged once."""
+        self._counters.errors.add(1)
+        if self.trouble != str(error):
+            logger.error("events cannot be stored: %s", error)
+        self.trouble = str(error)
+
+
+def _settle(answer: asyncio.Future[list[Stored]], outcome: list[Stored] | Exception) -> None:
+    """Give a publisher its answer, unless it has gone away."""
+    if answer.done():
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)

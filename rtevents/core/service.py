@@ -1,0 +1,394 @@
+"""EventService: intake queue, publish, connections, handlers, heartbeat, cleanup."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Self
+
+import msgspec
+
+from rtevents.core.connection import Connection
+from rtevents.core.event import Entry, Event, EventType, Gap, Stored
+from rtevents.core.filter import Filter
+from rtevents.core.health import Health, Thresholds, verdict
+from rtevents.core.intake import Intake
+from rtevents.core.log import Cursor, Log, Start
+from rtevents.core.payloads import EventTypes
+from rtevents.core.since import Since, parse_since
+from rtevents.core.stats import Counters, Snapshot, resident_bytes
+from rtevents.core.store import Store
+from rtevents.errors import EventRefused, LogClosed, NotFound, Unavailable
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Entry], Awaitable[None] | None]
+"""Called with each entry; a coroutine function is awaited."""
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How much the store keeps, whichever limit is reached first; 0 is no limit.
+
+    Args:
+        max_events: Entries.
+        max_age: Seconds since an entry was stored.
+        max_bytes: Sum of the wire bytes.
+        interval: Seconds between two trims.
+    """
+
+    max_events: int = 0
+    max_age: float = 0.0
+    max_bytes: int = 0
+    interval: float = 60.0
+
+
+class EventService:
+    """
+    The core's face: publish, connect, subscribe, statistics, start, stop.
+
+    Used as ``async with EventService(store) as service``.
+
+    Args:
+        store: Where events are kept; the service closes it when it stops.
+        max_queue_size: Events that wait to be stored, at most.
+        event_retention: Newest entries held in memory.
+        cleanup_timeout: Seconds without a byte after which a connection is closed.
+        heartbeat_interval: Seconds between two heartbeats to a connection.
+        queue_timeout: Seconds a publisher waits for room in the queue before it is refused.
+        max_queue_bytes: Bytes that wait to be stored, at most.
+        window_bytes: Bytes of the newest entries held in memory, at most.
+        retention: How much the store keeps.
+        types: The event types that are accepted.
+        thresholds: The figures beyond which the service calls itself degraded.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        max_queue_size: int = 1000,
+        event_retention: int = 100,
+        cleanup_timeout: float = 300.0,
+        heartbeat_interval: float = 30.0,
+        queue_timeout: float = 1.0,
+        max_queue_bytes: int = 64 * 1024**2,
+        window_bytes: int = 64 * 1024**2,
+        retention: Retention | None = None,
+        types: EventTypes | None = None,
+        thresholds: Thresholds | None = None,
+    ) -> None:
+        self.types = types or EventTypes()
+        self.log = Log(store, window_events=event_retention, window_bytes=window_bytes)
+        self.connections: dict[str, Connection] = {}
+        self.counters = Counters()
+        self.heartbeat_interval = heartbeat_interval
+        self.warnings: dict[str, str] = {}
+        """What is amiss by the name of what it concerns; ``health`` tells it."""
+        self._store = store
+        self._intake = Intake(
+            self.log,
+            self.counters,
+            max_events=max_queue_size,
+            max_bytes=max_queue_bytes,
+            timeout=queue_timeout,
+        )
+        self._cleanup_timeout = cleanup_timeout
+        self._retention = retention or Retention()
+        self._thresholds = thresholds or Thresholds()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._handlers: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Read the newest entries and begin to accept events."""
+        await self.log.open()
+        self._tasks = [
+            asyncio.create_task(self._intake.run(), name="rtevents writer"),
+            asyncio.create_task(
+                _every(self._retention.interval, self._trim), name="rtevents retention"
+            ),
+            asyncio.create_task(
+                _every(min(10.0, self._cleanup_timeout / 4), self._clean_up),
+                name="rtevents cleanup",
+            ),
+        ]
+
+    async def stop(self) -> None:
+        """Refuse new events, store those that wait, end every stream, close the store."""
+        self._is_stopping = True
+        await self._intake.close()
+        self.log.close()
+        for connection in list(self.connections.values()):
+            connection.close("shutdown")
+        tasks = [*self._tasks, *self._handlers]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._store.close()
+
+    async def publish(self, event: Event) -> Stored:
+        """
+        Store one event; see ``publish_many``.
+
+        Raises:
+            EventRefused, EventTooLarge, EventConflict, Unavailable: As there.
+        """
+        return (await self.publish_many([event]))[0]
+
+    async def publish_many(self, events: Sequence[Event]) -> list[Stored]:
+        """
+        Store events, all or none, and return when they are safe (promise P1).
+
+        Cancelling leaves it open whether they are stored; publishing the same events again is safe.
+
+        Raises:
+            EventRefused: One of them is not what its type demands; ``index`` says which.
+            EventTooLarge: One of them is beyond ``MAX_EVENT_BYTES``.
+            EventConflict: One of the ids is stored already, with another body.
+            QueueFull: There was no room within ``queue_timeout``.
+            Unavailable: The store refused, or the service is stopping.
+        """
+        if not events:
+            return []
+        for index, event in enumerate(events):
+            try:
+                self._check(event)
+            except EventRefused as error:
+                self.counters.refused += 1
+                error.index = index if len(events) > 1 else None
+                raise
+        return await self._intake.put(events)
+
+    def _check(self, event: Event) -> None:
+        if event.type == EventType.HEALTH_CHECK:
+            raise EventRefused("HEALTH_CHECK is the daemon's own heartbeat", field="type")
+        self.types.check(event)
+
+    async def _trim(self) -> None:
+        limits = self._retention
+        try:
+            await self.log.retain(limits.max_events, limits.max_age, limits.max_bytes)
+        except Unavailable as error:
+            self._intake.note_trouble(error)
+
+    async def connect(
+        self,
+        wanted: Filter = Filter(),  # noqa: B008 - frozen
+        *,
+        since: str | Since = "new",
+        kind: str = "memory",
+        principal: str = "",
+        pid: int | None = None,
+    ) -> tuple[Connection, Start]:
+        """
+        Register a subscriber.
+
+        Args:
+            wanted: What it wants, within its grant.
+            since: Where it begins; see ``parse_since``.
+        Returns:
+            The connection, to be given to ``disconnect`` at its end, and where it begins.
+        Raises:
+            BookmarkError: `since` cannot be read.
+            Unavailable: The service is stopping, or the store cannot be read.
+        """
+        if self._is_stopping:
+            raise LogClosed("the daemon is stopping")
+        place = parse_since(since) if isinstance(since, str) else since
+        start = await self.log.start(place, wanted)
+        connection = Connection(
+            wanted,
+            start.after,
+            epoch=self.log.epoch,
+            kind=kind,
+            principal=principal,
+            pid=pid,
+        )
+        self.connections[connection.connection_id] = connection
+        self.counters.connections_total += 1
+        return connection, start
+
+    def connection(self, connection_id: str) -> Connection:
+        """
+        Return an open connection.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
+        try:
+            return self.connections[connection_id]
+        except KeyError:
+            raise NotFound(f"no connection {connection_id[:40]!r}") from None
+
+    def disconnect(self, connection: Connection, reason: str = "closed") -> None:
+        """Forget a subscriber; doing it twice is allowed."""
+        connection.close(reason)
+        self.connections.pop(connection.connection_id, None)
+
+    async def follow(
+        self,
+        wanted: Filter = Filter(),  # noqa: B008 - frozen
+        *,
+        since: str = "new",
+    ) -> AsyncIterator[Entry | Gap | Event]:
+        """
+        Yield what a subscriber inside this process wants, and a HEALTH_CHECK as the heartbeat.
+
+        Raises:
+            BookmarkError: `since` cannot be read.
+        """
+        connection, start = await self.connect(wanted, since=since)
+        try:
+            for first in [start.gap] if start.gap else start.snapshot:
+                yield first
+            async for item in self._walk(connection):
+                yield item
+        finally:
+            self.disconnect(connection)
+
+    async def _walk(self, connection: Connection) -> AsyncIterator[Entry | Gap | Event]:
+        cursor = Cursor(self.log, connection.wanted, connection.position)
+        while not connection.is_closed:
+            try:
+                items = await cursor.next(self.heartbeat_interval)
+            except LogClosed:
+                return
+            connection.touch()
+            if not items:
+                yield self.heartbeat()
+            for item in items:
+                yield item
+                connection.touch()
+            connection.position = cursor.position
+            connection.delivered += len(items)
+            self.counters.delivered += len(items)
+
+    def heartbeat(self) -> Event:
+        """Return a HEALTH_CHECK of this moment. It is never stored."""
+        now = time.time()
+        return Event(
+            type=EventType.HEALTH_CHECK,
+            data={"status": self.health().status, "timestamp": now},
+            timestamp=now,
+            source="rtevents/heartbeat",
+        )
+
+    async def _clean_up(self) -> None:
+        for connection in list(self.connections.values()):
+            if connection.idle > self._cleanup_timeout:
+                self.counters.cleaned_up += 1
+                self.disconnect(connection, "inactive")
+
+    def on(
+        self,
+        handler: Handler,
+        wanted: Filter = Filter(),  # noqa: B008 - frozen
+    ) -> Callable[[], None]:
+        """
+        Call `handler` with every matching entry from now on, one after the other, in order.
+
+        A handler that raises is logged and counted; it gets the next entry all the same.
+
+        Returns:
+            A function that ends it.
+        """
+        cursor = Cursor(self.log, wanted, self.log.last)
+        task = asyncio.create_task(self._handle(handler, cursor), name="rtevents handler")
+        self._handlers.add(task)
+        task.add_done_callback(self._handlers.discard)
+        return lambda: _cancel(task)
+
+    async def _handle(self, handler: Handler, cursor: Cursor) -> None:
+        while True:
+            for item in await cursor.next(math.inf):
+                if isinstance(item, Entry):
+                    await self._call(handler, item)
+
+    async def _call(self, handler: Handler, entry: Entry) -> None:
+        try:
+            result = handler(entry)
+            if result is not None:
+                await result
+        except Exception:
+            # Whatever a user's handler raises must not end the others.
+            self.counters.handler_failures += 1
+            self.counters.errors.add(1)
+            if self.counters.handler_failures == 1:
+                logger.exception("a handler failed; further failures are only counted")
+
+    def statistics(self) -> Snapshot:
+        """Return the statistics of this moment."""
+        counters = self.counters
+        window_events, window_bytes = self.log.window_size
+        return Snapshot(
+            uptime=time.monotonic() - counters.started,
+            events={
+                "published": counters.published,
+                "duplicates": counters.duplicates,
+                "refused": counters.refused,
+                "delivered": counters.delivered,
+                "rate_1m": counters.rate.per_second(),
+                "by_type": dict(counters.by_type.most_common()),
+            },
+            queue={
+                "size": self._intake.events,
+                "max_size": self._intake.max_events,
+                "bytes": self._intake.size_bytes,
+            },
+            log={
+                "epoch": self.log.epoch,
+                "oldest": self.log.first,
+                "newest": self.log.last,
+                "window_events": window_events,
+                "window_bytes": window_bytes,
+            },
+            connections={
+                "current": len(self.connections),
+                "total": counters.connections_total,
+                "cleaned_up": counters.cleaned_up,
+            },
+            latency={
+                f"p{share}": counters.latency.percentile(share / 100) for share in (50, 95, 99)
+            },
+            handlers={
+                "registered": len(self._handlers),
+                "failures": counters.handler_failures,
+            },
+            errors_1m=counters.errors.per_minute(),
+            memory_bytes=resident_bytes(),
+        )
+
+    def health(self) -> Health:
+        """Return the verdict of this moment."""
+        failures = []
+        if self._is_stopping:
+            failures.append("the daemon is stopping")
+        elif self._intake.trouble:
+            failures.append(f"events cannot be stored: {self._intake.trouble}")
+        return verdict(
+            self.statistics(),
+            self._thresholds,
+            failures=failures,
+            warnings=[f"{name}: {text}" for name, text in self.warnings.items()],
+        )
+
+
+async def _every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await act()
+        await asyncio.sleep(seconds)
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()

@@ -112,6 +112,9 @@ INCLUDES: dict[str, frozenset[str]] = {
     "admin": frozenset({"admin", "publisher", "viewer"}),
     "publisher": frozenset({"publisher"}),
     "viewer": frozenset({"viewer"}),
+    # The owner's browser looks at everything; a page in it publishes nothing (S4).
+    "browser": frozenset({"browser", "admin", "viewer"}),
+    "anonymous": frozenset(),
 }
 """The roles, and the roles that each one includes."""
 

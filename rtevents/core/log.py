@@ -158,31 +158,33 @@ class Log:
         self._growth = asyncio.Event()
 
     def peek(
-        self, after: int, wanted: Filter, *, until: float = math.inf, limit: int = PAGE
+        self, after: int, wanted: Filter, *, until: int | None = None, limit: int = PAGE
     ) -> Page | None:
         """
         Return the page after `after` without waiting; None when the window does not reach so far.
 
         Args:
-            until: Look no further than this seq.
+            until: Look no further than this seq; None for the end.
             limit: Most entries to return.
         """
         if after < self._floor:
             return None
         entries: list[Entry] = []
         size = 0
-        at = bisect_right(self._window, after, key=_seq)
         looked = after
         everything = wanted.is_everything
-        for entry in self._window[at : at + SCAN]:
-            if entry.seq > until:
-                return Page(entries, looked)
+        at = bisect_right(self._window, after, key=_seq)
+        end = len(self._window) if until is None else bisect_right(self._window, until, key=_seq)
+        stop = min(end, at + SCAN)
+        for entry in self._window[at:stop]:
             if everything or wanted.matches(entry):
                 size += len(entry.wire)
                 if entries and (len(entries) == limit or size > PAGE_BYTES):
                     return Page(entries, looked)
                 entries.append(entry)
             looked = entry.seq
+        if stop == end:
+            looked = max(looked, self.last if until is None else min(until, self.last))
         return Page(entries, looked)
 
     async def read(self, after: int, wanted: Filter, *, limit: int = PAGE) -> Page | Gap:

@@ -311,7 +311,11 @@ class EventService:
 
     async def _handle(self, handler: Handler, cursor: Cursor) -> None:
         while True:
-            for item in await cursor.next(math.inf):
+            try:
+                items = await cursor.next(math.inf)
+            except LogClosed:
+                return
+            for item in items:
                 if isinstance(item, Entry):
                     await self._call(handler, item)
 

@@ -13,14 +13,11 @@ import msgspec
 from rtevents.core.event import Bookmark, Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
 from rtevents.core.since import Since
-from rtevents.core.store import Bounds, Page, Store
+from rtevents.core.store import PAGE_BYTES, Bounds, Page, Store
 from rtevents.errors import EventConflict, LogClosed
 
 PAGE = 500
 """Most entries of one page: enough to share the cost of a write, few enough to be fair."""
-
-PAGE_BYTES = 1024 * 1024
-"""Wire bytes after which a page ends, so that large events do not make large pages."""
 
 SCAN = 5000
 """Most entries of the window that one look goes through: about a millisecond."""
@@ -203,9 +200,11 @@ class Log:
             return Gap(after, bounds.first, "trimmed")
         return page
 
-    async def newest(self, limit: int, wanted: Filter, *, after: int = 0) -> list[Entry]:
-        """Return the newest matching entries, the newest first."""
-        page = await self._store.read(after, limit, wanted, newest_first=True)
+    async def newest(
+        self, limit: int, wanted: Filter, *, after: int = 0, until: int | None = None
+    ) -> list[Entry]:
+        """Return the newest matching entries after `after` and up to `until`, the newest first."""
+        page = await self._store.read(after, limit, wanted, until=until, newest_first=True)
         return page.entries
 
     async def find(self, event_id: str) -> int | None:
@@ -308,7 +307,7 @@ class Cursor:
         """Entries of the log that this cursor has not looked at."""
         return max(0, self._log.last - self.position)
 
-    async def next(self, wait: float) -> list[Entry | Gap]:
+    async def next(self, wait: float, *, limit: int = PAGE) -> list[Entry | Gap]:
         """
         Return the next page of what this reader wants, oldest first.
 
@@ -316,8 +315,9 @@ class Cursor:
 
         Args:
             wait: Seconds to wait for growth when nothing is there; 0 answers at once.
+            limit: Most items to return.
         Returns:
-            At most ``PAGE`` items; empty when nothing came in time (the place may still have moved
+            At most `limit` items; empty when nothing came in time (the place may still have moved
             past what the filter hides). A ``Gap`` stands where entries can no longer be read.
         Raises:
             LogClosed: The log ended while waiting.
@@ -325,7 +325,7 @@ class Cursor:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         while True:
-            found = await self._log.read(self.position, self.wanted)
+            found = await self._log.read(self.position, self.wanted, limit=limit)
             if isinstance(found, Gap):
                 self.position = found.before - 1
                 return [found]

@@ -12,6 +12,10 @@ from rtevents.core.filter import Filter
 from rtevents.errors import EventConflict
 
 
+PAGE_BYTES = 1024 * 1024
+"""Wire bytes after which a page ends, so that large events do not make large pages."""
+
+
 class Page(msgspec.Struct, frozen=True):
     """
     What one look into a log found.
@@ -64,14 +68,19 @@ class Store(Protocol):
         limit: int,
         wanted: Filter | None = None,
         *,
+        until: int | None = None,
         wait: float = 0,
         newest_first: bool = False,
     ) -> Page:
         """
         Return at most `limit` entries with a seq greater than `after`.
 
+        It may return fewer when the entries are large: a page ends after ``PAGE_BYTES``, and
+        ``looked`` is then its last entry.
+
         Args:
             wanted: Return only what it matches.
+            until: Look no further than this seq; None for the end.
             wait: Seconds to wait for growth when there is nothing after `after`.
             newest_first: Begin at the end; ``looked`` is then the last seq.
         """

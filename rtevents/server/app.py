@@ -1,0 +1,163 @@
+"""The application and its route table."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+
+import msgspec
+from aiohttp import web
+
+from rtevents.errors import BadInput, EventTooLarge, NotFound, RteventsError
+from rtevents.server import admin
+from rtevents.server.guard import Misdirected, require
+from rtevents.server.history import history
+from rtevents.server.keys import HOUSE, PRINCIPAL, House, problem
+from rtevents.server.publish import UnsupportedMedia, publish
+from rtevents.server.stream import stream, websocket
+
+logger = logging.getLogger(__name__)
+
+MAX_REQUEST = 16 * 1024 * 1024
+"""Largest body of a request, in bytes (DESIGN section 6)."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Route(msgspec.Struct, frozen=True):
+    """
+    A row of the route table.
+
+    Args:
+        role: The role that it needs; the empty string for none.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    role: str
+
+
+ROUTES = (
+    Route("POST", "/v1/events", publish, "publisher"),
+    Route("GET", "/v1/events", history, "viewer"),
+    Route("GET", "/v1/events/stream", stream, "viewer"),
+    Route("GET", "/v1/events/ws", websocket, "viewer"),
+    Route("GET", "/v1/types", admin.types, "viewer"),
+    Route("POST", "/v1/types", admin.add_type, "owner"),
+    Route("GET", "/v1/types/{name}", admin.one_type, "viewer"),
+    Route("GET", "/v1/connections", admin.connections, "admin"),
+    Route("PATCH", "/v1/connections/{id}", admin.change_connection, "admin"),
+    Route("DELETE", "/v1/connections/{id}", admin.close_connection, "admin"),
+    Route("GET", "/v1/stats", admin.stats, "admin"),
+    Route("GET", "/v1/status", admin.status, "admin"),
+    Route("GET", "/v1/projects", admin.projects, "admin"),
+    Route("POST", "/v1/projects", admin.add_project, "owner"),
+    Route("DELETE", "/v1/projects/{id}", admin.remove_project, "owner"),
+    Route("POST", "/v1/commits", admin.commit, "owner"),
+    Route("GET", "/v1/tokens", admin.tokens, "owner"),
+    Route("POST", "/v1/tokens", admin.create_token, "owner"),
+    Route("DELETE", "/v1/tokens/{id}", admin.revoke_token, "owner"),
+    Route("POST", "/v1/tickets", admin.ticket, "owner"),
+    Route("POST", "/v1/login", admin.log_in, ""),
+    Route("GET", "/v1/health/live", admin.live, ""),
+    Route("GET", "/v1/health/ready", admin.ready, ""),
+)
+"""Every route of the interface, with the role that it needs."""
+
+PAGES = {
+    "/": ("index.html", "text/html"),
+    "/app.js": ("app.js", "text/javascript"),
+    "/style.css": ("style.css", "text/css"),
+}
+"""The dashboard's files: by name, never by a path that a request could choose (S13)."""
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+"""What keeps a page of the dashboard to itself (S22)."""
+
+
+def create_app(house: House) -> web.Application:
+    """Return the application; the same one serves the Unix socket and TCP."""
+    app = web.Application(middlewares=[_answer_errors], client_max_size=MAX_REQUEST)
+    app[HOUSE] = house
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, _guarded(route))
+    for path, (name, kind) in PAGES.items():
+        app.router.add_get(path, _page(name, kind))
+    app.on_response_prepare.append(_drop_server)
+    return app
+
+
+def _guarded(route: Route) -> Handler:
+    """Return the route's handler behind the guard."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        guard = request.app[HOUSE].guard
+        principal = guard.identify(request, is_public=not route.role)
+        if route.role:
+            require(principal, route.role)
+        request[PRINCIPAL] = principal
+        return await route.handler(request)
+
+    return handle
+
+
+def _page(name: str, kind: str) -> Handler:
+    body = files("rtevents.server").joinpath("dashboard", name).read_bytes()
+    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        request.app[HOUSE].guard.identify(request, is_public=True)
+        headers = {**PAGE_HEADERS, "ETag": tag}
+        if request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
+
+    return page
+
+
+STATUSES: dict[type[RteventsError], int] = {Misdirected: 421, UnsupportedMedia: 415}
+"""Statuses of errors that only HTTP knows."""
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error into ``application/problem+json``: one line, no traceback."""
+    try:
+        return await handler(request)
+    except RteventsError as error:
+        return problem(error, STATUSES.get(type(error)))
+    except web.HTTPRequestEntityTooLarge:
+        return problem(EventTooLarge(f"a request of more than {MAX_REQUEST} bytes"))
+    except web.HTTPNotFound:
+        return problem(NotFound(f"nothing is at {request.path[:80]!r}"))
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        response = problem(BadInput(f"{request.path[:80]} takes {allowed}"), 405)
+        response.headers["Allow"] = allowed
+        return response
+    except (web.HTTPException, ConnectionError):
+        raise
+    except Exception:
+        # The one place where a bug of ours meets a request: told in the log, not to the peer.
+        logger.exception("a request failed: %s %s", request.method, request.path)
+        return problem(RteventsError("the daemon failed to answer; its log tells why"), 500)
+
+
+async def _drop_server(request: web.Request, response: web.StreamResponse) -> None:
+    """Do not tell strangers what is installed here."""
+    response.headers.pop("Server", None)

@@ -1,0 +1,106 @@
+"""CloudEvents 1.0: to and from events; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from rtevents.core.event import Event, Undated, type_name
+from rtevents.errors import BadInput, EventRefused
+
+STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+
+_OWN = ("id", "source", "type", "specversion", "time", "data", "data_base64", "project")
+_REQUIRED = ("id", "source", "type", "specversion")
+
+
+def from_cloudevent(fields: Mapping[str, Any]) -> Event:
+    """
+    Read a CloudEvent in its JSON form (CloudEvents 1.0.2, JSON event format).
+
+    ``id type source time data`` become those of the event, the extension ``project`` its
+    ``project_id``, every other attribute an extension.
+
+    Raises:
+        EventRefused: An attribute is missing, or is not what it must be.
+    """
+    for name in _REQUIRED:
+        if not isinstance(fields.get(name), str):
+            raise EventRefused(f"{name}: expected text, as CloudEvents 1.0 requires it", field=name)
+    if fields["specversion"] != "1.0":
+        raise EventRefused(f"specversion: expected 1.0, got {fields['specversion']!r}"[:120],
+                           field="specversion")  # fmt: skip
+    data = fields.get("data", {})
+    if "data_base64" in fields or not isinstance(data, dict):
+        raise EventRefused("data: expected an object", field="data")
+    extensions = {
+        name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        for name, value in fields.items()
+        if name not in _OWN and value is not None
+    }
+    common: dict[str, Any] = {
+        "event_id": fields["id"],
+        "type": type_name(fields["type"]),
+        "data": data,
+        "source": fields["source"],
+        "project_id": fields.get("project"),
+        "extensions": extensions or msgspec.UNSET,
+    }
+    if fields.get("time") is None:
+        return Undated(**common)
+    return Event(timestamp=_timestamp(fields["time"]), **common)
+
+
+def from_headers(headers: Mapping[str, str], body: bytes) -> Event:
+    """
+    Read a CloudEvent in binary mode: its attributes are ``ce-`` headers (HTTP protocol binding).
+
+    Raises:
+        BadInput: The body is not JSON.
+        EventRefused: As ``from_cloudevent``.
+    """
+    fields: dict[str, Any] = {
+        name.lower()[3:]: unquote(value)
+        for name, value in headers.items()
+        if name.lower().startswith("ce-")
+    }
+    try:
+        fields["data"] = msgspec.json.decode(body) if body else {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"not JSON: {error}") from error
+    return from_cloudevent(fields)
+
+
+def to_cloudevent(event: Event) -> dict[str, Any]:
+    """Return an event as a CloudEvent in its JSON form."""
+    fields: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": event.event_id,
+        # A source must not be empty there.
+        "source": event.source or "rtevents",
+        "type": event.type,
+        "time": datetime.fromtimestamp(event.timestamp, UTC).isoformat(),
+        "datacontenttype": "application/json",
+        "data": event.data,
+    }
+    if event.project_id is not None:
+        fields["project"] = event.project_id
+    if event.extensions is not msgspec.UNSET:
+        fields.update(
+            (name, value) for name, value in event.extensions.items() if name not in fields
+        )
+    return fields
+
+
+def _timestamp(text: object) -> float:
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError):
+        raise EventRefused(
+            f"time: expected RFC 3339, got {str(text)[:60]!r}", field="time"
+        ) from None

@@ -1,0 +1,143 @@
+"""GET /v1/events: a page of what is kept, and the long poll."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from rtevents.core.event import Bookmark, Entry, Gap
+from rtevents.core.filter import Filter, parse_filter
+from rtevents.core.log import Cursor
+from rtevents.core.since import parse_since
+from rtevents.errors import BadInput, BookmarkError, FilterError, LogClosed
+from rtevents.server.cloudevents import BATCH, to_cloudevent
+from rtevents.server.keys import HOUSE, PRINCIPAL, House, query_of
+
+LIMIT = 100
+"""Entries of a page when the request names no limit."""
+
+MAX_LIMIT = 1000
+"""Most entries of a page."""
+
+MAX_WAIT = 60.0
+"""Longest long poll, in seconds: proxies give up soon after."""
+
+HISTORY_KEYS = frozenset(
+    [
+        "type",
+        "not_type",
+        "project",
+        "source",
+        "path",
+        "since",
+        "until",
+        "after",
+        "limit",
+        "order",
+        "wait",
+    ]
+)
+"""The keys of the query string."""
+
+
+async def history(request: web.Request) -> web.StreamResponse:
+    """Return a page of events, and the bookmark to go on from."""
+    house, principal = request.app[HOUSE], request[PRINCIPAL]
+    query = query_of(request)
+    if unknown := sorted(set(query) - HISTORY_KEYS):
+        known = ", ".join(sorted(HISTORY_KEYS))
+        raise BadInput(f"unknown parameter {unknown[0][:40]!r}, expected one of {known}")
+    wanted = principal.grant.narrow(parse_filter(query, house.service.types))
+    entries, reached = await _page(house, wanted, request.query)
+    if BATCH.partition("-batch")[0] in request.headers.get("Accept", ""):
+        body = msgspec.json.encode([to_cloudevent(entry.event) for entry in entries])
+        return web.Response(body=body, content_type=BATCH)
+    return web.Response(body=_body(house, entries, reached), content_type="application/json")
+
+
+async def _page(house: House, wanted: Filter, query: Any) -> tuple[list[Entry], int]:
+    """Return the entries of a page and the seq up to which it reaches."""
+    limit = int(_number(query, "limit", LIMIT, MAX_LIMIT))
+    wait = _number(query, "wait", 0.0, MAX_WAIT)
+    log = house.service.log
+    after = await _after(house, wanted, query)
+    until = await _until(house, wanted, query.get("until"))
+    order = query.get("order", "asc")
+    if order == "desc":
+        entries = await log.newest(limit, wanted, after=after, until=until)
+        return entries, log.last if until is None else until
+    if order != "asc":
+        raise FilterError(f"order: expected asc or desc, got {order[:20]!r}", field="order")
+    cursor = Cursor(log, wanted, after)
+    found: list[Entry | Gap] = []
+    try:
+        found = await cursor.next(0, limit=limit)
+        if found and isinstance(found[0], Gap):  # `oldest` tells it
+            found = await cursor.next(0, limit=limit)
+        if not found and wait:
+            found = await cursor.next(wait, limit=limit)
+    except LogClosed:
+        pass
+    entries = [item for item in found if isinstance(item, Entry)]
+    if until is not None and cursor.position > until:
+        return [entry for entry in entries if entry.seq <= until], until
+    return entries, cursor.position
+
+
+async def _after(house: House, wanted: Filter, query: Any) -> int:
+    if given := query.get("after"):
+        return _seq(house, given) if "-" in given else _whole(given)
+    start = await house.service.log.start(parse_since(query.get("since") or "all"), wanted)
+    return start.after
+
+
+async def _until(house: House, wanted: Filter, text: str | None) -> int | None:
+    if not text:
+        return None
+    return (await house.service.log.start(parse_since(text), wanted)).after
+
+
+def _seq(house: House, text: str) -> int:
+    bookmark = Bookmark.parse(text)
+    if bookmark.epoch != house.service.log.epoch:
+        raise BookmarkError(
+            f"after: the log is {house.service.log.epoch}, the bookmark is of {bookmark.epoch}",
+            field="after",
+        )
+    return bookmark.seq
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise BookmarkError(
+            f"after: expected a bookmark or a seq, got {text[:40]!r}", field="after"
+        )
+    return int(text)
+
+
+def _number(query: Any, name: str, default: float, most: float) -> float:
+    text = query.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= most or (name == "limit" and value != int(value)):
+        raise FilterError(f"{name}: expected 0 to {most:g}, got {text[:40]!r}", field=name)
+    return value
+
+
+def _body(house: House, entries: list[Entry], reached: int) -> bytes:
+    """Return the answer; the entries' wire bytes go out as they are."""
+    log = house.service.log
+    frame = {
+        "next": str(log.bookmark(reached)),
+        "epoch": log.epoch,
+        "oldest": log.first,
+        "newest": log.last,
+    }
+    rest = msgspec.json.encode(frame)
+    return b'{"events":[%b],%b' % (b",".join([entry.wire for entry in entries]), rest[1:])

@@ -1,0 +1,154 @@
+"""What handlers find in the application and in a request; and how JSON is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from rtevents.core.event import NOT_JSON, Stored, not_json, refusal
+from rtevents.core.service import EventService
+from rtevents.errors import BadInput, RteventsError, outcome
+from rtevents.server.fanout import Fanout, Member
+from rtevents.server.guard import Guard, Principal
+
+T = TypeVar("T")
+
+
+class Projects(Protocol):
+    """What is watched; the daemon has it."""
+
+    def list(self) -> Sequence[dict[str, Any]]:
+        """Return every project with its state."""
+
+    async def add(self, path: Path, **settings: Any) -> tuple[dict[str, Any], bool]:
+        """Watch a folder from now on; return the project, and whether it is new."""
+
+    async def remove(self, project_id: str) -> None:
+        """Watch a project no more."""
+
+    async def commit(self, path: Path, revision: str) -> Stored:
+        """Publish a commit, or say where it is in the log already."""
+
+
+class House(msgspec.Struct):
+    """
+    The rooms that a handler may enter.
+
+    Args:
+        service: The event service.
+        fanout: Every stream.
+        guard: Who may come in.
+        projects: What is watched.
+        status: Returns what ``GET /v1/status`` tells.
+        add_type: Adds an event type of the user's own: its name and its JSON Schema.
+        own_types: The JSON Schema of each event type of the user's own; None for any object.
+    """
+
+    service: EventService
+    fanout: Fanout
+    guard: Guard
+    projects: Projects
+    status: Callable[[], dict[str, Any]]
+    add_type: Callable[[str, dict[str, Any] | None], Awaitable[None]]
+    own_types: dict[str, dict[str, Any] | None]
+    members: dict[str, Member] = {}
+    """The stream of each open connection, by connection id."""
+
+
+HOUSE = web.AppKey("house", House)
+PRINCIPAL = web.RequestKey("principal", Principal)
+
+
+def answer(
+    value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return a JSON response."""
+    return web.Response(
+        body=_json.encode(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def problem(error: RteventsError, status: int | None = None) -> web.Response:
+    """Return an error as ``application/problem+json`` (RFC 9457)."""
+    fields = problem_fields(error, status)
+    headers = {}
+    if (retry_after := getattr(error, "retry_after", None)) is not None:
+        headers["Retry-After"] = str(max(1, round(retry_after)))
+    if fields["status"] == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return web.Response(
+        body=_json.encode(fields),
+        status=fields["status"],
+        headers=headers,
+        content_type="application/problem+json",
+    )
+
+
+def problem_fields(error: RteventsError, status: int | None = None) -> dict[str, Any]:
+    """Return what is told of an error: ``type title status detail``, and ``index field`` if any."""
+    status = status or outcome(error)[0]
+    fields: dict[str, Any] = {
+        "type": "about:blank",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "detail": str(error),
+    }
+    for name in ("index", "field"):
+        if (value := getattr(error, name, None)) is not None:
+            fields[name] = value
+    return fields
+
+
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    421: "Misdirected Request",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+"""The phrase of each status that is answered (RFC 9110, section 15)."""
+
+
+async def read_json(request: web.Request, kind: type[T]) -> T:
+    """
+    Return the request's body as `kind`.
+
+    Raises:
+        BadInput: It is not that.
+    """
+    return decode(await request.read(), kind)
+
+
+def decode(raw: bytes, kind: type[T]) -> T:
+    """
+    Read JSON as `kind`, with a clear word for what is wrong with it.
+
+    Raises:
+        BadInput: It is not that.
+    """
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        refused = refusal(error)
+        raise BadInput(str(refused), field=refused.field) from error
+    except NOT_JSON as error:
+        raise BadInput(not_json(error)) from error
+
+
+def query_of(request: web.Request) -> dict[str, list[str]]:
+    """Return the values of each key of the query string."""
+    return {key: request.query.getall(key) for key in request.query}
+
+
+_json = msgspec.json.Encoder()

@@ -1,0 +1,261 @@
+"""SSE, NDJSON and WebSocket: open, subscribe, hand over to the fan-out."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from rtevents.core.event import Event, decode_event
+from rtevents.core.filter import Filter, parse_filter
+from rtevents.core.log import Start
+from rtevents.core.since import Since, parse_since
+from rtevents.errors import BadInput, BookmarkError, RteventsError
+from rtevents.server.fanout import GOODBYE, SEND_BUFFER, Member
+from rtevents.server.guard import Principal, require
+from rtevents.server.keys import HOUSE, PRINCIPAL, House, decode, problem_fields, query_of
+from rtevents.server.publish import publish_as
+from rtevents.server.wire import NDJSON, SSE, Encoding, WebSocket
+
+MAX_MESSAGE = 16 * 1024 * 1024
+"""Largest WebSocket message, in bytes: what a request may be."""
+
+CLOSE_CODES = {"shutdown": 1001, "slow": 4008, "inactive": 4009, "no pong": 4010, "ended": 4500}
+"""WebSocket close code of each reason: below 4500 come back, from there on do not."""
+
+STREAM_KEYS = frozenset(
+    ("type", "not_type", "project", "source", "path", "since", "last_event_id", "named")
+)
+"""The keys of a stream's query string."""
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """Stream events as SSE, or as NDJSON where the Accept header asks for it."""
+    house, principal = request.app[HOUSE], request[PRINCIPAL]
+    is_ndjson = "application/x-ndjson" in request.headers.get("Accept", "")
+    named = request.query.get("named") == "1"
+    encoding: Encoding = NDJSON() if is_ndjson else SSE(named=named)
+    wanted, since = _wanted(house, principal, request)
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": "application/x-ndjson" if is_ndjson else "text/event-stream",
+            "Cache-Control": "no-store",
+            # nginx holds a response back until its buffer is full, unless told not to.
+            "X-Accel-Buffering": "no",
+        }
+    )
+    if request.version < (1, 1):
+        raise BadInput("a stream needs HTTP/1.1")
+    response.enable_chunked_encoding()
+    kind = "ndjson" if is_ndjson else "sse"
+    connection, start = await house.service.connect(
+        wanted, since=since, kind=kind, principal=principal.name, pid=principal.pid
+    )
+    ended = asyncio.Event()
+    connection.on_close(ended.set)
+    try:
+        await response.prepare(request)
+        member = _member(request, connection, encoding)
+        house.members[connection.connection_id] = member
+        house.fanout.board(member, start)
+        await ended.wait()
+        house.fanout.finish(member)
+    finally:
+        house.service.disconnect(connection)
+        house.members.pop(connection.connection_id, None)
+    return response
+
+
+async def websocket(request: web.Request) -> web.StreamResponse:
+    """Stream events as WebSocket messages, and take commands."""
+    house, principal = request.app[HOUSE], request[PRINCIPAL]
+    wanted, since = _wanted(house, principal, request)
+    opened = web.WebSocketResponse(
+        compress=False, autoclose=False, autoping=False, max_msg_size=MAX_MESSAGE
+    )
+    if not opened.can_prepare(request):
+        raise BadInput("expected a WebSocket handshake")
+    connection, start = await house.service.connect(
+        wanted, since=since, kind="ws", principal=principal.name, pid=principal.pid
+    )
+    try:
+        await opened.prepare(request)
+        member = _member(request, connection, WebSocket())
+        house.members[connection.connection_id] = member
+        house.fanout.board(member, start)
+        connection.on_close(lambda: _say_goodbye(house, member))
+        await _converse(house, principal, opened, member)
+    finally:
+        house.service.disconnect(connection)
+        house.members.pop(connection.connection_id, None)
+    return opened
+
+
+def _member(request: web.Request, connection: Any, encoding: Encoding) -> Member:
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the peer is gone")
+    raw = transport.get_extra_info("socket")
+    if raw is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    return Member(connection, transport, request.writer, encoding)
+
+
+def _wanted(house: House, principal: Principal, request: web.Request) -> tuple[Filter, Since]:
+    """Return the filter within the grant, and the place: header, `last_event_id`, `since`."""
+    query = query_of(request)
+    if unknown := sorted(set(query) - STREAM_KEYS):
+        known = ", ".join(sorted(STREAM_KEYS))
+        raise BadInput(f"unknown parameter {unknown[0][:40]!r}, expected one of {known}")
+    wanted = principal.grant.narrow(parse_filter(query, house.service.types))
+    for given in (
+        request.headers.get("Last-Event-ID"),
+        request.query.get("last_event_id"),
+        request.query.get("since"),
+    ):
+        if given:
+            return wanted, parse_since(given)
+    return wanted, Since(word="new")
+
+
+def _say_goodbye(house: House, member: Member) -> None:
+    """End a WebSocket: the peer answers the close frame, or is cut off."""
+    reason = member.connection.close_reason or ""
+    if reason == "closed":  # the peer was first
+        return
+    house.fanout.finish(member, CLOSE_CODES.get(reason, 4000))
+    asyncio.get_running_loop().call_later(GOODBYE, member.abort)
+
+
+class _Command(msgspec.Struct, kw_only=True):
+    """What a client may send over a WebSocket; `ref` comes back in the answer."""
+
+    op: str
+    ref: Any = None
+    type: list[str] = []
+    not_type: list[str] = []
+    project: list[str] = []
+    source: list[str] = []
+    path: list[str] = []
+    since: str | None = None
+    events: list[msgspec.Raw] = []
+
+    @property
+    def query(self) -> Mapping[str, list[str]]:
+        """The filter's keys, as a query string would hold them."""
+        names = ("type", "not_type", "project", "source", "path")
+        return {name: getattr(self, name) for name in names}
+
+
+async def _converse(
+    house: House, principal: Principal, opened: web.WebSocketResponse, member: Member
+) -> None:
+    """Answer each command in order until the peer closes."""
+    async for message in opened:
+        member.awaits_pong = False
+        member.connection.touch()
+        if message.type is WSMsgType.PING:
+            await opened.pong(message.data)
+        elif message.type is WSMsgType.TEXT:
+            await _obey(house, principal, member, message.data)
+        elif message.type is WSMsgType.BINARY:
+            member.control("error", **_error_fields(None, BadInput("expected a text message")))
+    if not opened.closed:
+        await opened.close()
+
+
+async def _obey(house: House, principal: Principal, member: Member, text: str) -> None:
+    ref: Any = None
+    try:
+        command = decode(text.encode(errors="surrogatepass"), _Command)
+        ref = command.ref
+        fields = await _COMMANDS.get(command.op, _unknown)(house, principal, member, command)
+        member.control("ok", ref=ref, **fields)
+    except RteventsError as error:
+        member.control("error", **_error_fields(ref, error))
+
+
+def _error_fields(ref: Any, error: RteventsError) -> dict[str, Any]:
+    fields = problem_fields(error)
+    del fields["type"]
+    return {"ref": ref, **fields}
+
+
+async def _subscribe(
+    house: House, principal: Principal, member: Member, command: _Command
+) -> dict[str, Any]:
+    wanted = principal.grant.narrow(parse_filter(command.query, house.service.types))
+    return await change(house, member, wanted, command.since)
+
+
+async def change(house: House, member: Member, wanted: Filter, since: str | None) -> dict[str, Any]:
+    """
+    Give a stream another filter, at the place where it is or at `since`.
+
+    Returns:
+        The bookmark after which the new filter holds, and the filter.
+    Raises:
+        BookmarkError: `since` cannot be read, or its entries cannot be.
+    """
+    start = Start(member.connection.position, "complete")
+    if since is not None:
+        start = await house.service.log.start(parse_since(since), wanted)
+    if start.gap is not None:
+        raise BookmarkError(f"since: {start.verdict}, reconnect to be told the gap", field="since")
+    after = None if since is None else start.after
+    position = house.fanout.change(member, wanted, after)
+    bookmark = str(house.service.log.bookmark(position))
+    return {"bookmark": bookmark, "filter": wanted.as_dict()}
+
+
+async def _unsubscribe(
+    house: House, principal: Principal, member: Member, command: _Command
+) -> dict[str, Any]:
+    house.fanout.leave(member)
+    return {"bookmark": str(house.service.log.bookmark(member.connection.position))}
+
+
+async def _publish(
+    house: House, principal: Principal, member: Member, command: _Command
+) -> dict[str, Any]:
+    require(principal, "publisher")
+    events: list[Event] = []
+    for index, raw in enumerate(command.events):
+        try:
+            events.append(decode_event(bytes(raw)))
+        except RteventsError as error:
+            raise _at(error, index) from error
+    stored = await publish_as(house, principal, events)
+    last = max((one.seq for one in stored), default=house.service.log.last)
+    return {"events": stored, "bookmark": str(house.service.log.bookmark(last))}
+
+
+def _at(error: RteventsError, index: int) -> RteventsError:
+    error.index = index  # type: ignore[attr-defined]  # both that decoding raises have it
+    return error
+
+
+async def _ping(
+    house: House, principal: Principal, member: Member, command: _Command
+) -> dict[str, Any]:
+    return {"bookmark": str(house.service.log.bookmark(member.connection.position))}
+
+
+async def _unknown(
+    house: House, principal: Principal, member: Member, command: _Command
+) -> dict[str, Any]:
+    raise BadInput(
+        f"op: expected one of {', '.join(_COMMANDS)}, got {command.op[:40]!r}", field="op"
+    )
+
+
+_COMMANDS = {
+    "subscribe": _subscribe,
+    "unsubscribe": _unsubscribe,
+    "publish": _publish,
+    "ping": _ping,
+}

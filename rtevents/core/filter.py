@@ -197,6 +197,9 @@ _KEYS = {
 }
 """The keys of a query string and the fields of ``Filter``; DESIGN section 6."""
 
+FILTER_KEYS = frozenset(_KEYS)
+"""The keys of a query string that make a filter."""
+
 _EVERYTHING = Filter()
 
 _glob = lru_cache(maxsize=4096)(Glob)

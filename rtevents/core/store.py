@@ -11,7 +11,6 @@ from rtevents.core.event import Entry, Event, Stored
 from rtevents.core.filter import Filter
 from rtevents.errors import EventConflict
 
-
 PAGE_BYTES = 1024 * 1024
 """Wire bytes after which a page ends, so that large events do not make large pages."""
 

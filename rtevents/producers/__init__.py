@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from rtevents.core.event import Event
@@ -17,7 +17,7 @@ PRODUCERS = {
 class Producer(Protocol):
     """Watches something and yields what happens there."""
 
-    def events(self) -> AsyncIterator[list[Event]]:
+    def events(self) -> AsyncGenerator[list[Event], None]:
         """
         Yield batches of events, oldest first, for as long as there is something to watch.
 

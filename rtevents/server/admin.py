@@ -32,7 +32,7 @@ async def status(request: web.Request) -> web.Response:
             "newest": log.last,
             "bookmark": str(log.bookmark()),
             "health": house.service.health(),
-            "projects": list(house.projects.list()),
+            "projects": list(house.projects.all()),
         }
     )
 
@@ -134,7 +134,7 @@ async def close_connection(request: web.Request) -> web.Response:
 
 async def projects(request: web.Request) -> web.Response:
     """Return what is watched."""
-    return answer({"projects": list(request.app[HOUSE].projects.list())})
+    return answer({"projects": list(request.app[HOUSE].projects.all())})
 
 
 class _NewProject(msgspec.Struct, forbid_unknown_fields=True):

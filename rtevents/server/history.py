@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from rtevents.core.event import Bookmark, Entry, Gap
-from rtevents.core.filter import Filter, parse_filter
+from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
 from rtevents.core.log import Cursor
 from rtevents.core.since import parse_since
 from rtevents.errors import BadInput, BookmarkError, FilterError, LogClosed
@@ -24,21 +24,7 @@ MAX_LIMIT = 1000
 MAX_WAIT = 60.0
 """Longest long poll, in seconds: proxies give up soon after."""
 
-HISTORY_KEYS = frozenset(
-    [
-        "type",
-        "not_type",
-        "project",
-        "source",
-        "path",
-        "since",
-        "until",
-        "after",
-        "limit",
-        "order",
-        "wait",
-    ]
-)
+HISTORY_KEYS = FILTER_KEYS | {"since", "until", "after", "limit", "order", "wait"}
 """The keys of the query string."""
 
 

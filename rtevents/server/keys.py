@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Projects(Protocol):
     """What is watched; the daemon has it."""
 
-    def list(self) -> Sequence[dict[str, Any]]:
+    def all(self) -> Sequence[dict[str, Any]]:
         """Return every project with its state."""
 
     async def add(self, path: Path, **settings: Any) -> tuple[dict[str, Any], bool]:

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from rtevents.core.event import Event, decode_event
-from rtevents.core.filter import Filter, parse_filter
+from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
 from rtevents.core.log import Start
 from rtevents.core.since import Since, parse_since
 from rtevents.errors import BadInput, BookmarkError, RteventsError
@@ -27,9 +27,7 @@ MAX_MESSAGE = 16 * 1024 * 1024
 CLOSE_CODES = {"shutdown": 1001, "slow": 4008, "inactive": 4009, "no pong": 4010, "ended": 4500}
 """WebSocket close code of each reason: below 4500 come back, from there on do not."""
 
-STREAM_KEYS = frozenset(
-    ("type", "not_type", "project", "source", "path", "since", "last_event_id", "named")
-)
+STREAM_KEYS = FILTER_KEYS | {"since", "last_event_id", "named"}
 """The keys of a stream's query string."""
 
 

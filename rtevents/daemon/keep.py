@@ -1,0 +1,38 @@
+"""Small files in the state directory, written whole: temporary file, fsync, rename."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def save(file: Path, value: object) -> None:
+    """Write `value` as JSON; a power cut leaves the old file or the new one."""
+    temporary = file.with_name(file.name + ".tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as opened:
+        opened.write(msgspec.json.encode(value))
+        opened.flush()
+        os.fsync(opened.fileno())
+    temporary.replace(file)
+
+
+def load(file: Path, kind: type[T], default: T) -> T:
+    """Read what ``save`` wrote; a file that cannot be read is told in the log and set aside."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return default
+    except (OSError, msgspec.MsgspecError) as error:
+        aside = file.with_name(file.name + ".bad")
+        logger.error("%s cannot be read and is set aside as %s: %s", file, aside.name, error)
+        file.replace(aside)
+        return default

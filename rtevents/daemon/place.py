@@ -1,0 +1,79 @@
+"""A daemon's place: its folders, the lock that makes it the only one, its Unix socket."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rtevents.config import Paths
+from rtevents.errors import ConfigError, Taken
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted: 128, the usual number, fails in a burst of 300."""
+
+
+def make_folders(paths: Paths) -> None:
+    """
+    Make the folders of the state and of the socket, for the user alone.
+
+    Raises:
+        ConfigError: One of them is another user's, a symlink, or open to others (S6).
+    """
+    for folder in (paths.state, paths.run, paths.spool):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = folder.lstat()
+        except OSError as error:
+            raise ConfigError(f"{folder}: {error.strerror}") from error
+        if not stat.S_ISDIR(status.st_mode):
+            raise ConfigError(f"{folder}: not a folder of its own but a symlink")
+        if status.st_uid != os.getuid():
+            raise ConfigError(f"{folder}: belongs to user {status.st_uid}, not to {os.getuid()}")
+        if status.st_mode & 0o077:
+            raise ConfigError(f"{folder}: others can enter it; chmod 700 it")
+
+
+@contextmanager
+def lock(paths: Paths) -> Iterator[None]:
+    """
+    Be the only daemon; the lock file holds the pid.
+
+    Raises:
+        Taken: Another daemon runs; the text has its pid.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    with os.fdopen(os.open(paths.lock, flags, 0o600), "r+") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = opened.read().strip() or "unknown"
+            raise Taken(f"a daemon is running already, pid {pid}") from None
+        opened.truncate(0)
+        opened.write(f"{os.getpid()}\n")
+        opened.flush()
+        try:
+            yield
+        finally:
+            opened.truncate(0)
+
+
+def bind(file: Path) -> socket.socket:
+    """Return the listening Unix socket; a stale one is replaced, since the lock is held."""
+    file.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listening.bind(str(file))
+    except OSError:
+        listening.close()
+        raise
+    finally:
+        os.umask(before)
+    listening.listen(BACKLOG)
+    listening.setblocking(False)
+    return listening

@@ -1,0 +1,279 @@
+"""Projects: what is watched, and the tasks that watch it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rtevents.config import Config, ProjectSettings
+from rtevents.core.event import Event, EventType, Stored, is_project_id
+from rtevents.core.service import EventService
+from rtevents.daemon.keep import load, save
+from rtevents.errors import BadInput, EventConflict, LogClosed, NotFound, Taken, Unavailable
+from rtevents.producers import Producer
+from rtevents.producers.files import FilesProducer
+from rtevents.producers.git import GitProducer, build_commit, find_root
+
+logger = logging.getLogger(__name__)
+
+BACKOFF_MAX = 60.0
+"""Longest pause, in seconds, before a producer that failed is started again."""
+
+
+class Project:
+    """One project: its settings, its producers, and how they are."""
+
+    def __init__(self, settings: ProjectSettings, root: Path) -> None:
+        self.settings = settings
+        self.root = root
+        self.git: GitProducer | None = None
+        self.tasks: list[asyncio.Task[None]] = []
+        self.errors: dict[str, str] = {}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``GET /v1/projects`` tells."""
+        return {
+            "id": self.settings.id,
+            "path": str(self.root),
+            "files": self.settings.files,
+            "git": self.settings.git,
+            "ignore": self.settings.ignore,
+            "state": "failed" if self.errors else "watching",
+            "error": "; ".join(self.errors.values()) or None,
+        }
+
+
+class Projects:
+    """
+    Every project of the daemon.
+
+    Args:
+        service: Where events go.
+        config: Names the projects that are always there, and how files and git are watched.
+        state: The state directory: added projects and the producers' own places are kept there.
+    """
+
+    def __init__(self, service: EventService, config: Config, state: Path) -> None:
+        self._service = service
+        self._config = config
+        self._file = state / "projects.json"
+        self._places = state / "projects"
+        self._projects: dict[str, Project] = {}
+        self._added: dict[str, ProjectSettings] = {}
+
+    async def start(self) -> None:
+        """Watch what the configuration names and what was added before."""
+        self._places.mkdir(mode=0o700, exist_ok=True)
+        kept = load(self._file, list[ProjectSettings], [])
+        self._added = {settings.id: settings for settings in kept}
+        for settings in [*self._config.projects, *kept]:
+            try:
+                self._watch(settings)
+            except (BadInput, Taken) as error:
+                logger.warning("a project is not watched: %s", error)
+                self._service.warnings[f"project {settings.id or settings.path}"] = str(error)
+
+    async def stop(self) -> None:
+        """End every producer."""
+        await _end([task for project in self._projects.values() for task in project.tasks])
+
+    def all(self) -> Sequence[dict[str, Any]]:
+        """Return every project with its state."""
+        return [project.as_dict() for project in self._projects.values()]
+
+    async def add(self, path: Path, **settings: Any) -> tuple[dict[str, Any], bool]:
+        """
+        Watch a folder from now on, also after a restart.
+
+        Returns:
+            The project, and whether it is new.
+        Raises:
+            BadInput: There is no such folder, or the id cannot be one.
+            Taken: The id is another folder's.
+        """
+        wanted = ProjectSettings(path=str(path), **settings)
+        root = _folder(path)
+        for project in self._projects.values():
+            if project.root == root:
+                return project.as_dict(), False
+        project = self._watch(wanted)
+        self._service.warnings.pop(f"project {project.settings.id}", None)
+        self._added[project.settings.id] = project.settings
+        save(self._file, list(self._added.values()))
+        return project.as_dict(), True
+
+    async def remove(self, project_id: str) -> None:
+        """
+        Watch a project no more. Its events stay.
+
+        Raises:
+            NotFound: There is none of that id.
+            Taken: The configuration names it.
+        """
+        project = self._projects.get(project_id)
+        if project is None:
+            raise NotFound(f"no project {project_id[:60]!r}")
+        if project_id not in self._added:
+            raise Taken(f"project {project_id!r} is named in the configuration: remove it there")
+        del self._projects[project_id], self._added[project_id]
+        save(self._file, list(self._added.values()))
+        for kind in project.errors:
+            self._service.warnings.pop(f"{kind} of {project_id}", None)
+        await _end(project.tasks)
+        self._place(project_id).unlink(missing_ok=True)
+
+    async def commit(self, path: Path, revision: str) -> Stored:
+        """
+        Publish a commit, or say where it is in the log already.
+
+        Raises:
+            BadInput: There is no such repository or revision.
+        """
+        project = await self._project_of(path)
+        if project is not None and project.git is not None:
+            event = await project.git.commit(revision)
+            project.git.hint()
+        else:
+            root = await asyncio.to_thread(find_root, path)
+            if root is None:
+                raise BadInput(f"path: not in a git repository: {str(path)[:200]!r}", field="path")
+            event = await build_commit(root, revision, project_id_of(root))
+        if (seq := await self._service.log.find(event.event_id)) is not None:
+            return Stored(event.event_id, seq, duplicate=True)
+        try:
+            return await self._service.publish(event)
+        except EventConflict as conflict:
+            # The git producer saw it in the meantime, from another branch perhaps.
+            return Stored(event.event_id, conflict.seq, duplicate=True)
+
+    async def _project_of(self, path: Path) -> Project | None:
+        root = await asyncio.to_thread(find_root, path)
+        for project in self._projects.values():
+            if project.root == root or (project.git and await project.git.owns(path)):
+                return project
+        return None
+
+    def _watch(self, settings: ProjectSettings) -> Project:
+        root = _folder(Path(settings.path).expanduser())
+        name = settings.id or project_id_of(root)
+        if not is_project_id(name):
+            raise BadInput(
+                f"id: expected 1 to 48 printable characters without ':', got {name[:60]!r}",
+                field="id",
+            )
+        if (other := self._projects.get(name)) and other.root != root:
+            raise Taken(f"project id {name!r} is taken by {other.root}: give another with --id")
+        if other:
+            return other
+        settings = msgspec.structs.replace(settings, id=name, path=str(root))
+        project = Project(settings, root)
+        self._projects[name] = project
+        if settings.git:
+            project.git = GitProducer(
+                root,
+                name,
+                self._config.git,
+                state_file=self._place(name),
+                find=self._service.log.find,
+            )
+            self._start(project, "git", project.git)
+        if settings.files:
+            files = FilesProducer(root, name, self._config.files, ignore=settings.ignore)
+            self._start(project, "files", files)
+        return project
+
+    def _place(self, project_id: str) -> Path:
+        # An id may hold any printable character, a file name may not.
+        return self._places / f"{project_id.encode().hex()}.git.json"
+
+    def _start(self, project: Project, kind: str, producer: Producer) -> None:
+        name = f"{kind} of {project.settings.id}"
+        project.tasks.append(
+            asyncio.create_task(self._run(project, kind, producer), name=f"rtevents {name}")
+        )
+
+    async def _run(self, project: Project, kind: str, producer: Producer) -> None:
+        """Publish what a producer yields; start it again when it fails."""
+        pause = 1.0
+        while True:
+            try:
+                # The iterator is told to end when this task is: it may hold a watch.
+                async with aclosing(producer.events()) as events:
+                    async for batch in events:
+                        await self._publish(batch)
+                        await self._note(project, kind, None)
+                        pause = 1.0
+                return
+            except LogClosed:
+                return
+            except Exception as error:
+                # The daemon outlives its producers; it tells what is wrong and tries again.
+                logger.exception("producer %s of %s failed", kind, project.settings.id)
+                await self._note(project, kind, f"{type(error).__name__}: {error}")
+            await asyncio.sleep(pause)
+            pause = min(BACKOFF_MAX, pause * 2)
+
+    async def _note(self, project: Project, kind: str, error: str | None) -> None:
+        """Keep how a producer is, and tell it in the stream when that changes."""
+        before = project.errors.get(kind)
+        if before == error:
+            return
+        name = f"{kind} of {project.settings.id}"
+        if error is None:
+            del project.errors[kind]
+            self._service.warnings.pop(name, None)
+        else:
+            project.errors[kind] = error
+            self._service.warnings[name] = error
+        status = Event(
+            type=EventType.SYSTEM_STATUS,
+            data={
+                "status": "ok" if error is None else "degraded",
+                "event": "producer_recovered" if error is None else "producer_failed",
+                "reasons": [] if error is None else [f"{name}: {error}"],
+            },
+            source="rtevents/system",
+            project_id=project.settings.id,
+        )
+        await self._publish([status])
+
+    async def _publish(self, batch: list[Event]) -> None:
+        """Store a batch, however long that takes: a producer has nowhere else to go with it."""
+        while True:
+            try:
+                await self._service.publish_many(batch)
+                return
+            except EventConflict as conflict:
+                # That event is in the log already; the others are not.
+                batch = [event for event in batch if event.event_id != conflict.event_id]
+            except LogClosed:
+                raise
+            except Unavailable as error:
+                await asyncio.sleep(error.retry_after)
+
+
+def project_id_of(root: Path) -> str:
+    """Return the id that a folder's name gives: at most 48 characters, no `:`."""
+    return root.name.replace(":", "_")[:48] or "root"
+
+
+def _folder(path: Path) -> Path:
+    try:
+        root = path.resolve(strict=True)
+    except OSError as error:
+        raise BadInput(f"path: {path}: {error.strerror}", field="path") from error
+    if not root.is_dir():
+        raise BadInput(f"path: {path}: not a folder", field="path")
+    return root
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,76 @@
+"""Event types of the user's own: from the configuration, and those added while running."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rtevents.config import Config, TypeSettings
+from rtevents.core.event import type_name
+from rtevents.core.payloads import Checker, EventTypes
+from rtevents.daemon.keep import load, save
+from rtevents.errors import BadInput, EventRefused, Taken
+
+
+class OwnTypes:
+    """
+    The user's own event types.
+
+    Args:
+        config: Names those that are always there.
+        file: Where those that were added while running are kept.
+    """
+
+    def __init__(self, config: Config, file: Path) -> None:
+        self._file = file
+        self._added = load(file, dict[str, dict[str, Any] | None], {})
+        self.schemas: dict[str, dict[str, Any] | None] = dict(self._added)
+        for given in config.event_types:
+            settings = given if isinstance(given, TypeSettings) else TypeSettings(name=given)
+            self.schemas[type_name(settings.name)] = settings.schema
+        self.types = EventTypes({name: compile_schema(own) for name, own in self.schemas.items()})
+
+    async def add(self, name: str, schema: dict[str, Any] | None) -> None:
+        """
+        Add a type from now on; adding the same one again changes nothing.
+
+        Raises:
+            BadInput: The schema is no JSON Schema.
+            EventRefused: The name cannot be a type's, or is a built-in one's.
+            Taken: The type is there already, with another schema.
+        """
+        name = type_name(name)
+        if name in self.schemas:
+            if self.schemas[name] != schema:
+                raise Taken(f"{name} is a type already, with another schema")
+            return
+        self.types.add(name, compile_schema(schema))
+        self.schemas[name] = schema
+        self._added[name] = schema
+        save(self._file, self._added)
+
+
+def compile_schema(schema: dict[str, Any] | None) -> Checker | None:
+    """
+    Return a checker for a JSON Schema; None for none.
+
+    Raises:
+        BadInput: It is no JSON Schema.
+    """
+    if schema is None:
+        return None
+    # Imported here: most users have no types of their own.
+    import fastjsonschema
+
+    try:
+        validate = fastjsonschema.compile(schema, use_default=False)
+    except fastjsonschema.JsonSchemaDefinitionException as error:
+        raise BadInput(f"not a JSON Schema: {error}", field="schema") from error
+
+    def check(data: dict[str, Any]) -> None:
+        try:
+            validate(data)
+        except fastjsonschema.JsonSchemaValueException as error:
+            raise EventRefused(str(error), field=error.name) from error
+
+    return check

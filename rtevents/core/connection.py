@@ -59,7 +59,7 @@ class Connection:
     @property
     def last_activity(self) -> float:
         """Unix seconds of the last byte that it accepted or sent."""
-        return time.time() - self.idle
+        return max(self.connected_at, time.time() - self.idle)
 
     @property
     def idle(self) -> float:

@@ -1,0 +1,73 @@
+"""Rates and latency."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rtevents.core import stats
+from rtevents.core.stats import LATENCY_BOUNDS_MS, RATE_WINDOW, Latency, Rate, resident_bytes
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        """Return the seconds."""
+        return self.seconds
+
+
+def test_a_rate_is_the_mean_of_the_last_minute() -> None:
+    clock = Clock()
+    rate = Rate(clock)
+    for _ in range(120):
+        rate.add(5)
+        rate.add(5)
+        clock.seconds += 1
+
+    assert rate.per_second() == pytest.approx(10, rel=0.05)
+    clock.seconds += RATE_WINDOW + 1
+    assert rate.per_second() == 0
+    assert rate.per_minute() == 0
+
+
+def test_a_young_rate_is_the_mean_since_the_start() -> None:
+    clock = Clock()
+    rate = Rate(clock)
+    rate.add(20)
+    clock.seconds += 2
+
+    assert rate.per_second() == 10
+    assert rate.per_minute() == 20
+
+
+def test_a_percentile_is_within_a_quarter_of_the_truth() -> None:
+    latency = Latency()
+    for milliseconds in range(1, 101):
+        latency.add(milliseconds / 1000)
+
+    assert 50 <= latency.percentile(0.5) <= 50 * 1.25
+    assert 99 <= latency.percentile(0.99) <= 99 * 1.25
+
+
+def test_no_latency_is_zero_and_a_huge_one_is_the_last_bound() -> None:
+    latency = Latency()
+    assert latency.percentile(0.5) == 0
+    latency.add(10**9)
+
+    assert latency.percentile(0.5) == round(LATENCY_BOUNDS_MS[-1], 3)
+
+
+def test_memory_is_read_where_the_system_tells_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    statm = tmp_path / "statm"
+    monkeypatch.setattr(stats, "STATM", str(statm))
+    assert resident_bytes() is None
+    statm.write_text("100 50 20 1 0 30 0\n")
+
+    assert resident_bytes() is not None

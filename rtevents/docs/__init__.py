@@ -1,0 +1,10 @@
+"""Pages shipped with the package; `rtevents docs TOPIC` renders them."""
+
+TOPICS = {
+    "events": "what an event is, every type and its data",
+    "sse": "Server-Sent Events: frames, resuming, filters",
+    "websocket": "the WebSocket protocol: messages and answers",
+    "integration": "browser, curl, Python, shell, git",
+    "security": "who may do what, tokens, the browser's login",
+}
+"""Each page and what it is about. A new page is a file here and a row in this table."""

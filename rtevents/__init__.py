@@ -56,7 +56,7 @@ _EXPORTS = {
     "service": ("EventService",),
 }
 
-__all__ = [name for names in _EXPORTS.values() for name in names]  # noqa: PLE0604
+__all__ = [name for names in _EXPORTS.values() for name in names]
 
 
 def __getattr__(name: str) -> object:

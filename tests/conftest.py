@@ -1,0 +1,181 @@
+"""What tests share: a real daemon in a home of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from rtevents.client.sync import Client
+from rtevents.errors import RteventsError
+
+PATIENCE = 30.0
+"""Seconds after which a condition that has not come true is a failure."""
+
+
+def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Return when `condition` is true; fail with `what` when it does not become so."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"did not happen within {patience} s: {what}"
+        time.sleep(0.01)
+
+
+class Daemon:
+    """
+    A daemon of one's own, with its own home, configuration, state and sockets.
+
+    Args:
+        home: An empty folder whose path is short: a Unix socket's may have 107 bytes.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.process: subprocess.Popen[bytes] | None = None
+        self.env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("RTEVENTS", "XDG_", "GIT_"))
+        } | {
+            "HOME": str(home),
+            "XDG_RUNTIME_DIR": str(home / "run"),
+            "XDG_STATE_HOME": str(home / "state"),
+            "XDG_CONFIG_HOME": str(home / "config"),
+            "RTEVENTS_LISTEN": "127.0.0.1:0",
+            "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "PYTHONUNBUFFERED": "1",
+            "COLUMNS": "120",
+        }
+        for folder in ("run", "state", "config"):
+            (home / folder).mkdir(mode=0o700)
+        (home / "gitconfig").write_text(
+            "[user]\nname = Ada\nemail = ada@example.org\n[init]\ndefaultBranch = main\n"
+        )
+        self.socket = home / "run" / "rtevents" / "rtevents.sock"
+        self.log = home / "daemon.log"
+
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        """Start it and return when it answers; without arguments it watches nothing."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "rtevents", "serve", *arguments],
+                env=self.env | dict(env or {}),
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        wait_for(self.answers, f"the daemon answers: {self.log}")
+
+    def answers(self) -> bool:
+        """Tell whether the daemon answers; fail when it has ended."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text(errors="replace")[-2000:]
+        try:
+            with self.client() as client:
+                client.status()
+        except RteventsError:
+            return False
+        return True
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it with a signal; return its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(PATIENCE)
+        self.process = None
+        return code
+
+    def client(self) -> Client:
+        """Return a client on its socket."""
+        return Client(self.socket)
+
+    def run(
+        self,
+        *arguments: str,
+        stdin: str | bytes | None = None,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = PATIENCE,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `rtevents` with these arguments and return what it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "rtevents", *arguments],
+            env=self.env | dict(env or {}),
+            cwd=cwd or self.home,
+            input=stdin.encode() if isinstance(stdin, str) else stdin or b"",
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        return subprocess.CompletedProcess(
+            done.args,
+            done.returncode,
+            done.stdout.decode(errors="surrogateescape"),
+            done.stderr.decode(errors="surrogateescape"),
+        )
+
+    def popen(self, *arguments: str, cwd: Path | None = None) -> subprocess.Popen[str]:
+        """Start `rtevents` with these arguments, its output to be read line by line."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "rtevents", *arguments],
+            env=self.env,
+            cwd=cwd or self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def git(self, *arguments: str, cwd: Path, check: bool = True) -> str:
+        """Run git and return what it printed."""
+        command: Sequence[str] = ["git", *arguments]
+        done = subprocess.run(
+            command, cwd=cwd, env=self.env, capture_output=True, text=True, check=False
+        )
+        assert not check or done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout.strip()
+
+    def repository(self, name: str = "web") -> Path:
+        """Make a git repository with one commit."""
+        root = self.home / name
+        root.mkdir()
+        self.git("init", "-q", cwd=root)
+        (root / "README.md").write_text("hello\n")
+        self.git("add", ".", cwd=root)
+        self.git("commit", "-qm", "Begin", cwd=root)
+        return root
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Return an empty folder with a short path."""
+    folder = Path(tempfile.mkdtemp(prefix="rte"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def stopped_daemon(home: Path) -> Iterator[Daemon]:
+    """Return a daemon that is not started yet."""
+    daemon = Daemon(home)
+    yield daemon
+    if daemon.process is not None:
+        daemon.process.kill()
+        daemon.process.wait()
+
+
+@pytest.fixture
+def daemon(stopped_daemon: Daemon) -> Daemon:
+    """Return a daemon that answers."""
+    stopped_daemon.start()
+    return stopped_daemon

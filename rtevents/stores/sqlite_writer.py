@@ -1,0 +1,318 @@
+"""Writer: the one thread that writes to a database, with the one connection that may."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
+from typing import Any, NamedTuple
+
+from rtevents.core.event import Event, Stored
+from rtevents.errors import EventConflict
+from rtevents.stores import sqlite_rows as rows
+from rtevents.stores.dedup import Kept, settle
+from rtevents.stores.sqlite_file import DatabaseFile, Hint, is_full
+
+GROUP = 1_000
+"""Events after which further appends wait for the next transaction."""
+
+TRIM = 500
+"""Entries that one transaction deletes: appends wait a few milliseconds for it, not seconds."""
+
+TRIM_BYTES = 4 * 1024**2
+"""Wire bytes that one transaction deletes, give or take one entry."""
+
+KNOWN_BYTES = 8 * 1024**2
+"""Bodies that are read at once to be compared with what is published again, in bytes."""
+
+HINT_EVERY = 1.0
+"""Seconds between two hints: each is a sync of its own."""
+
+Batches = Sequence[Sequence[Event]]
+Answers = list[list[Stored] | EventConflict]
+
+
+class _Append(NamedTuple):
+    batches: Batches
+    future: asyncio.Future[Answers]
+
+
+class _Call(NamedTuple):
+    work: Callable[[], object]
+    future: asyncio.Future[object]
+
+
+class Writer:
+    """
+    Writes in one thread, in the order in which it was asked.
+
+    Appends that wait for the thread share one transaction and one sync; each is answered after
+    the commit returned. After a failure nothing of the transaction is kept, and the next one
+    begins with a fresh connection and with what the database says.
+
+    Args:
+        file: The database.
+        db: What ``file.connect_writer`` returned; the thread closes it.
+        epoch: The log's name.
+        clock: Returns unix seconds; what entries age by.
+        grown: Called in the event loop with the newest seq when there are more entries.
+    """
+
+    def __init__(
+        self,
+        file: DatabaseFile,
+        db: sqlite3.Connection,
+        *,
+        epoch: str,
+        clock: Callable[[], float],
+        grown: Callable[[int], None],
+    ) -> None:
+        self.extent = rows.load_extent(db)
+        self._file = file
+        self._db: sqlite3.Connection | None = db
+        self._epoch = epoch
+        self._clock = clock
+        self._grown = grown
+        self._hinted = 0
+        self._hint_due = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._jobs: queue.SimpleQueue[_Append | _Call | None] = queue.SimpleQueue()
+        # At most one job: taken from the queue to look at it, and to be done next.
+        self._held: list[_Append | _Call | None] = []
+        # A daemon, so that a store nobody closed does not keep the interpreter from ending.
+        self._thread = threading.Thread(target=self._run, name="rtevents-write", daemon=True)
+        self._thread.start()
+
+    async def append(self, batches: Batches) -> Answers:
+        """
+        Store batches; cancelling does not take back what waits to be stored.
+
+        Raises:
+            StoreError: Nothing of the transaction was stored.
+        """
+        future: asyncio.Future[Answers] = self._loop.create_future()
+        self._jobs.put(_Append(batches, future))
+        return await future
+
+    async def trim(self, keep: int) -> None:
+        """
+        Delete what is before the seq `keep`, with appends in between.
+
+        Raises:
+            StoreError: Not everything was deleted.
+        """
+        while self.extent.first < keep:
+            await self._call(lambda: self._trim(keep))
+        await self._call(self._file.load_ballast)
+
+    def stop(self) -> None:
+        """Write what waits, checkpoint and close; return when it is done. Twice is allowed."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    async def _call(self, work: Callable[[], object]) -> None:
+        future: asyncio.Future[object] = self._loop.create_future()
+        self._jobs.put(_Call(work, future))
+        await future
+
+    def _run(self) -> None:
+        while (job := self._take()) is not None:
+            self._do(job)
+            if time.monotonic() >= self._hint_due:
+                self._hint()
+        self._finish()
+
+    def _do(self, job: _Append | _Call) -> None:
+        if isinstance(job, _Call):
+            self._answer([job.future], lambda: [job.work()])
+            return
+        jobs = [job, *self._gather(job)]
+        self._answer(
+            [each.future for each in jobs], lambda: self._store([each.batches for each in jobs])
+        )
+
+    def _take(self) -> _Append | _Call | None:
+        """Wait for the next job; None to stop. A hint that is due is written meanwhile."""
+        if self._held:
+            return self._held.pop()
+        while True:
+            try:
+                is_hinted = self._hinted == self.extent.last
+                return self._jobs.get(timeout=None if is_hinted else HINT_EVERY)
+            except queue.Empty:
+                self._hint()
+
+    def _gather(self, first: _Append) -> Iterator[_Append]:
+        """Yield the appends that wait already, as many as a transaction takes."""
+        events = sum(map(len, first.batches))
+        while events < GROUP:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            if not isinstance(job, _Append):
+                self._held.append(job)
+                return
+            events += sum(map(len, job.batches))
+            yield job
+
+    def _answer(
+        self, futures: Sequence[asyncio.Future[Any]], work: Callable[[], Sequence[object]]
+    ) -> None:
+        """Do the work and hand what it returns, or its error, to those who wait for it."""
+        results: Sequence[object]
+        try:
+            results = work()
+        except (sqlite3.Error, OSError) as error:
+            results = [self._file.explain(error)] * len(futures)
+        except Exception as error:  # noqa: BLE001 - it is raised where the answer is awaited
+            results = [error] * len(futures)
+        self._loop.call_soon_threadsafe(self._deliver, futures, results, self.extent.last)
+
+    def _deliver(
+        self, futures: Sequence[asyncio.Future[Any]], results: Sequence[object], last: int
+    ) -> None:
+        for future, result in zip(futures, results, strict=True):
+            if future.done():
+                continue  # whoever waited was cancelled
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+        self._grown(last)
+
+    def _store(self, waiting: Sequence[Batches]) -> list[Answers]:
+        with self._transaction() as db:
+            try:
+                answers, extent = self._store_new(db, waiting)
+            except sqlite3.IntegrityError:
+                # Some id is known. That is rare, so nothing is looked up before it is sure.
+                db.execute("ROLLBACK")
+                db.execute("BEGIN IMMEDIATE")
+                answers, extent = self._store_known(db, waiting)
+        self.extent = extent
+        return answers
+
+    def _store_new(
+        self, db: sqlite3.Connection, waiting: Sequence[Batches]
+    ) -> tuple[list[Answers], rows.Extent]:
+        """Store batches none of whose ids is known."""
+        events = [event for batches in waiting for batch in batches for event in batch]
+        extent = rows.insert(db, events, self.extent, self._clock())
+        seqs = count(self.extent.last + 1)
+        answers: list[Answers] = [
+            [[Stored(event.event_id, next(seqs), duplicate=False) for event in batch]
+             for batch in batches]
+            for batches in waiting
+        ]  # fmt: skip
+        return answers, extent
+
+    def _store_known(
+        self, db: sqlite3.Connection, waiting: Sequence[Batches]
+    ) -> tuple[list[Answers], rows.Extent]:
+        """Store batches some of whose ids are known, or come twice."""
+        known = _Known(
+            db, {event.event_id for batches in waiting for batch in batches for event in batch}
+        )
+        answers = [
+            [known.settle(batch, self.extent.last) for batch in batches] for batches in waiting
+        ]
+        events = [event for _, event in known.accepted.values()]
+        return answers, rows.insert(db, events, self.extent, self._clock())
+
+    def _trim(self, keep: int) -> None:
+        try:
+            self._delete(keep)
+        except sqlite3.Error as error:
+            if not is_full(error) or not self._file.take_ballast():
+                raise
+            self._delete(keep)
+
+    def _delete(self, keep: int) -> None:
+        """Delete the oldest entries, not more than a transaction should."""
+        if self.extent.first >= keep:
+            return  # another trim went further meanwhile
+        with self._transaction() as db:
+            first = min(
+                keep, self.extent.first + TRIM, rows.after_bytes(db, self.extent, TRIM_BYTES)
+            )
+            rows.delete(db, first)
+        self.extent = self.extent._replace(first=first)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit what is done inside; after an error, forget all of it."""
+        self._file.check_in_place()
+        db = self._db or self._reopen()
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            # Not used again: after a failed sync nobody knows what the disk has (fsyncgate).
+            self._db = None
+            db.close()
+            raise
+
+    def _reopen(self) -> sqlite3.Connection:
+        db = self._db = self._file.connect_writer()
+        self.extent = rows.load_extent(db)
+        return db
+
+    def _hint(self) -> None:
+        self._hint_due = time.monotonic() + HINT_EVERY
+        if self._hinted != self.extent.last:
+            self._hinted = self.extent.last
+            self._file.write_hint(Hint(self._epoch, self._hinted))
+
+    def _finish(self) -> None:
+        self._hint()
+        if self._db:
+            # The WAL is as good as the database: what cannot be moved now is moved another time.
+            with suppress(sqlite3.Error):
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._db.close()
+
+
+class _Known:
+    """
+    What is stored under some ids, while a transaction adds to it.
+
+    Attributes:
+        accepted: What the transaction is to store, in the order of the seqs.
+    """
+
+    def __init__(self, db: sqlite3.Connection, event_ids: set[str]) -> None:
+        self.accepted: dict[str, Kept] = {}
+        self._db = db
+        self._seqs = {}
+        near = []
+        room = KNOWN_BYTES
+        for event_id, (seq, size) in rows.find_all(db, event_ids).items():
+            self._seqs[event_id] = seq
+            room -= size
+            if room > 0:
+                near.append(seq)
+        self._near = {entry.event_id: (entry.seq, entry.event) for entry in rows.fetch(db, near)}
+
+    def settle(self, batch: Sequence[Event], last: int) -> list[Stored] | EventConflict:
+        """Decide what becomes of one batch, `last` being the newest seq before the transaction."""
+        try:
+            answers, fresh = settle(batch, last + len(self.accepted), self._find)
+        except EventConflict as conflict:
+            return conflict
+        self.accepted |= fresh
+        return answers
+
+    def _find(self, event_id: str) -> Kept | None:
+        if kept := self.accepted.get(event_id) or self._near.get(event_id):
+            return kept
+        if event_id not in self._seqs:
+            return None
+        [entry] = rows.fetch(self._db, [self._seqs[event_id]])
+        return entry.seq, entry.event

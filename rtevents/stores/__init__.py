@@ -1,1 +1,43 @@
 """Where rows are kept: one file per backend, and the table of them all."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from rtevents.core.store import Store
+from rtevents.errors import ConfigError
+
+STORES = {
+    "sqlite": "rtevents.stores.sqlite:SQLiteStore",
+    "memory": "rtevents.stores.memory:MemoryStore",
+}
+"""Each backend by the name in front of its URL; loaded when it is used."""
+
+
+async def open_store(url: str, *, path: Path, durability: str) -> Store:
+    """
+    Open the log that `url` names; a log that is not there yet begins empty.
+
+    Args:
+        url: ``sqlite``, or ``memory`` for a log that ends with the process.
+        path: Where a backend that keeps a file on this machine keeps it.
+        durability: ``full``: an answered append survives power loss; ``normal``: kill -9 alone.
+    Raises:
+        ConfigError: No backend has that name, or `durability` is neither of the two.
+        StoreError: What is there cannot be opened; the text says why.
+    """
+    name = url.partition(":")[0]
+    if name not in STORES:
+        raise ConfigError(
+            f"store: expected one of {', '.join(sorted(STORES))}, got {url!r}", field="store"
+        )
+    if durability not in ("full", "normal"):
+        raise ConfigError(
+            f"durability: expected full or normal, got {durability!r}", field="durability"
+        )
+    module, _, kind = STORES[name].partition(":")
+    store: Store = await getattr(importlib.import_module(module), kind).open(
+        url, path=path, durability=durability
+    )
+    return store

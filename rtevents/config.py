@@ -199,6 +199,25 @@ def find_paths(environ: Mapping[str, str] = os.environ, *, config: str | None = 
     return Paths(run, state, file if named else file / "config.yaml")
 
 
+class Target(msgspec.Struct, frozen=True):
+    """
+    The daemon that a client talks to.
+
+    Args:
+        address: Path of a Unix socket, or ``http://host:port``.
+        token: The credential for TCP; None for none.
+    """
+
+    address: str
+    token: str | None = None
+
+
+def find_target(environ: Mapping[str, str] = os.environ) -> Target:
+    """Return the daemon that ``$RTEVENTS_URL`` names, else the user's own, on its Unix socket."""
+    address = environ.get("RTEVENTS_URL") or str(find_paths(environ).socket)
+    return Target(address, environ.get("RTEVENTS_TOKEN"))
+
+
 def load(paths: Paths, environ: Mapping[str, str] = os.environ) -> Config:
     """
     Read the configuration: defaults, then the file, then ``RTEVENTS_*`` variables.

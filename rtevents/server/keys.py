@@ -89,7 +89,7 @@ def problem(error: RteventsError, status: int | None = None) -> web.Response:
 
 
 def problem_fields(error: RteventsError, status: int | None = None) -> dict[str, Any]:
-    """Return what is told of an error: ``type title status detail``, and ``index field`` if any."""
+    """Return what is told of an error: ``type title status detail``, and where it is."""
     status = status or outcome(error)[0]
     fields: dict[str, Any] = {
         "type": "about:blank",
@@ -97,7 +97,7 @@ def problem_fields(error: RteventsError, status: int | None = None) -> dict[str,
         "status": status,
         "detail": str(error),
     }
-    for name in ("index", "field"):
+    for name in ("index", "field", "event_id", "seq"):
         if (value := getattr(error, name, None)) is not None:
             fields[name] = value
     return fields

@@ -1,0 +1,326 @@
+"""Client for programs on asyncio, by aiohttp: the same names as `sync`, to be awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar, overload
+
+import aiohttp
+
+from rtevents.client import calls
+from rtevents.client.calls import Call, History, LineAnswer, Object
+from rtevents.client.frames import SILENCE, Control, Frame, Place
+from rtevents.config import find_target
+from rtevents.core.event import Entry, Event, Gap, Stored
+from rtevents.core.filter import Filter
+from rtevents.errors import BadInput, ConnectionLost, NotReachable, Unavailable
+
+T = TypeVar("T")
+
+EVERYTHING = Filter()
+
+
+class Client:
+    """
+    Talks to a daemon; used as ``async with Client() as client``.
+
+    Args:
+        address: Path of the Unix socket, or ``http://host:port``; None for ``$RTEVENTS_URL`` or the
+            user's own daemon.
+        token: Credential for TCP; None for ``$RTEVENTS_TOKEN``.
+        timeout: Seconds that an answer may take.
+        retry_for: Seconds for which a publisher that is told ``503`` tries again. That is safe: an
+            event has its id from the start.
+    """
+
+    def __init__(
+        self,
+        address: str | Path | None = None,
+        *,
+        token: str | None = None,
+        timeout: float = 10.0,
+        retry_for: float = 10.0,
+    ) -> None:
+        target = find_target()
+        self.address = str(address or target.address)
+        self._token = token or target.token
+        self._timeout = timeout
+        self._retry_for = retry_for
+        self._session: aiohttp.ClientSession | None = None
+        self._base = self.address if self.address.startswith("http") else "http://localhost"
+        if self.address.startswith("https://"):
+            raise BadInput(f"not the address of a daemon: {self.address!r}")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; the client opens others when it is used again."""
+        if self._session:
+            await self._session.close()
+            self._session = None
+
+    async def publish(self, event: Event) -> Stored:
+        """
+        Store one event.
+
+        Raises:
+            EventRefused, EventConflict, NotAllowed, Unavailable, NotReachable: What the name says.
+        """
+        return (await self.publish_many([event]))[0]
+
+    async def publish_many(self, events: Sequence[Event]) -> list[Stored]:
+        """
+        Store events, all or none, at most 1,000.
+
+        Raises:
+            EventRefused, EventConflict, NotAllowed, Unavailable, NotReachable: As ``publish``;
+                ``index`` says which.
+        """
+        return await self._retry(calls.publish(events)) if events else []
+
+    async def publish_lines(self, lines: Iterable[bytes]) -> AsyncIterator[LineAnswer]:
+        """
+        Store lines of NDJSON, each for itself; yield what became of each, in order.
+
+        Raises:
+            NotAllowed, Unavailable, NotReachable: None of the lines not answered is stored.
+        """
+        source = (line.rstrip(b"\r\n") for line in lines)
+        wanted = (line for line in source if line.strip())
+        first = 0
+        while chunk := list(islice(wanted, calls.LINES)):
+            for answer in await self._retry(calls.publish_lines(chunk, first)):
+                yield answer
+            first += len(chunk)
+
+    async def commit(self, path: Path, revision: str = "HEAD") -> Stored:
+        """Have the daemon publish a commit of the repository at `path`."""
+        return (await self._retry(calls.commit(path, revision)))[0]
+
+    async def history(
+        self,
+        wanted: Filter = EVERYTHING,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+        order: str = "asc",
+        wait: float = 0.0,
+    ) -> History:
+        """
+        Return a page of what is kept.
+
+        Args:
+            since: Where to begin; see ``rtevents docs sse``.
+            until: Where to end.
+            after: A bookmark to go on from, such as the ``next`` of the page before.
+            order: ``asc`` or ``desc``.
+            wait: Seconds to wait for growth when there is nothing.
+        """
+        return await self._ask(
+            calls.history(
+                wanted, since=since, until=until, after=after, limit=limit, order=order, wait=wait
+            )
+        )
+
+    @overload
+    def stream(
+        self,
+        wanted: Filter = ...,
+        *,
+        since: str = ...,
+        reconnect: bool = ...,
+        control: Literal[False] = ...,
+    ) -> AsyncIterator[Entry | Gap]: ...
+
+    @overload
+    def stream(
+        self,
+        wanted: Filter = ...,
+        *,
+        since: str = ...,
+        reconnect: bool = ...,
+        control: Literal[True],
+    ) -> AsyncIterator[Frame]: ...
+
+    async def stream(
+        self,
+        wanted: Filter = EVERYTHING,
+        *,
+        since: str = "new",
+        reconnect: bool = True,
+        control: bool = False,
+    ) -> AsyncIterator[Frame]:
+        """
+        Yield entries for ever; it reconnects by itself from the last one, without loss or repeat.
+
+        Args:
+            since: Where to begin; see ``rtevents docs sse``.
+            reconnect: Whether to come back when the connection is lost.
+            control: Whether to yield control frames and heartbeats as well.
+        Raises:
+            NotReachable: There is no daemon at the first attempt.
+            ConnectionLost: The connection is lost and not to be opened again.
+        """
+        place = Place(since)
+        while True:
+            reason = "the daemon closed it"
+            try:
+                async for frame in self._frames(wanted, place):
+                    if isinstance(frame, Control) and frame.name == "bye":
+                        reason = str(frame.fields["reason"])
+                    if control or isinstance(frame, Gap) or _is_stored(frame):
+                        yield frame
+            except (NotReachable, ConnectionLost, Unavailable) as error:
+                if not place.has_connected:
+                    raise
+                reason = str(error)
+            pause = place.lost(reason, reconnect=reconnect)
+            if control:
+                yield Control("lost", {"reason": reason, "retry_after": pause})
+            await asyncio.sleep(pause)
+
+    async def stats(self) -> Object:
+        """Return the statistics of this moment."""
+        return await self._ask(calls.get("/v1/stats"))
+
+    async def status(self) -> Object:
+        """Return what the daemon is, where it listens, and how it is."""
+        return await self._ask(calls.get("/v1/status"))
+
+    async def connections(self) -> list[Object]:
+        """Return every open connection, with its lag."""
+        return await self._ask(calls.get_list("/v1/connections", "connections"))
+
+    async def close_connection(self, connection_id: str) -> None:
+        """End a connection."""
+        await self._ask(calls.delete("/v1/connections", connection_id))
+
+    async def projects(self) -> list[Object]:
+        """Return what is watched."""
+        return await self._ask(calls.get_list("/v1/projects", "projects"))
+
+    async def add_project(self, path: Path, **settings: Any) -> Object:
+        """Watch a folder from now on; `settings` are ``id files git ignore``."""
+        return await self._ask(calls.post("/v1/projects", {"path": str(path), **settings}))
+
+    async def remove_project(self, project_id: str) -> None:
+        """Watch a project no more."""
+        await self._ask(calls.delete("/v1/projects", project_id))
+
+    async def types(self) -> list[Object]:
+        """Return the event reference."""
+        return await self._ask(calls.get_list("/v1/types", "types"))
+
+    async def add_type(self, name: str, schema: Object | None = None) -> Object:
+        """Add an event type of your own."""
+        return await self._ask(calls.post("/v1/types", {"name": name, "schema": schema}))
+
+    async def tokens(self) -> list[Object]:
+        """Return every token, without its secret."""
+        return await self._ask(calls.get_list("/v1/tokens", "tokens"))
+
+    async def create_token(self, role: str, **settings: Any) -> Object:
+        """Make a token; `settings` are ``projects types name expires_in`` (seconds)."""
+        return await self._ask(calls.post("/v1/tokens", {"role": role, **settings}, is_safe=False))
+
+    async def revoke_token(self, token_id: str) -> None:
+        """Forget a token, and end the streams that it opened."""
+        await self._ask(calls.delete("/v1/tokens", token_id))
+
+    async def ticket(self) -> Object:
+        """Return an address that logs a browser in, once."""
+        return await self._ask(calls.post("/v1/tickets", {}, is_safe=False))
+
+    async def _retry(self, call: Call[T]) -> T:
+        """Ask, and ask again while the daemon is only busy."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._retry_for
+        while True:
+            try:
+                return await self._ask(call)
+            except Unavailable as error:
+                if now() + error.retry_after > deadline:
+                    raise
+                await asyncio.sleep(error.retry_after)
+
+    async def _ask(self, call: Call[T]) -> T:
+        # A connection that was kept open may have been closed by the daemon: once more, then.
+        try:
+            return await self._ask_once(call)
+        except ConnectionLost:
+            if not call.is_safe:
+                raise
+            return await self._ask_once(call)
+
+    async def _ask_once(self, call: Call[T]) -> T:
+        timeout = aiohttp.ClientTimeout(total=self._timeout + call.wait)
+        try:
+            async with self._open().request(
+                call.method,
+                self._base + call.path,
+                data=call.body,
+                headers={"Content-Type": call.content_type},
+                timeout=timeout,
+            ) as response:
+                body = await response.read()
+        except aiohttp.ClientConnectorError as error:
+            raise self._not_reachable() from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectionLost(f"the daemon did not answer: {_words(error)}") from error
+        is_lines = response.content_type == "application/x-ndjson"
+        if response.status >= 400 and not is_lines:
+            calls.fail(response.status, response.headers.get("Retry-After"), body)
+        return call.read(body)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = (
+                aiohttp.TCPConnector(limit=0)
+                if self.address.startswith("http")
+                else aiohttp.UnixConnector(self.address, limit=0)
+            )
+            headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+            self._session = aiohttp.ClientSession(connector=connector, headers=headers)
+        return self._session
+
+    def _not_reachable(self) -> NotReachable:
+        return NotReachable(f"no daemon at {self.address}: start one with: rtevents serve")
+
+    async def _frames(self, wanted: Filter, place: Place) -> AsyncIterator[Frame]:
+        """Yield the frames of one connection, until it ends."""
+        url = self._base + calls.stream_path(wanted, place.since)
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE)
+        headers = {"Accept": "application/x-ndjson"}
+        try:
+            async with self._open().get(url, headers=headers, timeout=timeout) as response:
+                if response.status != 200:
+                    after = response.headers.get("Retry-After")
+                    calls.fail(response.status, after, await response.read())
+                rest = b""
+                async for data in response.content.iter_any():
+                    *lines, rest = (rest + data).split(b"\n")
+                    for line in lines:
+                        yield place.read(line)
+        except aiohttp.ClientConnectorError as error:
+            raise self._not_reachable() from error
+        except TimeoutError as error:
+            raise ConnectionLost(f"no byte for {SILENCE:g} seconds") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectionLost(_words(error)) from error
+
+
+def _is_stored(frame: Frame) -> bool:
+    return isinstance(frame, Entry) and frame.seq > 0
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,229 @@
+"""What a client asks and how the answers are read: no I/O, for both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Generic, NoReturn, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from rtevents.core.event import Bookmark, Entry, Event, Stored, decode_entry, encode_events
+from rtevents.core.filter import Filter
+from rtevents.errors import (
+    BadInput,
+    EventConflict,
+    EventRefused,
+    EventTooLarge,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    RteventsError,
+    Taken,
+    Unavailable,
+)
+
+LINES = 500
+"""Lines of NDJSON that go into one request: as many as the daemon stores together."""
+
+T = TypeVar("T")
+
+Object = dict[str, Any]
+
+
+class Call(msgspec.Struct, Generic[T]):
+    """
+    One request.
+
+    Args:
+        read: Makes the result of the answer's body.
+        wait: Seconds that the daemon may take on purpose, for a long poll.
+        is_safe: Whether asking twice is as good as once.
+    """
+
+    method: str
+    path: str
+    read: Callable[[bytes], T]
+    body: bytes | None = None
+    content_type: str = "application/json"
+    wait: float = 0.0
+    is_safe: bool = True
+
+
+class History(msgspec.Struct, frozen=True):
+    """
+    A page of what is kept.
+
+    Args:
+        events: The entries, in the order asked for.
+        next: The bookmark to go on from.
+        oldest: The first seq that is kept.
+        newest: The last one.
+    """
+
+    events: list[Entry]
+    next: Bookmark
+    oldest: int
+    newest: int
+
+
+class LineAnswer(msgspec.Struct, frozen=True):
+    """
+    What became of one line of NDJSON: `stored`, or the `error`.
+
+    Args:
+        line: Which line, from 0.
+    """
+
+    line: int
+    stored: Stored | None = None
+    error: RteventsError | None = None
+
+
+def publish(events: Sequence[Event]) -> Call[list[Stored]]:
+    """Store events, all or none."""
+    body = events[0].body if len(events) == 1 else encode_events(events)
+    return Call("POST", "/v1/events", _stored, body)
+
+
+def publish_lines(lines: Sequence[bytes], first: int) -> Call[list[LineAnswer]]:
+    """Store lines of NDJSON, each for itself; `first` is the number of the first one."""
+
+    def read(body: bytes) -> list[LineAnswer]:
+        return [_line_answer(first + number, line) for number, line in enumerate(body.splitlines())]
+
+    return Call("POST", "/v1/events", read, b"\n".join(lines), "application/x-ndjson")
+
+
+def commit(path: Path, revision: str) -> Call[list[Stored]]:
+    """Have the daemon publish a commit of the repository at `path`."""
+    return _post("/v1/commits", {"path": str(path), "revision": revision}, _stored)
+
+
+def history(
+    wanted: Filter,
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    after: str | None = None,
+    limit: int = 100,
+    order: str = "asc",
+    wait: float = 0.0,
+) -> Call[History]:
+    """Ask for a page of what is kept."""
+    query = [*wanted.as_query(), ("limit", str(limit)), ("order", order)]
+    given = {"since": since, "until": until, "after": after, "wait": str(wait) if wait else None}
+    query += [(name, value) for name, value in given.items() if value]
+    return Call("GET", f"/v1/events?{urlencode(query)}", _history, wait=wait)
+
+
+def get(path: str) -> Call[Object]:
+    """Ask for an object."""
+    return Call("GET", path, _object)
+
+
+def get_list(path: str, name: str) -> Call[list[Object]]:
+    """Ask for the list `name` of an object."""
+    return Call("GET", path, lambda body: list(_object(body)[name]))
+
+
+def post(path: str, fields: Object, *, is_safe: bool = True) -> Call[Object]:
+    """Send an object, get one."""
+    call = _post(path, fields, _object)
+    call.is_safe = is_safe
+    return call
+
+
+def delete(path: str, name: str) -> Call[None]:
+    """Remove what is called `name`."""
+    return Call("DELETE", f"{path}/{quote(name, safe='')}", lambda body: None)
+
+
+def stream_path(wanted: Filter, since: str) -> str:
+    """Return the path and the query of a stream."""
+    return f"/v1/events/stream?{urlencode([*wanted.as_query(), ('since', since)])}"
+
+
+def fail(status: int, retry_after: str | None, body: bytes) -> NoReturn:
+    """
+    Raise what an answer that is no success means.
+
+    Args:
+        retry_after: Its ``Retry-After`` header.
+    Raises:
+        RteventsError: The class that its status stands for, with the daemon's own words.
+    """
+    try:
+        fields = _object(body)
+    except msgspec.DecodeError:
+        fields = {}
+    fields.setdefault("detail", f"the daemon answered {status}")
+    fields["status"] = status
+    error = problem_error(fields)
+    if isinstance(error, Unavailable) and retry_after and retry_after.isdigit():
+        error.retry_after = float(retry_after)
+    raise error
+
+
+def problem_error(fields: Object) -> RteventsError:
+    """Return the error that a problem (RFC 9457) tells of."""
+    text, status = str(fields.get("detail", "")), fields.get("status")
+    if status == 409 and "event_id" in fields:
+        return EventConflict(fields["event_id"], fields["seq"], index=fields.get("index"))
+    if status in (400, 405, 415, 421):
+        return BadInput(text, index=fields.get("index"), field=fields.get("field"))
+    if status in (413, 422):
+        kind = EventTooLarge if status == 413 else EventRefused
+        return kind(text, index=fields.get("index"), field=fields.get("field"))
+    return _STATUSES.get(status or 0, RteventsError)(text)
+
+
+_STATUSES: dict[int, type[RteventsError]] = {
+    401: NotAuthenticated,
+    403: NotAllowed,
+    404: NotFound,
+    409: Taken,
+    503: Unavailable,
+}
+
+
+def _post(path: str, fields: Object, read: Callable[[bytes], T]) -> Call[T]:
+    body = msgspec.json.encode({name: v for name, v in fields.items() if v is not None})
+    return Call("POST", path, read, body)
+
+
+def _object(body: bytes) -> Object:
+    return msgspec.json.decode(body, type=dict[str, Any]) if body else {}
+
+
+class _Stored(msgspec.Struct):
+    events: list[Stored]
+
+
+class _History(msgspec.Struct):
+    events: list[msgspec.Raw]
+    next: str
+    oldest: int
+    newest: int
+
+
+def _stored(body: bytes) -> list[Stored]:
+    return msgspec.json.decode(body, type=_Stored).events
+
+
+def _history(body: bytes) -> History:
+    page = msgspec.json.decode(body, type=_History)
+    return History(
+        [decode_entry(bytes(raw)) for raw in page.events],
+        Bookmark.parse(page.next),
+        page.oldest,
+        page.newest,
+    )
+
+
+def _line_answer(number: int, line: bytes) -> LineAnswer:
+    fields = _object(line)
+    if "status" in fields:
+        return LineAnswer(number, error=problem_error(fields))
+    return LineAnswer(number, stored=msgspec.convert(fields, Stored))

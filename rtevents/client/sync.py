@@ -1,0 +1,357 @@
+"""Client for programs that wait: standard library and core only, quick to import."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar, overload
+from urllib.parse import urlsplit
+
+from rtevents.client import calls
+from rtevents.client.calls import Call, History, LineAnswer, Object
+from rtevents.client.frames import SILENCE, Control, Frame, Place
+from rtevents.config import find_target
+from rtevents.core.event import Entry, Event, Gap, Stored
+from rtevents.core.filter import Filter
+from rtevents.errors import BadInput, ConnectionLost, NotReachable, Unavailable
+
+T = TypeVar("T")
+
+EVERYTHING = Filter()
+
+
+class Client:
+    """
+    Talks to a daemon; used as ``with Client() as client``.
+
+    Args:
+        address: Path of the Unix socket, or ``http://host:port``; None for ``$RTEVENTS_URL`` or the
+            user's own daemon.
+        token: Credential for TCP; None for ``$RTEVENTS_TOKEN``.
+        timeout: Seconds that an answer may take.
+        retry_for: Seconds for which a publisher that is told ``503`` tries again. That is safe: an
+            event has its id from the start.
+    """
+
+    def __init__(
+        self,
+        address: str | Path | None = None,
+        *,
+        token: str | None = None,
+        timeout: float = 10.0,
+        retry_for: float = 10.0,
+    ) -> None:
+        target = find_target()
+        self.address = str(address or target.address)
+        self._token = token or target.token
+        self._timeout = timeout
+        self._retry_for = retry_for
+        self._kept: http.client.HTTPConnection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the client opens another when it is used again."""
+        if self._kept:
+            self._kept.close()
+            self._kept = None
+
+    def publish(self, event: Event) -> Stored:
+        """
+        Store one event.
+
+        Raises:
+            EventRefused, EventConflict, NotAllowed, Unavailable, NotReachable: What the name says.
+        """
+        return self.publish_many([event])[0]
+
+    def publish_many(self, events: Sequence[Event]) -> list[Stored]:
+        """
+        Store events, all or none, at most 1,000.
+
+        Raises:
+            EventRefused, EventConflict, NotAllowed, Unavailable, NotReachable: As ``publish``;
+                ``index`` says which.
+        """
+        return self._retry(calls.publish(events)) if events else []
+
+    def publish_lines(self, lines: Iterable[bytes]) -> Iterator[LineAnswer]:
+        """
+        Store lines of NDJSON, each for itself; yield what became of each, in order.
+
+        Raises:
+            NotAllowed, Unavailable, NotReachable: None of the lines not answered is stored.
+        """
+        source = (line.rstrip(b"\r\n") for line in lines)
+        wanted = (line for line in source if line.strip())
+        first = 0
+        while chunk := list(islice(wanted, calls.LINES)):
+            yield from self._retry(calls.publish_lines(chunk, first))
+            first += len(chunk)
+
+    def commit(self, path: Path, revision: str = "HEAD") -> Stored:
+        """Have the daemon publish a commit of the repository at `path`."""
+        return self._retry(calls.commit(path, revision))[0]
+
+    def history(
+        self,
+        wanted: Filter = EVERYTHING,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+        order: str = "asc",
+        wait: float = 0.0,
+    ) -> History:
+        """
+        Return a page of what is kept.
+
+        Args:
+            since: Where to begin; see ``rtevents docs sse``.
+            until: Where to end.
+            after: A bookmark to go on from, such as the ``next`` of the page before.
+            order: ``asc`` or ``desc``.
+            wait: Seconds to wait for growth when there is nothing.
+        """
+        return self._ask(
+            calls.history(
+                wanted, since=since, until=until, after=after, limit=limit, order=order, wait=wait
+            )
+        )
+
+    @overload
+    def stream(
+        self,
+        wanted: Filter = ...,
+        *,
+        since: str = ...,
+        reconnect: bool = ...,
+        control: Literal[False] = ...,
+    ) -> Iterator[Entry | Gap]: ...
+
+    @overload
+    def stream(
+        self,
+        wanted: Filter = ...,
+        *,
+        since: str = ...,
+        reconnect: bool = ...,
+        control: Literal[True],
+    ) -> Iterator[Frame]: ...
+
+    def stream(
+        self,
+        wanted: Filter = EVERYTHING,
+        *,
+        since: str = "new",
+        reconnect: bool = True,
+        control: bool = False,
+    ) -> Iterator[Frame]:
+        """
+        Yield entries for ever; it reconnects by itself from the last one, without loss or repeat.
+
+        Args:
+            since: Where to begin; see ``rtevents docs sse``.
+            reconnect: Whether to come back when the connection is lost.
+            control: Whether to yield control frames and heartbeats as well.
+        Raises:
+            NotReachable: There is no daemon at the first attempt.
+            ConnectionLost: The connection is lost and not to be opened again.
+        """
+        place = Place(since)
+        while True:
+            reason = "the daemon closed it"
+            try:
+                for frame in self._frames(wanted, place):
+                    if isinstance(frame, Control) and frame.name == "bye":
+                        reason = str(frame.fields["reason"])
+                    if control or isinstance(frame, Gap) or _is_stored(frame):
+                        yield frame
+            except (NotReachable, ConnectionLost, Unavailable) as error:
+                if not place.has_connected:
+                    raise
+                reason = str(error)
+            pause = place.lost(reason, reconnect=reconnect)
+            if control:
+                yield Control("lost", {"reason": reason, "retry_after": pause})
+            time.sleep(pause)
+
+    def stats(self) -> Object:
+        """Return the statistics of this moment."""
+        return self._ask(calls.get("/v1/stats"))
+
+    def status(self) -> Object:
+        """Return what the daemon is, where it listens, and how it is."""
+        return self._ask(calls.get("/v1/status"))
+
+    def connections(self) -> list[Object]:
+        """Return every open connection, with its lag."""
+        return self._ask(calls.get_list("/v1/connections", "connections"))
+
+    def close_connection(self, connection_id: str) -> None:
+        """End a connection."""
+        self._ask(calls.delete("/v1/connections", connection_id))
+
+    def projects(self) -> list[Object]:
+        """Return what is watched."""
+        return self._ask(calls.get_list("/v1/projects", "projects"))
+
+    def add_project(self, path: Path, **settings: Any) -> Object:
+        """Watch a folder from now on; `settings` are ``id files git ignore``."""
+        return self._ask(calls.post("/v1/projects", {"path": str(path), **settings}))
+
+    def remove_project(self, project_id: str) -> None:
+        """Watch a project no more."""
+        self._ask(calls.delete("/v1/projects", project_id))
+
+    def types(self) -> list[Object]:
+        """Return the event reference."""
+        return self._ask(calls.get_list("/v1/types", "types"))
+
+    def add_type(self, name: str, schema: Object | None = None) -> Object:
+        """Add an event type of your own."""
+        return self._ask(calls.post("/v1/types", {"name": name, "schema": schema}))
+
+    def tokens(self) -> list[Object]:
+        """Return every token, without its secret."""
+        return self._ask(calls.get_list("/v1/tokens", "tokens"))
+
+    def create_token(self, role: str, **settings: Any) -> Object:
+        """Make a token; `settings` are ``projects types name expires_in`` (seconds)."""
+        return self._ask(calls.post("/v1/tokens", {"role": role, **settings}, is_safe=False))
+
+    def revoke_token(self, token_id: str) -> None:
+        """Forget a token, and end the streams that it opened."""
+        self._ask(calls.delete("/v1/tokens", token_id))
+
+    def ticket(self) -> Object:
+        """Return an address that logs a browser in, once."""
+        return self._ask(calls.post("/v1/tickets", {}, is_safe=False))
+
+    def _retry(self, call: Call[T]) -> T:
+        """Ask, and ask again while the daemon is only busy."""
+        deadline = time.monotonic() + self._retry_for
+        while True:
+            try:
+                return self._ask(call)
+            except Unavailable as error:
+                if time.monotonic() + error.retry_after > deadline:
+                    raise
+                time.sleep(error.retry_after)
+
+    def _ask(self, call: Call[T]) -> T:
+        # A connection that was kept open may have been closed by the daemon: once more, then.
+        was_kept = self._kept is not None
+        try:
+            return self._ask_once(call)
+        except ConnectionLost:
+            if not was_kept or not call.is_safe:
+                raise
+            return self._ask_once(call)
+
+    def _ask_once(self, call: Call[T]) -> T:
+        connection = self._kept or self._connect(self._timeout)
+        self._kept = None
+        if connection.sock:
+            connection.sock.settimeout(self._timeout + call.wait)
+        try:
+            connection.request(call.method, call.path, call.body, self._headers(call.content_type))
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise ConnectionLost(f"the daemon did not answer: {_words(error)}") from error
+        if response.will_close:
+            connection.close()
+        else:
+            self._kept = connection
+        is_lines = response.headers.get_content_type() == "application/x-ndjson"
+        if response.status >= 400 and not is_lines:
+            calls.fail(response.status, response.getheader("Retry-After"), body)
+        return call.read(body)
+
+    def _headers(self, content_type: str) -> dict[str, str]:
+        headers = {"Content-Type": content_type}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        return headers
+
+    def _connect(self, timeout: float) -> http.client.HTTPConnection:
+        connection = _connection(self.address, timeout)
+        try:
+            connection.connect()
+        except OSError as error:
+            if isinstance(error, PermissionError):
+                raise NotReachable(f"not allowed to reach {self.address}") from error
+            raise NotReachable(
+                f"no daemon at {self.address}: start one with: rtevents serve"
+            ) from error
+        return connection
+
+    def _frames(self, wanted: Filter, place: Place) -> Iterator[Frame]:
+        """Yield the frames of one connection, until it ends."""
+        connection = self._connect(SILENCE)
+        with contextlib.closing(connection):
+            try:
+                headers = self._headers("") | {"Accept": "application/x-ndjson"}
+                del headers["Content-Type"]
+                path = calls.stream_path(wanted, place.since)
+                connection.request("GET", path, headers=headers)
+                response = connection.getresponse()
+                if response.status != 200:
+                    after = response.getheader("Retry-After")
+                    calls.fail(response.status, after, response.read())
+                rest = b""
+                while data := response.read1(65536):
+                    *lines, rest = (rest + data).split(b"\n")
+                    for line in lines:
+                        yield place.read(line)
+            except TimeoutError as error:
+                raise ConnectionLost(f"no byte for {SILENCE:g} seconds") from error
+            except (OSError, http.client.HTTPException) as error:
+                raise ConnectionLost(_words(error)) from error
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP on a Unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Open the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        try:
+            self.sock.connect(self._path)
+        except OSError:
+            self.close()
+            raise
+
+
+def _connection(address: str, timeout: float) -> http.client.HTTPConnection:
+    if not address.startswith(("http://", "https://")):
+        return _UnixConnection(address, timeout)
+    parts = urlsplit(address)
+    if parts.scheme != "http" or not parts.hostname:
+        raise BadInput(f"not the address of a daemon: {address!r}, expected http://host:port")
+    return http.client.HTTPConnection(parts.hostname, parts.port or 8473, timeout=timeout)
+
+
+def _is_stored(frame: Frame) -> bool:
+    return isinstance(frame, Entry) and frame.seq > 0
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -98,8 +98,12 @@ class DatabaseFile:
         try:
             if not self.path.exists() or not self.path.stat().st_size:
                 self._create()
+            # First the bytes: even a connection that only reads leaves files beside what it opens.
+            with self.path.open("rb") as file:
+                self._check_header(file.read(100))
             with closing(self.connect_reader()) as db:
-                self._check_kind(db)
+                (version,) = db.execute("PRAGMA user_version").fetchone()
+            self._check_version(version)  # a newer rtevents may have left it in the WAL
             for end in ("", "-wal", "-shm"):
                 with suppress(FileNotFoundError):
                     self._beside(end).chmod(0o600)
@@ -189,10 +193,8 @@ class DatabaseFile:
         except OSError:
             self._ballast.unlink(missing_ok=True)
 
-    def explain(self, error: Exception) -> StoreError:
-        """Return what happened in one line for people; a ``StoreError`` stays as it is."""
-        if isinstance(error, StoreError):
-            return error
+    def explain(self, error: sqlite3.Error | OSError) -> StoreError:
+        """Return what happened, in one line for people."""
         return StoreError(f"{self.path.name}: {_words(error)}")
 
     def _beside(self, end: str) -> Path:
@@ -227,11 +229,15 @@ class DatabaseFile:
         finally:
             os.close(folder)
 
-    def _check_kind(self, db: sqlite3.Connection) -> None:
-        (kind,) = db.execute("PRAGMA application_id").fetchone()
-        if kind != APPLICATION_ID:
+    def _check_header(self, header: bytes) -> None:
+        """Check the first 100 bytes (SQLite file format, section 1.3)."""
+        if not header.startswith(b"SQLite format 3\0"):
+            raise StoreError(f"{self.path}: not a database")
+        if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
             raise StoreError(f"{self.path}: a database, but not of rtevents")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
+        self._check_version(int.from_bytes(header[60:64], "big"))
+
+    def _check_version(self, version: int) -> None:
         if version > SCHEMA_VERSION:
             raise StoreError(
                 f"{self.path}: made by a newer rtevents (schema {version}); "
@@ -257,7 +263,7 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _words(error: Exception) -> str:
+def _words(error: sqlite3.Error | OSError) -> str:
     if isinstance(error, OSError):
         return os.strerror(error.errno or errno.EIO).lower()
     reason = _REASONS.get(_code(error))

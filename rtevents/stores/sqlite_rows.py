@@ -166,8 +166,10 @@ def find_all(db: sqlite3.Connection, event_ids: Iterable[str]) -> dict[str, tupl
 
 def seek(db: sqlite3.Connection, timestamp: float, last: int) -> int:
     """Return the seq before the first entry that happened at or after `timestamp`."""
+    # SQLite would rather go through the entries, oldest first, than through the newest times.
     (seq,) = db.execute(
-        "SELECT min(seq) FROM entry WHERE timestamp >= ? AND seq <= ?", (timestamp, last)
+        "SELECT min(seq) FROM entry INDEXED BY entry_timestamp WHERE timestamp >= ? AND +seq <= ?",
+        (timestamp, last),
     ).fetchone()
     return last if seq is None else seq - 1
 
@@ -220,7 +222,7 @@ class Search:
     def __init__(self, wanted: Filter) -> None:
         self._wanted = wanted
         self._paths = Filter(paths=wanted.paths)
-        self._parameters: dict[str, object] = {}
+        self._bound: dict[str, object] = {}
         keys = {"source": wanted.sources, "type": wanted.types, "project_id": wanted.projects}
         names = {key: self._bind(key, values) for key, values in keys.items() if values}
         lead = next((key for key, some in names.items() if 1 <= len(some) <= BRANCHES), None)
@@ -243,7 +245,7 @@ class Search:
         # A lone surrogate is in no entry, and cannot be bound.
         values = [value for value in values if not _SURROGATE.search(value)]
         bound = {f"{key}_{at}": value for at, value in enumerate(values)}
-        self._parameters |= bound
+        self._bound |= bound
         return [f":{name}" for name in bound]
 
     def sql(self, *, newest_first: bool) -> str:
@@ -252,6 +254,10 @@ class Search:
         rows = f"{' UNION ALL '.join(self._branches)} ORDER BY seq {order} LIMIT :limit"
         # All of it is written in this class: what a filter holds is bound.
         return f"SELECT json_group_array(json_array(seq, size, path)) FROM ({rows})"  # noqa: S608
+
+    def parameters(self, low: int, high: int, limit: int) -> dict[str, object]:
+        """Return what the statement's parameters stand for."""
+        return {**self._bound, "low": low, "high": high, "limit": limit}
 
     def look(
         self, db: sqlite3.Connection, low: int, high: int, limit: int, *, newest_first: bool
@@ -286,9 +292,7 @@ class Search:
         self, db: sqlite3.Connection, low: int, high: int, most: int, newest_first: bool
     ) -> list[tuple[int, int, str | None]]:
         sql = self.sql(newest_first=newest_first)
-        rows = _candidates.decode(
-            _one(db, sql, {**self._parameters, "low": low, "high": high, "limit": most})
-        )
+        rows = _candidates.decode(_one(db, sql, self.parameters(low, high, most)))
         return sorted(rows, key=lambda row: row[0], reverse=newest_first)
 
     def _pick(

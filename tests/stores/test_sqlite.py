@@ -1,0 +1,789 @@
+"""What SQLite alone promises: a file that survives, and faults that are told."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import resource
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from rtevents.core.event import Stored
+from rtevents.core.filter import Filter
+from rtevents.core.store import Bounds
+from rtevents.errors import EventConflict, LogClosed, StoreError
+from rtevents.stores import sqlite_rows as rows
+from rtevents.stores.sqlite import SQLiteStore
+from rtevents.stores.sqlite_file import APPLICATION_ID, BALLAST_BYTES, DatabaseFile
+from tests.stores.samples import EVERYTHING, event, events, everything, seqs, wanting
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "events.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SQLiteStore]:
+    opened = await SQLiteStore.open(path=path, busy_timeout=0.05)
+    yield opened
+    await opened.close()
+
+
+def connect(path: Path) -> closing[sqlite3.Connection]:
+    """Open the database as any other program would."""
+    return closing(sqlite3.connect(path, isolation_level=None))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+# The file
+
+
+async def test_a_log_is_there_again_after_closing(path: Path) -> None:
+    first = await SQLiteStore.open(path=path)
+    await first.append([[event(event_id="a"), *events(4)]])
+    before = await everything(first)
+    await first.retain(3, 0, 0)
+    await first.close()
+
+    second = await SQLiteStore.open(path=path)
+
+    assert second.epoch == first.epoch
+    assert await second.bounds() == Bounds(3, 5)
+    assert await everything(second) == before[2:]
+    assert await second.append([events(1)]) != []
+    assert await second.bounds() == Bounds(3, 6)
+    await second.close()
+
+
+async def test_a_seq_is_not_given_again_after_everything_was_trimmed(path: Path) -> None:
+    first = await SQLiteStore.open(path=path)
+    await first.append([events(5)])
+    await first.retain(0, 0, 1)
+    await first.close()
+
+    second = await SQLiteStore.open(path=path)
+
+    assert await second.bounds() == Bounds(6, 5)
+    assert await second.append([[event(event_id="a")]]) == [[Stored("a", 6, duplicate=False)]]
+    await second.close()
+
+
+async def test_an_id_is_known_after_a_restart(path: Path) -> None:
+    first = await SQLiteStore.open(path=path)
+    same = event(event_id="a")
+    await first.append([[same]])
+    await first.close()
+
+    second = await SQLiteStore.open(path=path)
+
+    assert await second.append([[same]]) == [[Stored("a", 1, duplicate=True)]]
+    [conflict] = await second.append([[event(event_id="a", data={})]])
+    assert isinstance(conflict, EventConflict)
+    await second.close()
+
+
+async def test_two_logs_have_two_names(tmp_path: Path) -> None:
+    stores = [await SQLiteStore.open(path=tmp_path / name) for name in "ab"]
+
+    assert stores[0].epoch != stores[1].epoch
+    for store in stores:
+        await store.close()
+
+
+async def test_only_the_owner_can_read_it(store: SQLiteStore, path: Path) -> None:
+    await store.append([events(3)])
+
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+
+    assert {"events.db", "events.db-wal", "events.db-shm", "events.db.ballast"} <= set(modes)
+    assert set(modes.values()) == {0o600}
+
+
+async def test_a_file_that_others_can_read_is_closed_to_them(path: Path) -> None:
+    await (await SQLiteStore.open(path=path)).close()
+    path.chmod(0o644)
+
+    store = await SQLiteStore.open(path=path)
+
+    await store.append([events(1)])
+    for end in ("", "-wal", "-shm"):
+        assert stat.S_IMODE(path.with_name(path.name + end).stat().st_mode) == 0o600
+    await store.close()
+
+
+async def test_closing_leaves_no_log_beside_the_database(path: Path) -> None:
+    store = await SQLiteStore.open(path=path)
+    await store.append([events(3)])
+
+    await store.close()
+
+    names = {file.name for file in path.parent.iterdir()}
+    assert names == {"events.db", "events.db.hint", "events.db.ballast"}
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("normal", 1)])
+def test_the_writer_has_the_pragmas_that_durability_depends_on(
+    path: Path, durability: str, synchronous: int
+) -> None:
+    file = DatabaseFile(path, durability=durability, busy_timeout=1)
+    file.prepare()
+    pragmas = {
+        "journal_mode": "wal",
+        "synchronous": synchronous,
+        "wal_autocheckpoint": 1000,
+        "journal_size_limit": 64 * 1024**2,
+        "foreign_keys": 1,
+        "busy_timeout": 1000,
+        "application_id": APPLICATION_ID,
+        "user_version": 1,
+    }
+
+    with closing(file.connect_writer()) as db:
+        found = {name: db.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas}
+
+    assert found == pragmas
+
+
+def test_a_reader_cannot_write(path: Path) -> None:
+    file = DatabaseFile(path, durability="full", busy_timeout=1)
+    file.prepare()
+
+    with closing(file.connect_reader()) as db, pytest.raises(sqlite3.Error) as caught:
+        db.execute("DELETE FROM entry")
+
+    told = "events.db: not writable (attempt to write a readonly database)"
+    assert str(file.explain(caught.value)) == told
+
+
+def test_a_file_system_without_a_wal_is_refused(path: Path) -> None:
+    """SQLite's own `unix-dotfile` locks as a network drive does: without shared memory."""
+    file = DatabaseFile(path, durability="full", busy_timeout=1)
+    file.prepare()
+
+    with (
+        closing(sqlite3.connect(f"file:{path}?vfs=unix-dotfile", uri=True)) as db,
+        pytest.raises(StoreError, match=r"cannot hold a write-ahead log \(journal_mode answered"),
+    ):
+        file.prepare_writer(db)
+
+
+async def test_an_empty_file_becomes_a_log(path: Path) -> None:
+    path.touch()
+
+    store = await SQLiteStore.open(path=path)
+
+    assert await store.append([events(1)]) != []
+    await store.close()
+
+
+async def test_what_a_lost_database_left_is_not_taken_for_the_new_ones(path: Path) -> None:
+    first = await SQLiteStore.open(path=path)
+    await first.append([events(5)])
+    kept = path.with_name("kept")
+    shutil.copy(path.with_name("events.db-wal"), kept)
+    await first.close()
+    path.unlink()
+    kept.rename(path.with_name("events.db-wal"))
+
+    second = await SQLiteStore.open(path=path)
+
+    assert second.epoch != first.epoch
+    assert await second.bounds() == Bounds(1, 0)
+    await second.close()
+
+
+# What is not ours
+
+
+def digests(path: Path) -> dict[str, str]:
+    """Return a digest of the database and of its WAL."""
+    files = [path, path.with_name(path.name + "-wal")]
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()
+    }
+
+
+async def refusal(path: Path) -> str:
+    """Return why the database is not opened; nothing of it may change."""
+    before = digests(path)
+    with pytest.raises(StoreError) as caught:
+        await SQLiteStore.open(path=path, busy_timeout=0.05)
+    assert digests(path) == before
+    return str(caught.value)
+
+
+async def test_a_newer_schema_is_refused_untouched(path: Path) -> None:
+    await (await SQLiteStore.open(path=path)).close()
+    with connect(path) as db:
+        db.execute("PRAGMA user_version = 7")
+
+    told = f"{path}: made by a newer rtevents (schema 7); this one knows schema 1"
+    assert await refusal(path) == told
+    assert {file.name for file in path.parent.iterdir()} == {"events.db", "events.db.ballast"}
+
+
+async def test_a_newer_schema_that_is_still_in_the_wal_is_refused_untouched(
+    path: Path, tmp_path: Path
+) -> None:
+    await (await SQLiteStore.open(path=path)).close()
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    with connect(path) as db:
+        db.execute("PRAGMA user_version = 7")
+        for end in ("", "-wal"):
+            shutil.copy(path.with_name(path.name + end), crashed)
+    assert (crashed / "events.db-wal").stat().st_size
+
+    assert "(schema 7)" in await refusal(crashed / "events.db")
+
+
+async def test_a_database_of_another_program_is_refused_untouched(path: Path) -> None:
+    with connect(path) as db:
+        db.execute("CREATE TABLE bookmarks (url TEXT)")
+
+    assert await refusal(path) == f"{path}: a database, but not of rtevents"
+
+
+@pytest.mark.parametrize("content", [b"x", b"not a database" * 1000])
+async def test_garbage_is_refused_untouched(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+    assert await refusal(path) == f"{path}: not a database"
+    assert [file.name for file in path.parent.iterdir()] == ["events.db"]
+
+
+async def test_a_database_without_its_tables_is_refused(path: Path) -> None:
+    with connect(path) as db:
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 1")
+
+    with pytest.raises(StoreError, match=r"events\.db: no such table: meta"):
+        await SQLiteStore.open(path=path)
+
+
+async def test_a_folder_that_is_not_there_is_named(path: Path) -> None:
+    missing = path.parent / "missing" / "events.db"
+
+    assert await refusal(missing) == f"{missing}: no such file or directory"
+
+
+async def test_a_connection_that_cannot_be_set_up_is_closed(path: Path) -> None:
+    file = DatabaseFile(path, durability="full", busy_timeout=0.05)
+    path.write_bytes(b"not a database" * 1000)
+
+    with pytest.raises(sqlite3.DatabaseError):
+        file.connect_writer()
+
+
+# Crashes
+
+
+APPENDER = """
+import asyncio, sys
+from pathlib import Path
+from rtevents.core.event import Event
+from rtevents.stores import open_store
+
+async def publish(store, name):
+    number = 0
+    while True:
+        number += 1
+        ids = [f"{name}-{number}-{at}" for at in range(3)]
+        batch = [Event(event_id=each, type="COMMIT", data={}, timestamp=1.0) for each in ids]
+        [answer] = await store.append([batch])
+        sys.stdout.write("".join(f"{one.seq} {one.event_id}\\n" for one in answer))
+        sys.stdout.flush()
+
+async def main():
+    store = await open_store("sqlite", path=Path(sys.argv[1]), durability=sys.argv[2])
+    print(store.epoch, flush=True)
+    await asyncio.gather(*(publish(store, name) for name in range(8)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("durability", ["full", "normal"])
+async def test_what_was_answered_survives_kill_9(path: Path, durability: str) -> None:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")  # noqa: T201 - to repeat a failure
+    pick = random.Random(seed)
+    answered: dict[str, int] = {}
+    epochs = set()
+    for round_ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-c", APPENDER, path, durability], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout
+        epochs.add(process.stdout.readline().strip())
+        lines = [process.stdout.readline() for _ in range(pick.randrange(1, 600))]
+        process.send_signal(signal.SIGKILL)
+        lines += process.stdout.readlines()
+        process.wait()
+        process.stdout.close()
+        for line in lines:
+            seq, event_id = line.split()
+            # Each round publishes the same ids again: those are duplicates by now.
+            assert answered.setdefault(event_id, int(seq)) == int(seq), round_
+
+    store = await SQLiteStore.open(path=path)
+    kept = {entry.event_id: entry.seq for entry in await everything(store)}
+
+    assert epochs == {store.epoch}
+    assert answered.items() <= kept.items()
+    assert sorted(kept.values()) == list(range(1, len(kept) + 1))
+    with connect(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    await store.close()
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+async def test_a_failed_sync_answers_nobody_and_loses_nothing(path: Path) -> None:
+    """The page that a failed fsync was for may be gone: it must be written again (fsyncgate)."""
+    script = """
+import asyncio, sys
+from pathlib import Path
+from rtevents.core.event import Event
+from rtevents.errors import StoreError
+from rtevents.stores import open_store
+
+async def main():
+    store = await open_store("sqlite", path=Path(sys.argv[1]), durability="full")
+    for number in range(1, 21):
+        try:
+            await store.append([[Event(event_id=f"{number}", type="COMMIT", data={})]])
+            print("stored", number)
+        except StoreError as error:
+            print("failed", number, error)
+    await store.close()
+
+asyncio.run(main())
+"""
+    inject = "inject=fdatasync:error=EIO:when=10"
+    strace = ["strace", "-qq", "-f", "-e", "trace=fdatasync", "-e", inject, "-o", os.devnull]
+    done = subprocess.run(
+        [*strace, sys.executable, "-c", script, path],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    told = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+
+    store = await SQLiteStore.open(path=path)
+
+    failed = [rest for [word, *rest] in told if word == "failed"]
+    assert [reason for _, reason in failed] == ["events.db: the disk failed (disk I/O error)"]
+    kept = [entry.event_id for entry in await everything(store)]
+    assert kept == [number for [word, number, *_] in told if word == "stored"]
+    await store.close()
+
+
+# Faults while it runs
+
+
+LOCKER = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let another process hold the database's lock."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCKER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"locked\n"
+        yield
+        assert process.stdin
+        process.stdin.close()
+
+
+async def test_a_lock_of_another_process_refuses_appends_and_lets_reads_go_on(
+    store: SQLiteStore, path: Path
+) -> None:
+    await store.append([events(2)])
+
+    with locked(path):
+        with pytest.raises(StoreError) as caught:
+            await store.append([events(1)])
+        assert await seqs(store) == [1, 2]
+
+    assert str(caught.value) == "events.db: locked by another process (database is locked)"
+    assert await store.append([[event(event_id="a")]]) == [[Stored("a", 3, duplicate=False)]]
+
+
+async def test_a_store_that_broke_can_be_closed(path: Path) -> None:
+    store = await SQLiteStore.open(path=path, busy_timeout=0.05)
+    with locked(path), pytest.raises(StoreError):
+        await store.append([events(1)])
+
+    await store.close()
+
+    with pytest.raises(LogClosed):
+        await store.bounds()
+
+
+async def test_appends_that_wait_are_stored_together_and_trims_in_their_turn(path: Path) -> None:
+    store = await SQLiteStore.open(path=path, busy_timeout=30)
+    await store.append([events(10)])
+    with locked(path):
+        first = asyncio.create_task(store.append([events(1)]))
+        await until(lambda: path.with_name("events.db.hint").exists())
+        second = asyncio.create_task(store.append([events(2)]))
+        third = asyncio.create_task(store.append([events(2)]))
+        await asyncio.sleep(0)
+        trim = asyncio.create_task(store.retain(4, 0, 0))
+        last = asyncio.create_task(store.append([events(1)]))
+        await asyncio.wait([trim], timeout=0.05)
+
+    answers = [answer for task in (first, second, third, last) for answer in await task]
+
+    assert [one.seq for answer in answers for one in answer] == list(range(11, 17))  # type: ignore[union-attr]  # none is a conflict
+    assert (await trim).first == 7
+    await store.close()
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_write_that_fails_stores_nothing_and_the_next_one_does(
+    store: SQLiteStore, path: Path
+) -> None:
+    await store.append([events(3)])
+    size = path.with_name("events.db-wal").stat().st_size
+    lost = events(500, data={"message": "x" * 1000})
+
+    with largest_file(size + 20_000):
+        with pytest.raises(StoreError) as caught:
+            await store.append([lost])
+        assert await seqs(store) == [1, 2, 3]
+        assert await store.find(lost[0].event_id) is None
+
+    assert str(caught.value) == "events.db: the disk failed (disk I/O error)"
+    [answer] = await store.append([lost])
+    assert isinstance(answer, list)
+    assert [one.seq for one in answer] == list(range(4, 504))
+    assert not any(one.duplicate for one in answer)
+
+
+async def test_a_database_that_was_removed_refuses_appends(store: SQLiteStore, path: Path) -> None:
+    """SQLite itself goes on writing into the file that nobody will ever find again."""
+    await store.append([events(1)])
+    path.rename(path.with_name("gone"))
+
+    with pytest.raises(StoreError) as caught:
+        await store.append([events(1)])
+
+    assert str(caught.value) == "events.db: no such file or directory"
+    path.with_name("gone").rename(path)
+    assert await store.append([[event(event_id="a")]]) == [[Stored("a", 2, duplicate=False)]]
+
+
+async def test_a_database_that_was_replaced_refuses_appends(store: SQLiteStore, path: Path) -> None:
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    await store.append([events(1)])
+    copy.replace(path)
+
+    with pytest.raises(StoreError) as caught:
+        await store.append([events(1)])
+
+    assert str(caught.value) == "events.db: another file is in its place"
+
+
+async def test_a_damaged_page_is_told(store: SQLiteStore, path: Path) -> None:
+    await store.append([events(500)])
+    with connect(path) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096 * 4)
+        file.write(b"\xff" * (size - 4096 * 4))
+
+    with pytest.raises(StoreError, match=r"events\.db: damaged \(database disk image is malformed"):
+        await everything(store)
+
+
+async def test_a_damaged_entry_is_told(store: SQLiteStore, path: Path) -> None:
+    await store.append([events(3)])
+    with connect(path) as db:
+        db.execute("UPDATE entry SET body = '{nonsense' WHERE seq = 2")
+
+    with pytest.raises(StoreError, match="an entry is damaged: not an entry: "):
+        await store.read(0, 10)
+
+    assert (await store.read(2, 10)).entries[0].seq == 3
+
+
+async def test_an_error_that_is_not_the_databases_reaches_who_asked(store: SQLiteStore) -> None:
+    broken = event(data=None)
+
+    with pytest.raises(AttributeError):
+        await store.append([[broken]])
+
+    assert await store.append([[event(event_id="a")]]) == [[Stored("a", 1, duplicate=False)]]
+
+
+# A full disk
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount a disk of a few megabytes; the function returned sets its size."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(size: str, *options: str) -> Path:
+        options = ("-o", ",".join([f"size={size}", *options]))
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", *options, "tmpfs", folder], capture_output=True
+        )
+        if done.returncode:
+            pytest.skip(f"a disk cannot be mounted here: {done.stderr.decode().strip()}")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", "--lazy", folder], capture_output=True)
+
+
+async def fill(store: SQLiteStore) -> tuple[int, str]:
+    """Append until the disk is full; return the last seq answered, and the reason told."""
+    last = 0
+    while True:
+        try:
+            [answer] = await store.append([events(200, data={"message": "x" * 500})])
+        except StoreError as error:
+            return last, str(error)
+        assert isinstance(answer, list)
+        last = answer[-1].seq
+
+
+def use_up(folder: Path) -> None:
+    """Take what room is left on a disk."""
+    with suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(4096)):
+            pass
+
+
+FULL = "events.db: no room left on the disk (database or disk is full)"
+
+
+async def test_a_full_disk_refuses_appends_and_reads_go_on(
+    small_disk: Callable[..., Path],
+) -> None:
+    store = await SQLiteStore.open(path=small_disk("4m") / "events.db")
+
+    last, reason = await fill(store)
+
+    assert reason == FULL
+    assert await store.bounds() == Bounds(1, last)
+    assert len(await seqs(store)) == last
+    small_disk("30m", "remount")
+    assert await store.append([[event(event_id="a")]]) == [[Stored("a", last + 1, duplicate=False)]]
+    await store.close()
+
+
+async def test_the_ballast_makes_room_to_trim_a_full_disk(
+    small_disk: Callable[..., Path],
+) -> None:
+    """Deleting writes to the WAL first, so that a full disk could never be trimmed without it."""
+    folder = small_disk("14m")
+    store = await SQLiteStore.open(path=folder / "events.db")
+    ballast = folder / "events.db.ballast"
+    assert ballast.stat().st_size == BALLAST_BYTES
+    last, reason = await fill(store)
+    use_up(folder)
+
+    bounds = await store.retain(100, 0, 0)
+
+    assert reason == FULL
+    assert bounds == Bounds(last - 99, last)
+    assert await store.append([events(200)]) != []
+    assert not ballast.exists()
+    small_disk("30m", "remount")
+    await store.retain(100, 0, 0)
+    assert ballast.stat().st_size == BALLAST_BYTES
+    await store.close()
+
+
+async def test_a_disk_without_room_for_ballast_cannot_be_trimmed_when_full(
+    small_disk: Callable[..., Path],
+) -> None:
+    folder = small_disk("3m")
+    store = await SQLiteStore.open(path=folder / "events.db")
+    last, _ = await fill(store)
+    use_up(folder)
+
+    with pytest.raises(StoreError, match="no room left"):
+        await store.retain(1, 0, 0)
+
+    assert await store.bounds() == Bounds(1, last)
+    await store.close()
+
+
+# The hint
+
+
+async def test_a_log_that_lost_its_end_gets_another_name(path: Path) -> None:
+    """A copy put back, a WAL cut short: numbers would be given again to other events."""
+    first = await SQLiteStore.open(path=path)
+    await first.append([events(3)])
+    await first.close()
+    shutil.copy(path, path.with_name("backup"))
+    second = await SQLiteStore.open(path=path)
+    await second.append([events(2)])
+    await second.close()
+    path.with_name("backup").replace(path)
+
+    third = await SQLiteStore.open(path=path)
+
+    assert first.epoch == second.epoch != third.epoch
+    assert await seqs(third) == [1, 2, 3]
+    await third.append([events(1)])
+    await third.close()
+    fourth = await SQLiteStore.open(path=path)
+    assert fourth.epoch == third.epoch
+    await fourth.close()
+
+
+async def test_a_wal_that_was_cut_short_is_noticed(path: Path, tmp_path: Path) -> None:
+    store = await SQLiteStore.open(path=path)
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    await store.append([events(1)])
+    await store.append([events(1)])
+    hint = path.with_name("events.db.hint")
+    await until(lambda: hint.exists() and b":2}" in hint.read_bytes())
+    for end in ("", "-wal", ".hint"):
+        shutil.copy(path.with_name(path.name + end), crashed)
+    await store.close()
+    wal = crashed / "events.db-wal"
+    os.truncate(wal, wal.stat().st_size - 100)
+
+    again = await SQLiteStore.open(path=crashed / "events.db")
+
+    assert await seqs(again) == [1]
+    assert again.epoch != store.epoch
+    await again.close()
+
+
+async def test_a_hint_that_cannot_be_read_or_written_is_no_hint(path: Path) -> None:
+    hint = path.with_name("events.db.hint")
+    hint.write_bytes(b"\xff{")
+    first = await SQLiteStore.open(path=path)
+    await first.append([events(1)])
+    await first.close()
+    hint.unlink()
+    hint.mkdir()
+
+    second = await SQLiteStore.open(path=path)
+
+    assert second.epoch == first.epoch
+    await second.append([events(1)])
+    await second.close()
+
+
+# Speed by design
+
+
+def plan(path: Path, wanted: Filter, *, newest_first: bool = False) -> list[str]:
+    """Return how SQLite goes about a search."""
+    search = rows.Search(wanted)
+    sql = search.sql(newest_first=newest_first)
+    with connect(path) as db:
+        steps = db.execute(f"EXPLAIN QUERY PLAN {sql}", search.parameters(0, 9, 9))
+        return [step[3] for step in steps]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize(
+    ("keys", "index"),
+    [
+        ({}, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        ({"not_types": "COMMIT"}, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        ({"types": "COMMIT"}, "INDEX entry_type (type=? AND rowid>? AND rowid<?)"),
+        ({"types": ["COMMIT", "DEPLOY"]}, "INDEX entry_type (type=? AND rowid>? AND rowid<?)"),
+        ({"projects": "web"}, "INDEX entry_project_id (project_id=? AND rowid>? AND rowid<?)"),
+        ({"sources": "ci"}, "INDEX entry_source (source=? AND rowid>? AND rowid<?)"),
+        ({"types": "COMMIT", "projects": "web"},
+         "INDEX entry_type (type=? AND rowid>? AND rowid<?)"),
+        ({"types": [f"T{at}" for at in range(64)]},
+         "INDEX entry_type (type=? AND rowid>? AND rowid<?)"),
+    ],
+)  # fmt: skip
+async def test_a_search_comes_in_order_from_an_index(
+    store: SQLiteStore, path: Path, keys: dict[str, object], index: str, newest_first: bool
+) -> None:
+    steps = plan(path, wanting(**keys), newest_first=newest_first)
+
+    used = {step for step in steps if "entry" in step}
+    assert used == {f"SEARCH entry USING {index}"}
+    assert not [step for step in steps if "TEMP B-TREE" in step]
+
+
+@pytest.mark.parametrize(
+    ("look", "used"),
+    [
+        (lambda db: rows.find(db, "a"), "sqlite_autoindex_entry_1 (event_id=?)"),
+        (lambda db: rows.seek(db, 1.0, 9), "entry_timestamp (timestamp>?)"),
+        (rows.types, "entry_type (type>?)"),
+    ],
+)
+async def test_what_is_found_is_found_in_an_index(
+    store: SQLiteStore, path: Path, look: Callable[[sqlite3.Connection], object], used: str
+) -> None:
+    statements: list[str] = []
+    with connect(path) as db:
+        db.set_trace_callback(statements.append)
+        look(db)
+        db.set_trace_callback(None)
+        steps = [step[3] for step in db.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]
+
+    assert f"SEARCH entry USING COVERING INDEX {used}" in steps
+    assert not [step for step in steps if step.startswith("SCAN entry")]
+
+
+async def test_a_search_does_not_keep_appends_waiting(store: SQLiteStore) -> None:
+    """A reader of the whole log works in a thread of its own, on a snapshot of its own."""
+    await store.append([events(20_000)])
+    search = asyncio.create_task(everything(store, wanting(paths="no/*")))
+
+    while not search.done():
+        before = time.perf_counter()
+        await store.append([events(1)])
+        assert time.perf_counter() - before < 5
+
+    assert await search == []
+    assert await store.latest(EVERYTHING) != []

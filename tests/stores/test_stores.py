@@ -1,0 +1,51 @@
+"""The table of stores, and the clock they share."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from rtevents.errors import ConfigError
+from rtevents.stores import STORES, open_store
+from rtevents.stores.clock import Clock
+from rtevents.stores.memory import MemoryStore
+from rtevents.stores.sqlite import SQLiteStore
+from tests.stores.samples import events, seqs
+
+
+@pytest.mark.parametrize("name", STORES)
+async def test_each_store_opens_by_its_name(name: str, tmp_path: Path) -> None:
+    store = await open_store(name, path=tmp_path / "events.db", durability="full")
+
+    await store.append([events(2)])
+
+    assert type(store) is {"memory": MemoryStore, "sqlite": SQLiteStore}[name]
+    assert await seqs(store) == [1, 2]
+    await store.close()
+
+
+async def test_a_store_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        await open_store("postgres://x", path=tmp_path / "events.db", durability="full")
+
+    assert str(caught.value) == "store: expected one of memory, sqlite, got 'postgres://x'"
+    assert caught.value.field == "store"
+
+
+async def test_a_durability_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        await open_store("sqlite", path=tmp_path / "events.db", durability="some")
+
+    assert str(caught.value) == "durability: expected full or normal, got 'some'"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_clock_tells_unix_seconds_and_does_not_go_back() -> None:
+    clock = Clock()
+
+    times = [clock() for _ in range(100)]
+
+    assert abs(times[0] - time.time()) < 5
+    assert times == sorted(times)

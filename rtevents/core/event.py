@@ -49,6 +49,11 @@ def type_name(text: str) -> str:
     return text.strip().upper().replace("-", "_")
 
 
+def is_type_name(text: str) -> bool:
+    """Tell whether `text` can be a type's name: a letter and up to 63 of ``A-Z 0-9 _``."""
+    return _TYPE.match(text) is not None
+
+
 def new_event_id() -> str:
     """Return a fresh UUIDv7 (RFC 9562, section 5.7): unique, and in the order of its making."""
     value = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
@@ -214,7 +219,7 @@ def check_event(event: Event) -> None:
     """
     if not _is_text(event.event_id) or not is_event_id(event.event_id):
         raise _wrong("event_id", event.event_id, "1 to 128 of A-Z a-z 0-9 . _ : -")
-    if not _is_text(event.type) or not _TYPE.match(event.type):
+    if not _is_text(event.type) or not is_type_name(event.type):
         raise _wrong("type", event.type, "a letter and up to 63 of A-Z 0-9 _")
     if not isinstance(event.data, dict):
         raise _wrong("data", event.data, "an object")

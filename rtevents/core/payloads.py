@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from rtevents.core.event import Event, EventType, check_event, refusal, type_name
+from rtevents.core.event import Event, EventType, check_event, is_type_name, refusal, type_name
 from rtevents.errors import EventRefused
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -250,13 +250,29 @@ class EventTypes:
     """
 
     def __init__(self, own: Mapping[str, Checker | None] | None = None) -> None:
-        self._own = {type_name(name): check for name, check in (own or {}).items()}
-        for name in self._own:
-            if name in PAYLOADS:
-                raise EventRefused(f"{name} is a built-in type already", field="event_types")
+        self._own: dict[str, Checker | None] = {}
+        for name, check in (own or {}).items():
+            self.add(name, check)
 
     def __contains__(self, name: object) -> bool:
         return name in PAYLOADS or name in self._own
+
+    def add(self, name: str, check: Checker | None) -> None:
+        """
+        Know a type of the user's own from now on.
+
+        Raises:
+            EventRefused: The name cannot be a type's, or is a built-in one's.
+        """
+        name = type_name(name)
+        if not is_type_name(name):
+            raise EventRefused(
+                f"type: expected a letter and up to 63 of A-Z 0-9 _, got {name[:80]!r}",
+                field="type",
+            )
+        if name in PAYLOADS:
+            raise EventRefused(f"type: {name} is a built-in type already", field="type")
+        self._own[name] = check
 
     def names(self) -> list[str]:
         """Return the name of every type, in the order of the reference."""

@@ -52,8 +52,9 @@ async def _page(house: House, wanted: Filter, query: Any) -> tuple[list[Entry], 
     until = await _until(house, wanted, query.get("until"))
     order = query.get("order", "asc")
     if order == "desc":
-        entries = await log.newest(limit, wanted, after=after, until=until)
-        return entries, log.last if until is None else until
+        # Fixed before anything is awaited, so that what comes meanwhile is not skipped.
+        reach = log.last if until is None else until
+        return await log.newest(limit, wanted, after=after, until=reach), reach
     if order != "asc":
         raise FilterError(f"order: expected asc or desc, got {order[:20]!r}", field="order")
     cursor = Cursor(log, wanted, after)

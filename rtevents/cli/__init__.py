@@ -1,0 +1,142 @@
+"""The command line: one file per command, and the table of them all."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+# The vendored click has no public name in typer; the version is bounded in pyproject.toml.
+from typer._click.core import Command, Context
+from typer._click.exceptions import ClickException
+from typer.core import TyperGroup
+
+from rtevents import __version__
+from rtevents.errors import EXIT_INTERRUPTED, EXIT_MISUSE, RteventsError, outcome
+
+COMMANDS = {
+    "serve": "rtevents.cli.serve:app",
+    "stop": "rtevents.cli.stop:app",
+    "status": "rtevents.cli.status:app",
+    "publish": "rtevents.cli.publish:app",
+    "tail": "rtevents.cli.tail:app",
+    "history": "rtevents.cli.history:app",
+    "project": "rtevents.cli.project:app",
+    "hook": "rtevents.cli.hook:app",
+    "stats": "rtevents.cli.stats:app",
+    "connections": "rtevents.cli.connections:app",
+    "types": "rtevents.cli.types:app",
+    "token": "rtevents.cli.token:app",
+    "dashboard": "rtevents.cli.dashboard:app",
+    "config": "rtevents.cli.config:app",
+    "docs": "rtevents.cli.docs:app",
+    "completion": "rtevents.cli.completion:app",
+}
+"""Every command and where it is; loaded when it is used."""
+
+
+class Commands(TyperGroup):
+    """The commands of the table: one that is not used is not imported."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """Return the names, in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """Return a command; None when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command = typer.main.get_command(getattr(importlib.import_module(module), name))
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"rtevents {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def rtevents(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show a traceback when something fails.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """
+    What happens in your projects as one ordered, durable, replayable stream.
+
+    \b
+    rtevents serve                                   run the daemon on this project
+    rtevents tail --type RISK_ALERT                  follow the stream
+    rtevents publish risk "disk full" --severity high
+    rtevents docs integration                        how to use it from elsewhere
+    """
+
+
+def main() -> None:
+    """Run the command line; the console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line; return its exit code (DESIGN section 6)."""
+    try:
+        command = typer.main.get_command(app)
+        code = command.main(arguments, prog_name="rtevents", standalone_mode=False)
+        sys.stdout.flush()
+    except ClickException as error:
+        hint = _help_of(error)
+        print(f"rtevents: {_one_line(error.format_message())}{hint}", file=sys.stderr)
+        return EXIT_MISUSE
+    except RteventsError as error:
+        if "--debug" in arguments:
+            raise
+        print(f"rtevents: {_safe(str(error))}", file=sys.stderr)
+        return outcome(error)[1]
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # `rtevents tail | head -1`: whoever read has had enough. Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        # A bug of ours is one line too; --debug shows where it is.
+        if "--debug" in arguments:
+            raise
+        text = _safe(f"{type(error).__name__}: {error}")
+        print(f"rtevents: a bug: {text} (rtevents --debug … shows more)", file=sys.stderr)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _help_of(error: ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"; see: {context.command_path} --help" if context else ""
+
+
+def _one_line(text: str) -> str:
+    text = _safe(" ".join(text.split()).rstrip("."))
+    return text[:1].lower() + text[1:]
+
+
+def _safe(text: str) -> str:
+    # Imported here: a command that goes well has its own use for it, or none.
+    from rtevents.cli.output import safe
+
+    return safe(text)

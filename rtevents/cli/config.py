@@ -1,0 +1,56 @@
+"""rtevents config: the settings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="The settings."
+)
+
+File = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Another file.")]
+
+
+@app.command()
+def show(file: File = None) -> None:
+    """
+    Print the settings in force: defaults, file and environment together.
+
+    \b
+    rtevents config show
+    """
+    from rtevents.config import find_paths, load, to_yaml
+
+    print(to_yaml(load(find_paths(config=file), named=file is not None)), end="")
+
+
+@app.command()
+def check(file: File = None) -> None:
+    """
+    Check the configuration; exit code 2 when it cannot be used.
+
+    \b
+    rtevents config check
+    rtevents config check --config other.yaml
+    """
+    from rtevents.config import find_paths, load
+
+    paths = find_paths(config=file)
+    load(paths, named=file is not None)
+    there = "is fine" if paths.config.exists() else "is not there: every setting has its default"
+    print(f"{paths.config} {there}")
+
+
+@app.command()
+def default() -> None:
+    """
+    Print every setting with its default, unit and meaning.
+
+    \b
+    rtevents config default > ~/.config/rtevents/config.yaml
+    """
+    from rtevents.config import default_yaml
+
+    print(default_yaml(), end="")

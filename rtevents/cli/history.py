@@ -1,0 +1,53 @@
+"""rtevents history: what is kept, a page at a time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from rtevents.cli import options
+from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def history(
+    types: options.Types = [],
+    not_types: options.NotTypes = [],
+    projects: options.Projects = [],
+    sources: options.Sources = [],
+    paths: options.PathGlobs = [],
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Where to begin: as in tail; all by default.")
+    ] = None,
+    until: options.Until = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="BOOKMARK", help="Go on after this bookmark.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Events at most.")] = 100,
+    order: Annotated[Literal["asc", "desc"], typer.Option(help="Oldest or newest first.")] = "asc",
+    output: Annotated[
+        Literal["pretty", "ndjson"] | None,
+        typer.Option("--output", "-o", help="pretty on a terminal, else ndjson."),
+    ] = None,
+) -> None:
+    """
+    Show a page of what is kept, and end.
+
+    \b
+    rtevents history --since 1h
+    rtevents history -t COMMIT --order desc --limit 5
+    rtevents history --limit 1000 -o ndjson > events.ndjson
+    """
+    wanted = options.wanted(types, not_types, projects, sources, paths)
+    pretty = is_terminal() if output is None else output == "pretty"
+    with options.client() as client:
+        page = client.history(
+            wanted, since=since, until=until, after=after, limit=limit, order=order
+        )
+    for entry in page.events:
+        typer.echo(pretty_line(entry) if pretty else ascii_line(entry.wire))
+    if order == "asc" and len(page.events) == limit:
+        notice(f"there may be more: --after {page.next}")

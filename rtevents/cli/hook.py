@@ -1,0 +1,64 @@
+"""rtevents hook: the git hook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rtevents.cli.output import safe
+
+app = typer.Typer(
+    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="The git hook."
+)
+
+Repository = Annotated[Path, typer.Option("--repository", "-C", help="A folder of the repository.")]
+
+
+@app.command()
+def install(
+    repository: Repository = Path(),
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where hooks are outside the repository.")
+    ] = False,
+) -> None:
+    """
+    Put the post-commit hook into a repository, beside any that is there.
+
+    \b
+    rtevents hook install
+    rtevents hook install -C ~/src/web
+    """
+    from rtevents.producers import hook
+
+    print(safe(hook.install(repository.resolve(), force=force).describe()))
+
+
+@app.command()
+def uninstall(repository: Repository = Path()) -> None:
+    """
+    Take the hook out; what was there before is there again, to the byte.
+
+    \b
+    rtevents hook uninstall
+    """
+    from rtevents.producers import hook
+
+    print(safe(hook.uninstall(repository.resolve()).describe()))
+
+
+@app.command()
+def status(repository: Repository = Path()) -> None:
+    """
+    Tell what hook is there.
+
+    \b
+    rtevents hook status
+    """
+    from rtevents.producers import hook
+
+    found = hook.status(repository.resolve())
+    print(safe(found.describe()))
+    if not found.is_installed:
+        raise typer.Exit(1)

@@ -1,0 +1,74 @@
+"""Options that several commands share: the filter, and the client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rtevents.client.sync import Client
+    from rtevents.core.filter import Filter
+
+Types = Annotated[
+    list[str], typer.Option("--type", "-t", help="Only this event type; several are OR.")
+]
+NotTypes = Annotated[list[str], typer.Option("--not-type", help="Not this event type.")]
+Projects = Annotated[list[str], typer.Option("--project", help="Only this project.")]
+Sources = Annotated[list[str], typer.Option("--source", help="Only this source.")]
+PathGlobs = Annotated[
+    list[str], typer.Option("--path", help="Only files of this pattern, such as 'src/**'.")
+]
+Until = Annotated[
+    str | None, typer.Option("--until", help="Where to end; as --since.", metavar="WHEN")
+]
+
+
+def client() -> Client:
+    """Return a client of the user's daemon."""
+    from rtevents.client.sync import Client
+
+    return Client()
+
+
+def wanted(
+    types: list[str],
+    not_types: list[str],
+    projects: list[str],
+    sources: list[str],
+    paths: list[str],
+) -> Filter:
+    """Return the filter; whether a type is known is the daemon's to say, its own ones included."""
+    from rtevents.core.event import type_name
+    from rtevents.core.filter import Filter
+
+    def names(values: list[str]) -> frozenset[str]:
+        return frozenset(type_name(part) for value in values for part in value.split(",") if part)
+
+    return Filter(
+        types=names(types),
+        not_types=names(not_types),
+        projects=frozenset(projects),
+        sources=frozenset(sources),
+        paths=frozenset(paths),
+    )
+
+
+def seconds(text: str | None, option: str) -> float | None:
+    """
+    Return the seconds of `10s`, `5m` or `30`.
+
+    Raises:
+        typer.BadParameter: It is none of these.
+    """
+    from rtevents.core.since import parse_duration
+
+    if text is None:
+        return None
+    try:
+        value = parse_duration(text)
+        return float(text) if value is None else value
+    except ValueError:
+        raise typer.BadParameter(
+            f"{option}: expected a duration such as 30s, got {text!r}"
+        ) from None

@@ -1,0 +1,152 @@
+"""What reaches a terminal: foreign text made safe, colours, notices, one line per event."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rtevents.core.event import Entry
+
+HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""Control, bidirectional, invisible and unpaired characters (S11)."""
+
+
+def safe(text: str) -> str:
+    """Return `text` with every character that a terminal would obey, or hide, made visible."""
+    return HIDDEN.sub(lambda match: _escape(match[0]), text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code in _SHORT:
+        return _SHORT[code]
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+_SHORT = {9: "\\t", 10: "\\n", 13: "\\r"}
+
+
+def notice(text: str) -> None:
+    """Say something about the work, on stderr."""
+    print(f"rtevents: {safe(text)}", file=sys.stderr, flush=True)
+
+
+def is_terminal() -> bool:
+    """Tell whether a person reads stdout."""
+    return sys.stdout.isatty()
+
+
+def print_json(value: Any, *, indent: int | None = None) -> None:
+    """Print one JSON document, in ASCII: what reads it may show it to a terminal."""
+    print(json.dumps(value, indent=indent))
+
+
+def ascii_line(wire: bytes) -> str:
+    """Return an event's wire form for a pipe: unchanged, but in ASCII."""
+    if wire.isascii() and b"\x7f" not in wire:
+        return wire.decode()
+    return _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], wire.decode()).replace(
+        "\x7f", "\\u007f"
+    )
+
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+
+
+def pretty_line(entry: Entry) -> str:
+    """Return an event as one line for a person: time, project, type, what happened."""
+    clock = time.strftime("%H:%M:%S", time.localtime(entry.timestamp))
+    if time.time() - entry.timestamp > 86_400:
+        clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.timestamp))
+    data = entry.event.data
+    kind = typer.style(f"{safe(entry.type):<16}", fg=_colour(entry.type, data))
+    project = typer.style(f"{safe(entry.project_id or '-'):<12}", dim=True)
+    return f"{typer.style(clock, dim=True)}  {project}  {kind}  {safe(summary(entry.type, data))}"
+
+
+def summary(kind: str, data: dict[str, Any]) -> str:
+    """Return what an event says in a few words; foreign text, not made safe yet."""
+    if kind in _SUMMARIES:
+        try:
+            return _SUMMARIES[kind](data)
+        except (TypeError, ValueError, AttributeError, KeyError):
+            pass  # an event of a log whose types were others
+    return json.dumps(data, ensure_ascii=False)
+
+
+def _file(data: dict[str, Any]) -> str:
+    moved = f"{data['old_path']} -> " if data.get("old_path") else ""
+    return f"{data['change_type']} {moved}{data['file_path']}"
+
+
+def _commit(data: dict[str, Any]) -> str:
+    lines = ""
+    if data.get("insertions") is not None:
+        lines = f"  +{data['insertions']} -{data.get('deletions', 0)}"
+    branch = f" [{data['branch']}]" if data.get("branch") else ""
+    subject = data["message"].strip().partition("\n")[0]
+    return f"{data['commit_hash'][:10]}{branch} {subject}  ({data['author']}){lines}"
+
+
+def _progress(data: dict[str, Any]) -> str:
+    done, total = data["done"], data["total"]
+    percent = data.get("percent")
+    if percent is None and total:
+        percent = 100 * done / total
+    share = f"{percent:5.1f}%  " if percent is not None else ""
+    unit = f" {data['unit']}" if data.get("unit") else ""
+    return f"{share}{done:g} of {total:g}{unit}  {data.get('label') or ''}".rstrip()
+
+
+def _task(data: dict[str, Any]) -> str:
+    ended = f"  exit {data['exit_code']}" if data.get("exit_code") is not None else ""
+    took = f"  {data['duration']:.1f}s" if data.get("duration") is not None else ""
+    return f"{data['task_id']} {data['status']}  {data.get('title') or ''}".rstrip() + ended + took
+
+
+def _status(data: dict[str, Any]) -> str:
+    words = [data["status"], data.get("event") or "", "; ".join(data.get("reasons") or [])]
+    return "  ".join(word for word in words if word)
+
+
+_SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "FILE_CHANGE": _file,
+    "COMMIT": _commit,
+    "PROGRESS_UPDATE": _progress,
+    "RISK_ALERT": lambda data: f"{data['severity']}: {data['message']}",
+    "TASK_UPDATE": _task,
+    "SYSTEM_STATUS": _status,
+    "AUTO_COMMIT_START": lambda data: f"{data['changes_count']} changes",
+    "AUTO_COMMIT_RESULT": lambda data: (
+        f"{'done' if data['success'] else 'not done'}, {data['changes_count']} changes: "
+        f"{data['message']}"
+    ),
+    "AUTO_COMMIT_ERROR": lambda data: str(data["error"]),
+}
+
+_COLOURS = {
+    "COMMIT": typer.colors.GREEN,
+    "FILE_CHANGE": typer.colors.CYAN,
+    "PROGRESS_UPDATE": typer.colors.BLUE,
+    "TASK_UPDATE": typer.colors.BLUE,
+    "AUTO_COMMIT_ERROR": typer.colors.RED,
+}
+
+
+def _colour(kind: str, data: dict[str, Any]) -> str:
+    severity = data.get("severity")
+    if severity in ("high", "critical") or data.get("status") == "failed":
+        return typer.colors.RED
+    if severity or data.get("status") == "degraded":
+        return typer.colors.YELLOW
+    return _COLOURS.get(kind, typer.colors.MAGENTA)

@@ -1,0 +1,80 @@
+"""rtevents project: what is watched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rtevents.cli import options
+from rtevents.cli.output import print_json, safe
+
+app = typer.Typer(
+    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="What is watched."
+)
+
+
+@app.command()
+def add(
+    path: Annotated[Path, typer.Argument(help="Its folder.")] = Path(),
+    project_id: Annotated[
+        str | None, typer.Option("--id", help="Its id; the folder's name by default.")
+    ] = None,
+    files: Annotated[bool, typer.Option(help="Publish changes of its files.")] = True,
+    git: Annotated[bool, typer.Option(help="Publish its commits.")] = True,
+    ignore: Annotated[
+        list[str], typer.Option(help="Pattern of files to leave out, as in .gitignore.")
+    ] = [],
+) -> None:
+    """
+    Watch a folder from now on, also after a restart.
+
+    \b
+    rtevents project add
+    rtevents project add ~/src/web --id web --ignore 'dist/'
+    """
+    with options.client() as client:
+        project = client.add_project(
+            path.expanduser().absolute(), id=project_id, files=files, git=git, ignore=ignore
+        )
+    print(f"watching {safe(project['id'])}: {safe(project['path'])}")
+
+
+@app.command()
+def remove(project_id: Annotated[str, typer.Argument(metavar="ID", help="Its id.")]) -> None:
+    """
+    Watch a project no more; its events stay.
+
+    \b
+    rtevents project remove web
+    """
+    with options.client() as client:
+        client.remove_project(project_id)
+    print(f"no longer watching {safe(project_id)}")
+
+
+@app.command("list")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """
+    Show what is watched.
+
+    \b
+    rtevents project list
+    """
+    with options.client() as client:
+        projects = client.projects()
+    if as_json:
+        print_json(projects)
+        return
+    for project in projects:
+        kinds = " ".join(kind for kind in ("files", "git") if project[kind])
+        error = f"  {safe(project['error'])}" if project["error"] else ""
+        print(
+            f"{safe(project['id']):<20} {project['state']:<9} {kinds:<9} "
+            f"{safe(project['path'])}{error}"
+        )
+    if not projects:
+        print("nothing is watched; add this folder with: rtevents project add")

@@ -1,0 +1,175 @@
+"""rtevents serve: run the daemon."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rtevents.cli import options
+from rtevents.cli.output import is_terminal, notice, pretty_line, safe
+from rtevents.errors import NotReachable, RteventsError
+
+if TYPE_CHECKING:
+    from rtevents.config import Paths
+    from rtevents.core.event import Entry
+    from rtevents.daemon import Running
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+START_SECONDS = 20.0
+"""How long a detached daemon may take to answer, in seconds."""
+
+
+@app.command()
+def serve(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Projects to watch; this one by default."),
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Run in the background; the log goes to a file.")
+    ] = False,
+    no_project: Annotated[
+        bool, typer.Option("--no-project", help="Watch nothing but what is known already.")
+    ] = False,
+    config: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The configuration file.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no line per event.")] = False,
+) -> None:
+    """
+    Run the daemon; where one runs already, add the projects to it.
+
+    \b
+    rtevents serve                        watch the project you are in
+    rtevents serve ~/src/web ~/src/api
+    rtevents serve --detach               in the background; rtevents stop ends it
+    """
+    if config:
+        os.environ["RTEVENTS_CONFIG"] = str(Path(config).absolute())
+    folders = [] if no_project else _folders(paths)
+    if _add_to_running(folders):
+        return
+    if detach:
+        _detach(folders)
+        return
+    raise typer.Exit(_run(folders, quiet=quiet))
+
+
+def _folders(paths: list[Path] | None) -> list[Path]:
+    """Return the projects to watch: those that are named, else the one around this folder."""
+    if paths:
+        return [path.expanduser().absolute() for path in paths]
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / ".git").exists():
+            return [folder]
+    if here in (Path.home(), Path("/")):
+        notice("this folder is no project: watching only what is known; name one with: serve PATH")
+        return []
+    return [here]
+
+
+def _add_to_running(folders: list[Path]) -> bool:
+    """Add the projects to a daemon that runs already; return whether there is one."""
+    with options.client() as client:
+        try:
+            pid = client.status()["pid"]
+        except NotReachable:
+            return False
+        print(f"a daemon is running already, pid {pid}")
+        for folder in folders:
+            project = client.add_project(folder)
+            print(f"it watches {safe(project['id'])}: {safe(project['path'])}")
+    return True
+
+
+def _run(folders: list[Path], *, quiet: bool) -> int:
+    from rtevents.config import find_paths, load
+    from rtevents.daemon import run
+
+    places = find_paths()
+    settings = load(places)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    return run(
+        settings,
+        places,
+        projects=folders,
+        on_ready=_tell,
+        on_entry=None if quiet else _print,
+    )
+
+
+def _tell(running: Running) -> None:
+    """Print where the daemon listens and what it watches."""
+    print(f"listening on {running.socket}", flush=True)
+    if running.listen:
+        print(f"listening on http://{running.listen} (open it with: rtevents dashboard)")
+    for warning in running.warnings:
+        notice(warning)
+    for project in running.projects:
+        print(f"watching {safe(project)}")
+    if is_terminal():
+        print("try: rtevents publish risk 'hello' · Ctrl-C ends", flush=True)
+    sys.stdout.flush()
+
+
+def _print(entry: Entry) -> None:
+    typer.echo(pretty_line(entry))
+
+
+class _SafeFormatter(logging.Formatter):
+    """Log lines in which foreign text can neither steer a terminal nor begin another line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        """Return the line without its traceback."""
+        return safe(super().formatMessage(record))
+
+
+def _detach(folders: list[Path]) -> None:
+    from rtevents.config import find_paths, load
+
+    places = find_paths()
+    load(places)  # a mistake in it is told here, not in a log
+    places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    arguments = [str(folder) for folder in folders] or ["--no-project"]
+    with places.daemon_log.open("ab") as log:
+        places.daemon_log.chmod(0o600)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rtevents", "serve", "--quiet", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+        )
+    _wait(process, places)
+
+
+def _wait(process: subprocess.Popen[bytes], places: Paths) -> None:
+    """Return when the daemon answers; tell why when it does not."""
+    deadline = time.monotonic() + START_SECONDS
+    with options.client() as client:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                lines = places.daemon_log.read_text(errors="replace").splitlines() or [""]
+                raise RteventsError(f"the daemon ended: {lines[-1]} (see {places.daemon_log})")
+            try:
+                status = client.status()
+            except RteventsError:
+                time.sleep(0.05)
+                continue
+            print(f"the daemon runs, pid {status['pid']}, listening on {status['socket']}")
+            if status["listen"]:
+                print(f"and on http://{status['listen']}; its log is {places.daemon_log}")
+            return
+    raise RteventsError(f"the daemon does not answer yet; see {places.daemon_log}")

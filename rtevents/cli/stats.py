@@ -1,0 +1,128 @@
+"""rtevents stats: a live table of rates, queue, connections and lag."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rtevents.cli import options
+from rtevents.cli.output import is_terminal, print_json, safe
+from rtevents.cli.status import span
+from rtevents.errors import NotReachable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def stats(
+    once: Annotated[bool, typer.Option("--once", help="Print once, and end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: with --once one object, else one a line.")
+    ] = False,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+) -> None:
+    """
+    Show how busy the daemon is: rates, queue, connections and their lag.
+
+    \b
+    rtevents stats
+    rtevents stats --once --json | jq .events
+    """
+    with options.client() as client:
+        if as_json:
+            print_json(client.stats())
+            while not once:
+                time.sleep(interval)
+                print_json(client.stats())
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console()
+        first = _table(client.stats(), client.connections())
+        if once or not is_terminal():
+            console.print(first)
+            return
+        with Live(first, console=console, auto_refresh=False, screen=False) as live:
+            while True:
+                time.sleep(interval)
+                live.update(_look(client), refresh=True)
+
+
+def _look(client: Any) -> RenderableType:
+    try:
+        return _table(client.stats(), client.connections())
+    except NotReachable as error:
+        from rich.text import Text
+
+        return Text(safe(f"{error} (waiting)"))
+
+
+def _table(stats: dict[str, Any], connections: list[dict[str, Any]]) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    events, queue, log = stats["events"], stats["queue"], stats["log"]
+    latency = stats["latency"]
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    memory = stats["memory_bytes"]
+    rows = [
+        ("up", span(stats["uptime"])),
+        ("events", f"{events['published']} stored, {events['rate_1m']:.1f}/s over the last minute, "
+                   f"{events['duplicates']} duplicates, {events['refused']} refused"),
+        ("delivered", str(events["delivered"])),
+        ("queue", f"{queue['size']} of {queue['max_size']}, {size(queue['bytes'])}"),
+        ("log", f"entries {log['oldest']} to {log['newest']}, "
+                f"{log['window_events']} ({size(log['window_bytes'])}) in memory"),
+        ("to store", f"p50 {latency['p50']:.1f} ms, p95 {latency['p95']:.1f}, "
+                     f"p99 {latency['p99']:.1f}"),
+        ("memory", size(memory) if memory else "unknown"),
+        ("types", "  ".join(f"{safe(name)} {count}" for name, count in events["by_type"].items())),
+    ]  # fmt: skip
+    for name, value in rows:
+        grid.add_row(name, Text(value))
+    return Group(grid, connections_table(connections))
+
+
+def connections_table(connections: list[dict[str, Any]]) -> RenderableType:
+    """Return who is connected, the one that lags most first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("connection", "kind", "who", "pid", "since", "filter"):
+        table.add_column(name)
+    for name in ("lag", "delivered", "sent"):
+        table.add_column(name, justify="right")
+    for each in sorted(connections, key=lambda each: -int(each["lag"])):
+        wanted = " ".join(f"{key}={','.join(v)}" for key, v in each["filter"].items())
+        cells = [
+            each["connection_id"],
+            each["kind"],
+            each["principal"],
+            str(each["pid"] or "-"),
+            span(time.time() - each["connected_at"]),
+            wanted or "everything",
+            str(each["lag"]),
+            str(each["delivered"]),
+            size(each["bytes"]),
+        ]
+        table.add_row(*(Text(safe(cell)) for cell in cells))
+    return table if connections else Text("nobody is connected", style="dim")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in words: `1.5 MiB`."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"

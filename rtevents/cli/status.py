@@ -1,0 +1,68 @@
+"""rtevents status: how the daemon is."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from rtevents.cli import options
+from rtevents.cli.output import print_json, safe
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+_COLOURS = {
+    "ok": typer.colors.GREEN,
+    "degraded": typer.colors.YELLOW,
+    "failed": typer.colors.RED,
+}
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """
+    Tell how the daemon is, where it listens, and what it watches.
+
+    \b
+    rtevents status
+    rtevents status --json
+    """
+    with options.client() as client:
+        found = client.status()
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    if found["health"]["status"] == "failed":
+        raise typer.Exit(1)
+
+
+def _print(found: dict[str, Any]) -> None:
+    health = found["health"]
+    verdict = typer.style(health["status"], fg=_COLOURS[health["status"]], bold=True)
+    uptime = span(time.time() - found["started_at"])
+    typer.echo(f"{verdict}  rtevents {found['version']}, pid {found['pid']}, up {uptime}")
+    for reason in health["reasons"]:
+        print(f"  {safe(reason)}")
+    print(f"socket   {found['socket']}")
+    print(f"http     {found['listen'] or found['listen_error'] or 'none'}")
+    print(f"store    {found['store']}, durability {found['durability']}")
+    print(f"log      {found['epoch']}, entries {found['oldest']} to {found['newest']}")
+    for project in found["projects"]:
+        error = f"  {safe(project['error'])}" if project["error"] else ""
+        print(f"project  {safe(project['id'])}  {safe(project['path'])}  {project['state']}{error}")
+
+
+def span(seconds: float) -> str:
+    """Return a time span in words, to two units: `3h 12m`."""
+    units = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+    words = []
+    left = int(seconds)
+    for name, size in units:
+        if left >= size:
+            words.append(f"{left // size}{name}")
+            left %= size
+    return " ".join(words[:2]) or "0s"

@@ -1,0 +1,81 @@
+"""rtevents token: who may come in over TCP."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Literal
+
+import typer
+
+from rtevents.cli import options
+from rtevents.cli.output import print_json, safe
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="Who may come in over TCP.",
+)
+
+
+@app.command()
+def create(
+    role: Annotated[
+        Literal["viewer", "publisher", "admin", "owner"], typer.Option(help="What it may do.")
+    ],
+    projects: Annotated[list[str], typer.Option("--project", help="Only this project.")] = [],
+    types: Annotated[list[str], typer.Option("--type", help="Only this event type.")] = [],
+    expires: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Its life, such as 30d; endless by default."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="A name for the list.")] = "",
+) -> None:
+    """
+    Make a token and print it: it is told this once.
+
+    \b
+    rtevents token create --role viewer --project web --type RISK_ALERT --expires 30d
+    """
+    expires_in = options.seconds(expires, "--expires")
+    with options.client() as client:
+        made = client.create_token(
+            role, projects=projects, types=types, expires_in=expires_in, name=name
+        )
+    print(made["token"])
+
+
+@app.command("list")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """
+    Show every token, without its secret.
+
+    \b
+    rtevents token list
+    """
+    with options.client() as client:
+        tokens = client.tokens()
+    if as_json:
+        print_json(tokens)
+        return
+    for token in tokens:
+        until = "for ever"
+        if token["expires"] is not None:
+            until = "until " + time.strftime("%Y-%m-%d %H:%M", time.localtime(token["expires"]))
+        limits = ",".join([*token["projects"], *token["types"]]) or "everything"
+        print(f"{token['id']}  {token['role']:<9}  {until}  {safe(limits)}  {safe(token['name'])}")
+
+
+@app.command()
+def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="Which one.")]) -> None:
+    """
+    Forget a token, and end the streams that it opened.
+
+    \b
+    rtevents token revoke c43f8153
+    """
+    with options.client() as client:
+        client.revoke_token(token_id)
+    print(f"revoked {safe(token_id)}")

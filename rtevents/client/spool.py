@@ -1,0 +1,60 @@
+"""The spool: events that wait on disk for the daemon to be back."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtevents.core.event import Event, decode_event
+from rtevents.errors import EventConflict, EventRefused
+
+if TYPE_CHECKING:
+    from rtevents.client.sync import Client
+
+
+def keep(folder: Path, event: Event) -> None:
+    """Keep an event on disk until it is delivered; it survives power loss."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # In the order of their making; the id may hold what a file name should not.
+    name = f"{time.time_ns():020d}-{event.event_id.replace(':', '_')[:80]}"
+    temporary = folder / f".{name}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as opened:
+        opened.write(event.body)
+        opened.flush()
+        os.fsync(opened.fileno())
+    temporary.replace(folder / f"{name}.json")
+    _sync_folder(folder)
+
+
+def keep_line(folder: Path, line: bytes) -> None:
+    """
+    Keep an event that was given as a line of JSON.
+
+    Raises:
+        BadInput, EventRefused: It is no event.
+    """
+    keep(folder, decode_event(line))
+
+
+def deliver(client: Client, folder: Path) -> None:
+    """Publish what waits, in order; what the daemon refuses is set aside as ``.bad``."""
+    for file in sorted(folder.glob("*.json")):
+        try:
+            client.publish(decode_event(file.read_bytes()))
+        except FileNotFoundError:
+            continue  # the daemon was quicker
+        except (EventRefused, EventConflict):
+            file.replace(file.with_suffix(".bad"))
+            continue
+        file.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

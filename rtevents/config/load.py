@@ -1,0 +1,194 @@
+"""Reading the configuration: YAML, then the environment; errors name file, line and key."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rtevents.config.paths import Paths
+from rtevents.config.settings import (
+    Config,
+    FilesSettings,
+    GitSettings,
+    ProjectSettings,
+    RetentionSettings,
+    TypeSettings,
+    parse_listen,
+)
+from rtevents.errors import ConfigError
+
+MAX_CONFIG_BYTES = 256 * 1024
+"""Largest configuration file, in bytes: more is a mistake or an attack (S17)."""
+
+
+def load(paths: Paths, environ: Mapping[str, str] = os.environ, *, named: bool = False) -> Config:
+    """
+    Read the configuration: defaults, then the file, then ``RTEVENTS_*`` variables.
+
+    ``RTEVENTS_LISTEN`` sets ``listen``, ``RTEVENTS_RETENTION__MAX_AGE`` sets ``retention.max_age``.
+
+    Args:
+        named: Whether the user named the file, so that its absence is a mistake.
+
+    Raises:
+        ConfigError: A setting cannot be used; the text names the file, the line and the key.
+    """
+    text = _read(paths.config, is_named=named or "RTEVENTS_CONFIG" in environ)
+    document, lines = _parse(text, str(paths.config))
+    _overlay(document, environ)
+    try:
+        config = msgspec.convert(document, Config)
+    except msgspec.ValidationError as error:
+        raise _explain(error, paths.config, lines, environ) from error
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    """Check what the structs cannot say."""
+    parse_listen(config.listen)
+    if config.store not in ("sqlite", "memory"):
+        raise ConfigError(f"store: expected sqlite or memory, got {config.store!r}", field="store")
+
+
+def _read(file: Path, *, is_named: bool) -> str:
+    try:
+        with file.open("rb") as opened:
+            status = os.fstat(opened.fileno())
+            if status.st_uid not in (os.getuid(), 0) or status.st_mode & stat.S_IWOTH:
+                raise ConfigError(
+                    f"{file}: others can write it, so it is not read; chmod o-w it and own it"
+                )
+            raw = opened.read(MAX_CONFIG_BYTES + 1)
+    except FileNotFoundError:
+        if is_named:
+            raise ConfigError(f"{file}: no such file") from None
+        return ""
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from error
+    if len(raw) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"{file}: more than {MAX_CONFIG_BYTES} bytes")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not UTF-8 at byte {error.start}") from error
+
+
+def _parse(text: str, file: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the document, and the line of each key by its path, as ``$.files.settle_ms``."""
+    # Imported here: no command but those of the configuration and the daemon reads YAML.
+    import yaml
+
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines = dict(_lines(node, "$", file, set())) if node else {}
+        document = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{file}{line}: {error.problem}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{file}: {str(error).partition(chr(10))[0]}") from error
+    if document is None:
+        return {}, {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{file}:1: expected settings as `name: value`")
+    return document, lines
+
+
+def _lines(node: Any, place: str, file: str, seen: set[int]) -> Iterator[tuple[str, int]]:
+    """Yield the line of each key and item; refuse aliases and keys that come twice (S17)."""
+    if id(node) in seen:
+        raise ConfigError(f"{file}:{node.start_mark.line + 1}: aliases are not allowed here")
+    seen.add(id(node))
+    if node.id == "sequence":
+        for index, item in enumerate(node.value):
+            yield f"{place}[{index}]", item.start_mark.line + 1
+            yield from _lines(item, f"{place}[{index}]", file, seen)
+    if node.id == "mapping":
+        names: set[str] = set()
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in names:
+                raise ConfigError(f"{file}:{line}: {name} is set twice", field=name)
+            names.add(name)
+            yield f"{place}.{name}", line
+            yield from _lines(value, f"{place}.{name}", file, seen)
+
+
+SECTIONS = ("retention", "files", "git")
+"""Settings that hold settings: each of those has a variable of its own."""
+
+LISTS = ("event_types", "projects")
+"""Settings that no variable sets: they belong into a file."""
+
+
+def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Put the environment's settings over those of the file."""
+    names = [field.name for field in msgspec.structs.fields(Config) if field.name not in LISTS]
+    for variable in sorted(environ):
+        name, _, inner = variable.removeprefix("RTEVENTS_").lower().partition("__")
+        if not variable.startswith("RTEVENTS_") or name not in names:
+            continue
+        if (name in SECTIONS) != bool(inner):
+            raise ConfigError(f"{variable}: no such setting")
+        value = _value(variable, environ[variable])
+        if inner:
+            section = document.get(name)
+            document[name] = {**(section if isinstance(section, dict) else {}), inner: value}
+        else:
+            document[name] = value
+
+
+def _value(variable: str, text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{variable}: not a value: {text[:60]!r}") from error
+
+
+def _explain(
+    error: msgspec.ValidationError,
+    file: Path,
+    lines: Mapping[str, int],
+    environ: Mapping[str, str],
+) -> ConfigError:
+    """Return the error with the variable, or file and line, and the key in front."""
+    text, _, place = str(error).partition(" - at `")
+    place = place.rstrip("`") or "$"
+    if named := re.search(r"(?:unknown|missing required) field `(.+)`", text):
+        place = f"{place}.{named[1]}"
+        text = "unknown setting" if "unknown" in text else "missing setting"
+        if text == "unknown setting" and (near := _nearest(named[1])):
+            text += f", did you mean {near}?"
+    text = (text[:1].lower() + text[1:]).replace("`", "")
+    line = lines.get(place) or lines.get(place.rpartition(".")[0])
+    where = f"{file}:{line}" if line else str(file)
+    key = place.removeprefix("$.")
+    if (variable := "RTEVENTS_" + key.upper().replace(".", "__")) in environ:
+        where = variable
+    return ConfigError(f"{where}: {key}: {text}", field=key)
+
+
+STRUCTS = (
+    Config,
+    RetentionSettings,
+    FilesSettings,
+    GitSettings,
+    ProjectSettings,
+    TypeSettings,
+)
+
+
+def _nearest(name: str) -> str | None:
+    import difflib
+
+    known = [field.name for struct in STRUCTS for field in msgspec.structs.fields(struct)]
+    return next(iter(difflib.get_close_matches(name, known, n=1)), None)

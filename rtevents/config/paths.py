@@ -1,0 +1,108 @@
+"""Where the daemon's files are, and which daemon a client talks to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+MAX_SOCKET_PATH = 107
+"""Longest path of a Unix socket, in bytes: 108 with its end (`man 7 unix`)."""
+
+
+class Paths(msgspec.Struct, frozen=True):
+    """
+    Where the daemon's files are (DESIGN section 6).
+
+    Args:
+        run: Folder of the socket and the lock.
+        state: Folder of the database, the logs and every other file that is kept.
+        config: The configuration file, whether or not it is there.
+    """
+
+    run: Path
+    state: Path
+    config: Path
+
+    @property
+    def socket(self) -> Path:
+        """
+        The Unix socket on which the daemon listens.
+
+        In a folder whose path is too long for a socket's, a short name elsewhere stands in: both
+        sides work it out alike (S6).
+        """
+        path = self.run / "rtevents.sock"
+        if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(f"/run/user/{os.getuid()}/rtevents-{digest}.sock")
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock makes a daemon the only one."""
+        return self.run / "rtevents.lock"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite database of the log."""
+        return self.state / "events.db"
+
+    @property
+    def daemon_log(self) -> Path:
+        """What a detached daemon has to say."""
+        return self.state / "daemon.log"
+
+    @property
+    def spool(self) -> Path:
+        """Folder of the events that wait for the daemon to be back."""
+        return self.state / "spool"
+
+
+def find_paths(environ: Mapping[str, str] = os.environ, *, config: str | None = None) -> Paths:
+    """
+    Return where the files are, from the XDG variables.
+
+    Args:
+        environ: The environment to read.
+        config: The configuration file that the command line named.
+    """
+    state = _xdg(environ, "XDG_STATE_HOME", "user_state_path")
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    run = Path(runtime) / "rtevents" if runtime else state / "run"
+    named = config or environ.get("RTEVENTS_CONFIG")
+    file = Path(named) if named else _xdg(environ, "XDG_CONFIG_HOME", "user_config_path")
+    return Paths(run, state, file if named else file / "config.yaml")
+
+
+class Target(msgspec.Struct, frozen=True):
+    """
+    The daemon that a client talks to.
+
+    Args:
+        address: Path of a Unix socket, or ``http://host:port``.
+        token: The credential for TCP; None for none.
+    """
+
+    address: str
+    token: str | None = None
+
+
+def find_target(environ: Mapping[str, str] = os.environ) -> Target:
+    """Return the daemon that ``$RTEVENTS_URL`` names, else the user's own, on its Unix socket."""
+    address = environ.get("RTEVENTS_URL") or str(find_paths(environ).socket)
+    return Target(address, environ.get("RTEVENTS_TOKEN"))
+
+
+def _xdg(environ: Mapping[str, str], name: str, fallback: str) -> Path:
+    # An empty or relative value is to be ignored (XDG Base Directory Specification).
+    if (value := environ.get(name, "")).startswith("/"):
+        return Path(value) / "rtevents"
+    # Imported here: a command that finds its variable set does not pay for it.
+    import platformdirs
+
+    path: Path = getattr(platformdirs, fallback)("rtevents", appauthor=False)
+    return path

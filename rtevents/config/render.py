@@ -1,0 +1,68 @@
+"""Writing the configuration: the defaults with their meaning, and what is in force."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import msgspec
+
+from rtevents.config.settings import Config
+
+HEAD = """\
+# Every setting of rtevents, with its default. What is left out has its default.
+# Where the file is: --config, $RTEVENTS_CONFIG, or $XDG_CONFIG_HOME/rtevents/config.yaml.
+# A variable comes before the file: RTEVENTS_LISTEN=none, RTEVENTS_RETENTION__MAX_AGE=86400.
+"""
+
+EXAMPLES = {
+    "event_types": [
+        "event_types: [DEPLOY, {name: RELEASE, schema: {required: [version]}}]",
+    ],
+    "projects": [
+        "projects:",
+        "  - {path: ~/src/web, id: web, files: true, git: true, ignore: [dist/]}",
+    ],
+}
+"""What the settings that are empty by default may hold."""
+
+
+def default_yaml() -> str:
+    """Return every setting with its default, unit and meaning, as YAML."""
+    lines = [HEAD]
+    meanings = _meanings(Config)
+    for field in msgspec.structs.fields(Config):
+        value = getattr(Config(), field.name)
+        lines += _comment(meanings[field.name], "")
+        if isinstance(value, msgspec.Struct):
+            lines.append(f"{field.name}:")
+            inner = _meanings(type(value))
+            for name, default in msgspec.structs.asdict(value).items():
+                lines += _comment(inner[name], "  ")
+                lines.append(f"  {name}: {_scalar(default)}")
+        else:
+            lines.append(f"{field.name}: {_scalar(value)}")
+        lines += [f"# {line}" for line in EXAMPLES.get(field.name, [])]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def to_yaml(config: Config) -> str:
+    """Return the settings in force, as YAML."""
+    import yaml
+
+    return str(yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False, allow_unicode=False))
+
+
+def _scalar(value: Any) -> str:
+    return msgspec.json.encode(value).decode() if not isinstance(value, str) else value
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    return [f"{indent}# {line}" for line in textwrap.wrap(text, 96 - len(indent))]
+
+
+def _meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """Return what each setting means, from its struct's docstring."""
+    lines = (line.strip() for line in (struct.__doc__ or "").partition("Args:")[2].splitlines())
+    return dict(line.split(": ", 1) for line in lines if ": " in line)

@@ -180,7 +180,7 @@ class MemoryStore:
             keep = max(keep, self._first(start, lambda row: row.end - len(row.entry.wire)))
         while self._bounds.first < keep:
             self._trim(min(keep, self._bounds.first + CHUNK))
-            await asyncio.sleep(0)
+            await self._pause()
         return self._bounds
 
     async def close(self) -> None:

@@ -182,7 +182,12 @@ class SQLiteStore:
                 first = max(first, rows.first_byte(db, extent, extent.end - max_bytes))
             return first
 
-        await self._writer.trim(await self._read(keep))
+        first = await self._read(keep)
+        while self._writer.extent.first < first:
+            self._growth.check()
+            await self._writer.trim(first)
+        self._growth.check()
+        await self._writer.load_ballast()
         return await self.bounds()
 
     async def close(self) -> None:

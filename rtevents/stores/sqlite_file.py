@@ -8,6 +8,7 @@ import secrets
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -172,7 +173,10 @@ class DatabaseFile:
         new = self._beside(".hint.new")
         # An old hint stays true, only weaker: nothing is to be refused for want of a new one.
         with suppress(OSError):
-            _write(new, msgspec.json.encode(hint))
+            with _open_private(new) as file:
+                file.write(msgspec.json.encode(hint))
+                file.flush()
+                os.fsync(file.fileno())
             new.replace(self._hint)
 
     def take_ballast(self) -> bool:
@@ -189,13 +193,16 @@ class DatabaseFile:
             return
         try:
             # Random, for there are file systems that store zeros in no room at all.
-            _write(self._ballast, os.urandom(BALLAST_BYTES))
+            with _open_private(self._ballast) as file:
+                file.write(os.urandom(BALLAST_BYTES // 4) * 4)
         except OSError:
             self._ballast.unlink(missing_ok=True)
 
     def explain(self, error: sqlite3.Error | OSError) -> StoreError:
         """Return what happened, in one line for people."""
-        return StoreError(f"{self.path.name}: {_words(error)}")
+        told = StoreError(f"{self.path.name}: {_words(error)}")
+        told.__cause__ = error
+        return told
 
     def _beside(self, end: str) -> Path:
         return self.path.with_name(self.path.name + end)
@@ -255,12 +262,9 @@ def is_full(error: Exception) -> bool:
     return _code(error) == sqlite3.SQLITE_FULL
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a private file, down to the disk."""
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _open_private(path: Path) -> BinaryIO:
+    """Open a file for writing that only its owner can read."""
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb")
 
 
 def _words(error: sqlite3.Error | OSError) -> str:

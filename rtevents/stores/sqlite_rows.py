@@ -119,32 +119,34 @@ def delete(db: sqlite3.Connection, keep: int) -> None:
 
 def first_stored(db: sqlite3.Connection, extent: Extent, stored_at: float) -> int:
     """Return the first seq stored at or after a time; what follows the last when none was."""
-    return _first(db, "SELECT stored_at FROM entry WHERE seq = ?", extent, stored_at)
+    return _first(db, _STORED_AT, extent, stored_at)
 
 
 def first_byte(db: sqlite3.Connection, extent: Extent, place: int) -> int:
     """Return the first seq with at least `place` bytes before it, counted as ``Extent.end`` is."""
-    return _first(db, "SELECT bytes_before FROM entry WHERE seq = ?", extent, place)
+    return _first(db, _BYTES_BEFORE, extent, place)
 
 
 def after_bytes(db: sqlite3.Connection, extent: Extent, size_bytes: int) -> int:
     """Return the first seq with at least `size_bytes` of kept entries before it."""
-    (start,) = db.execute(
-        "SELECT bytes_before FROM entry WHERE seq = ?", (extent.first,)
-    ).fetchone()
-    return first_byte(db, extent, start + size_bytes)
+    start = _value(db, _BYTES_BEFORE, extent.first)
+    return _first(db, _BYTES_BEFORE, extent, start + size_bytes)
+
+
+_STORED_AT = "SELECT stored_at FROM entry WHERE seq >= ? ORDER BY seq LIMIT 1"
+_BYTES_BEFORE = "SELECT bytes_before FROM entry WHERE seq >= ? ORDER BY seq LIMIT 1"
 
 
 def _first(db: sqlite3.Connection, sql: str, extent: Extent, wanted: float) -> int:
     """Search by halves: what `sql` selects never falls along seq."""
+    seqs = range(extent.first, extent.last + 1)
+    return extent.first + bisect_left(seqs, wanted, key=lambda seq: _value(db, sql, seq))
 
-    def value(seq: int) -> float:
-        row = db.execute(sql, (seq,)).fetchone()
-        # Trimmed since: it was before everything that is left.
-        return float("-inf") if row is None else row[0]
 
-    kept = range(extent.first, extent.last + 1)
-    return extent.first + bisect_left(kept, wanted, key=value)
+def _value(db: sqlite3.Connection, sql: str, seq: int) -> float:
+    """Return the value of the first entry from `seq` on; infinity when there is none."""
+    row = db.execute(sql, (seq,)).fetchone()
+    return float("inf") if row is None else row[0]
 
 
 def find(db: sqlite3.Connection, event_id: str) -> int | None:
@@ -231,14 +233,15 @@ class Search:
         if wanted.not_types:
             checks.append(f"type NOT IN ({', '.join(self._bind('not_type', wanted.not_types))})")
         self._is_indexed = not checks
+        path = "path" if wanted.paths else "NULL AS path"
         checks += ["seq > :low", "seq <= :high"]
         if lead:
             self._branches = [
-                _branch(f"INDEXED BY entry_{lead}", [f"{lead} = {name}", *checks])
+                _branch(path, f"INDEXED BY entry_{lead}", [f"{lead} = {name}", *checks])
                 for name in leading
             ]
         else:
-            self._branches = [_branch("NOT INDEXED", checks)]
+            self._branches = [_branch(path, "NOT INDEXED", checks)]
 
     def _bind(self, key: str, values: Iterable[str]) -> list[str]:
         """Return the parameters that stand for these values, and remember what they hold."""
@@ -284,8 +287,8 @@ class Search:
         elif newest_first:
             edge -= 1
         entries = fetch(db, seqs)
-        # What has its path in the body alone could not be told before.
-        entries = [entry for entry in entries if self._paths.matches(entry)]
+        if self._wanted.paths:
+            entries = [entry for entry in entries if self._paths.matches(entry)]
         return entries[::-1] if newest_first else entries, edge
 
     def _candidates(
@@ -302,6 +305,7 @@ class Search:
         seqs: list[int] = []
         room = PAGE_BYTES
         for seq, size, path in candidates:
+            # Without a path here, it is the body's to tell, or nobody asked.
             if path is not None and not self._paths.matches(_with_path(path)):
                 continue
             seqs.append(seq)
@@ -311,9 +315,9 @@ class Search:
         return seqs, None
 
 
-def _branch(index: str, checks: Sequence[str]) -> str:
+def _branch(path: str, index: str, checks: Sequence[str]) -> str:
     rows = f"entry {index} WHERE {' AND '.join(checks)}"
-    return f"SELECT seq, length(body) AS size, path FROM {rows}"  # noqa: S608 - as above
+    return f"SELECT seq, length(body) AS size, {path} FROM {rows}"  # noqa: S608 - as above
 
 
 def _with_path(path: str) -> Entry:

@@ -101,13 +101,15 @@ class Writer:
 
     async def trim(self, keep: int) -> None:
         """
-        Delete what is before the seq `keep`, with appends in between.
+        Delete of what is before the seq `keep`, oldest first, as much as one transaction should.
 
         Raises:
-            StoreError: Not everything was deleted.
+            StoreError: Nothing was deleted.
         """
-        while self.extent.first < keep:
-            await self._call(lambda: self._trim(keep))
+        await self._call(lambda: self._trim(keep))
+
+    async def load_ballast(self) -> None:
+        """Make the ballast again, if it was given up and there is room for it."""
         await self._call(self._file.load_ballast)
 
     def stop(self) -> None:
@@ -234,21 +236,21 @@ class Writer:
             self._delete(keep)
 
     def _delete(self, keep: int) -> None:
-        """Delete the oldest entries, not more than a transaction should."""
         if self.extent.first >= keep:
             return  # another trim went further meanwhile
         with self._transaction() as db:
-            first = min(
-                keep, self.extent.first + TRIM, rows.after_bytes(db, self.extent, TRIM_BYTES)
-            )
-            rows.delete(db, first)
-        self.extent = self.extent._replace(first=first)
+            first = self.extent.first
+            most = min(keep, first + TRIM, rows.after_bytes(db, self.extent, TRIM_BYTES))
+            # Told before it is done: who reads meanwhile must find a gap, not entries missing.
+            self.extent = self.extent._replace(first=max(most, first + 1))
+            rows.delete(db, self.extent.first)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Commit what is done inside; after an error, forget all of it."""
         self._file.check_in_place()
         db = self._db or self._reopen()
+        before = self.extent
         try:
             db.execute("BEGIN IMMEDIATE")
             yield db
@@ -257,6 +259,7 @@ class Writer:
             # Not used again: after a failed sync nobody knows what the disk has (fsyncgate).
             self._db = None
             db.close()
+            self.extent = before
             raise
 
     def _reopen(self) -> sqlite3.Connection:

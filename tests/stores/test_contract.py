@@ -724,3 +724,13 @@ async def test_closing_ends_a_long_search(long: Store) -> None:
 
     with pytest.raises(LogClosed):
         await search
+
+
+async def test_closing_ends_a_long_trim(long: Store) -> None:
+    trim = asyncio.create_task(long.retain(1, 0, 0))
+    await asyncio.sleep(0)
+
+    await long.close()
+
+    with pytest.raises(LogClosed):
+        await trim

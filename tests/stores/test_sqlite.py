@@ -653,6 +653,49 @@ async def test_a_disk_without_room_for_ballast_cannot_be_trimmed_when_full(
     await store.close()
 
 
+# What is missing in between
+
+
+async def test_a_log_with_holes_is_trimmed_where_its_limits_are(path: Path) -> None:
+    """A database that `sqlite3 .recover` made again may lack entries anywhere, the last too."""
+    first = await SQLiteStore.open(path=path)
+    await first.append([events(3000)])
+    await first.close()
+    with connect(path) as db:
+        db.execute("DELETE FROM entry WHERE seq BETWEEN 1000 AND 2000 OR seq > 2900 OR seq < 600")
+
+    second = await SQLiteStore.open(path=path)
+
+    assert await second.bounds() == Bounds(600, 3000)
+    assert await second.retain(0, 3600, 10**9) == Bounds(600, 3000)
+    assert await second.retain(2500, 0, 0) == Bounds(600, 3000)
+    assert await second.retain(1500, 3600, 0) == Bounds(1501, 3000)
+    assert await seqs(second) == list(range(2001, 2901))
+    assert await second.append([[event(event_id="a")]]) == [[Stored("a", 3001, duplicate=False)]]
+    assert await second.retain(50, 0, 0) == Bounds(2952, 3001)
+    assert await second.retain(0, 0, 1) == Bounds(3002, 3001)
+    await second.close()
+
+
+async def test_a_trim_that_another_one_overtook_deletes_nothing(store: SQLiteStore) -> None:
+    await store.append([events(10)])
+    writer = store._writer
+
+    await asyncio.gather(writer.trim(8), writer.trim(4))
+
+    assert await store.bounds() == Bounds(8, 10)
+
+
+async def test_a_log_that_lost_its_entries_while_open_can_be_trimmed(
+    store: SQLiteStore, path: Path
+) -> None:
+    await store.append([events(3)])
+    with connect(path) as db:
+        db.execute("DELETE FROM entry")
+
+    assert await store.retain(1, 0, 0) == Bounds(3, 3)
+
+
 # The hint
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtevents.core.event import Event, decode_event
+from rtevents.core.keep import write_whole
 from rtevents.errors import EventConflict, EventRefused
 
 if TYPE_CHECKING:
@@ -19,14 +19,7 @@ def keep(folder: Path, event: Event) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # In the order of their making; the id may hold what a file name should not.
     name = f"{time.time_ns():020d}-{event.event_id.replace(':', '_')[:80]}"
-    temporary = folder / f".{name}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as opened:
-        opened.write(event.body)
-        opened.flush()
-        os.fsync(opened.fileno())
-    temporary.replace(folder / f"{name}.json")
-    _sync_folder(folder)
+    write_whole(folder / f"{name}.json", event.body)
 
 
 def keep_line(folder: Path, line: bytes) -> None:
@@ -50,11 +43,3 @@ def deliver(client: Client, folder: Path) -> None:
             file.replace(file.with_suffix(".bad"))
             continue
         file.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-
-MAX_SOCKET_PATH = 107
-"""Longest path of a Unix socket, in bytes: 108 with its end (`man 7 unix`)."""
 
 
 class Paths(msgspec.Struct, frozen=True):
@@ -29,17 +25,8 @@ class Paths(msgspec.Struct, frozen=True):
 
     @property
     def socket(self) -> Path:
-        """
-        The Unix socket on which the daemon listens.
-
-        In a folder whose path is too long for a socket's, a short name elsewhere stands in: both
-        sides work it out alike (S6).
-        """
-        path = self.run / "rtevents.sock"
-        if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
-            return path
-        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        return Path(f"/run/user/{os.getuid()}/rtevents-{digest}.sock")
+        """The Unix socket on which the daemon listens."""
+        return self.run / "rtevents.sock"
 
     @property
     def lock(self) -> Path:

@@ -17,6 +17,10 @@ BACKLOG = 1024
 """Connections that may wait to be accepted: 128, the usual number, fails in a burst of 300."""
 
 
+MAX_SOCKET_PATH = 107
+"""Longest path of a Unix socket, in bytes: 108 with its end (`man 7 unix`)."""
+
+
 def make_folders(paths: Paths) -> None:
     """
     Make the folders of the state and of the socket, for the user alone.
@@ -63,7 +67,17 @@ def lock(paths: Paths) -> Iterator[None]:
 
 
 def bind(file: Path) -> socket.socket:
-    """Return the listening Unix socket; a stale one is replaced, since the lock is held."""
+    """
+    Return the listening Unix socket; a stale one is replaced, since the lock is held.
+
+    Raises:
+        ConfigError: Its path is too long.
+    """
+    if (size := len(os.fsencode(file))) > MAX_SOCKET_PATH:
+        raise ConfigError(
+            f"{file}: a socket's path of {size} bytes, {MAX_SOCKET_PATH} at most: "
+            "set XDG_RUNTIME_DIR to a folder with a shorter one"
+        )
     file.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)

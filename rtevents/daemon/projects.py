@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import shutil
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -13,14 +15,16 @@ import msgspec
 
 from rtevents.config import Config, ProjectSettings
 from rtevents.core.event import Event, EventType, Stored, is_project_id
+from rtevents.core.keep import load, save
 from rtevents.core.service import EventService
-from rtevents.daemon.keep import load, save
 from rtevents.errors import BadInput, EventConflict, LogClosed, NotFound, Taken, Unavailable
-from rtevents.producers import Producer
-from rtevents.producers.files import FilesProducer
-from rtevents.producers.git import GitProducer, build_commit, find_root
+from rtevents.producers import PRODUCERS, Producer, Watched, open_producer
+from rtevents.producers.git import GitProducer, build_commit, common_dir
 
 logger = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 5.0
+"""Longest time, in seconds, that the start waits for projects to be watched."""
 
 BACKOFF_MAX = 60.0
 """Longest pause, in seconds, before a producer that failed is started again."""
@@ -32,9 +36,27 @@ class Project:
     def __init__(self, settings: ProjectSettings, root: Path) -> None:
         self.settings = settings
         self.root = root
-        self.git: GitProducer | None = None
+        self.producers: dict[str, Producer] = {}
         self.tasks: list[asyncio.Task[None]] = []
         self.errors: dict[str, str] = {}
+
+    @property
+    def git(self) -> GitProducer | None:
+        """The producer of commits; None when commits are not published."""
+        producer = self.producers.get("git")
+        return producer if isinstance(producer, GitProducer) else None
+
+    @property
+    def state(self) -> str:
+        """``failed``, ``starting``, or ``watching``."""
+        if self.errors:
+            return "failed"
+        return "watching" if self.is_ready else "starting"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every producer sees what changes."""
+        return all(producer.ready.is_set() for producer in self.producers.values())
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``GET /v1/projects`` tells."""
@@ -44,7 +66,7 @@ class Project:
             "files": self.settings.files,
             "git": self.settings.git,
             "ignore": self.settings.ignore,
-            "state": "failed" if self.errors else "watching",
+            "state": self.state,
             "error": "; ".join(self.errors.values()) or None,
         }
 
@@ -83,6 +105,17 @@ class Projects:
         """End every producer."""
         await _end([task for project in self._projects.values() for task in project.tasks])
 
+    async def settle(self) -> None:
+        """Return when every producer sees what changes, or has failed, or takes too long."""
+        waiting = [
+            producer.ready.wait()
+            for project in self._projects.values()
+            for producer in project.producers.values()
+        ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await asyncio.gather(*waiting)
+
     def all(self) -> Sequence[dict[str, Any]]:
         """Return every project with its state."""
         return [project.as_dict() for project in self._projects.values()]
@@ -103,6 +136,7 @@ class Projects:
             if project.root == root:
                 return project.as_dict(), False
         project = self._watch(wanted)
+        await self.settle()
         self._service.warnings.pop(f"project {project.settings.id}", None)
         self._added[project.settings.id] = project.settings
         save(self._file, list(self._added.values()))
@@ -126,7 +160,7 @@ class Projects:
         for kind in project.errors:
             self._service.warnings.pop(f"{kind} of {project_id}", None)
         await _end(project.tasks)
-        self._place(project_id).unlink(missing_ok=True)
+        await asyncio.to_thread(shutil.rmtree, self._place(project_id), ignore_errors=True)
 
     async def commit(self, path: Path, revision: str) -> Stored:
         """
@@ -137,13 +171,14 @@ class Projects:
         """
         project = await self._project_of(path)
         if project is not None and project.git is not None:
-            event = await project.git.commit(revision)
             project.git.hint()
+            event = await project.git.commit(revision)
+        elif (theirs := await asyncio.to_thread(common_dir, path)) is None:
+            raise BadInput(f"path: not in a git repository: {str(path)[:200]!r}", field="path")
         else:
-            root = await asyncio.to_thread(find_root, path)
-            if root is None:
-                raise BadInput(f"path: not in a git repository: {str(path)[:200]!r}", field="path")
-            event = await build_commit(root, revision, project_id_of(root))
+            root = theirs.parent if theirs.name == ".git" else theirs
+            seconds = self._config.git.timeout
+            event = await build_commit(path, revision, project_id_of(root), timeout=seconds)
         if (seq := await self._service.log.find(event.event_id)) is not None:
             return Stored(event.event_id, seq, duplicate=True)
         try:
@@ -153,9 +188,8 @@ class Projects:
             return Stored(event.event_id, conflict.seq, duplicate=True)
 
     async def _project_of(self, path: Path) -> Project | None:
-        root = await asyncio.to_thread(find_root, path)
         for project in self._projects.values():
-            if project.root == root or (project.git and await project.git.owns(path)):
+            if project.git and await project.git.owns(path):
                 return project
         return None
 
@@ -174,26 +208,26 @@ class Projects:
         settings = msgspec.structs.replace(settings, id=name, path=str(root))
         project = Project(settings, root)
         self._projects[name] = project
-        if settings.git:
-            project.git = GitProducer(
-                root,
-                name,
-                self._config.git,
-                state_file=self._place(name),
-                find=self._service.log.find,
-            )
-            self._start(project, "git", project.git)
-        if settings.files:
-            files = FilesProducer(root, name, self._config.files, ignore=settings.ignore)
-            self._start(project, "files", files)
+        watched = Watched(
+            root=root,
+            project=settings,
+            config=self._config,
+            places=self._place(name),
+            find=self._service.log.find,
+        )
+        watched.places.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for kind in PRODUCERS:
+            if getattr(settings, kind):
+                self._start(project, kind, open_producer(kind, watched))
         return project
 
     def _place(self, project_id: str) -> Path:
-        # An id may hold any printable character, a file name may not.
-        return self._places / f"{project_id.encode().hex()}.git.json"
+        # An id may hold any printable character, a folder's name may not.
+        return self._places / project_id.encode().hex()
 
     def _start(self, project: Project, kind: str, producer: Producer) -> None:
         name = f"{kind} of {project.settings.id}"
+        project.producers[kind] = producer
         project.tasks.append(
             asyncio.create_task(self._run(project, kind, producer), name=f"rtevents {name}")
         )

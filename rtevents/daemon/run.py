@@ -184,6 +184,7 @@ async def _open(
         await projects.start()
         for folder in folders:
             await _add(projects, folder, running)
+        await projects.settle()
         running.projects = [project["id"] for project in projects.all()]
         yield service, running
 

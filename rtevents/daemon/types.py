@@ -7,8 +7,8 @@ from typing import Any
 
 from rtevents.config import Config, TypeSettings
 from rtevents.core.event import type_name
+from rtevents.core.keep import load, save
 from rtevents.core.payloads import Checker, EventTypes
-from rtevents.daemon.keep import load, save
 from rtevents.errors import BadInput, EventRefused, Taken
 
 

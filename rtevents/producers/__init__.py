@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+import importlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
+from rtevents.config import Config, ProjectSettings
 from rtevents.core.event import Event
 
 PRODUCERS = {
-    "files": "rtevents.producers.files:FilesProducer",
     "git": "rtevents.producers.git:GitProducer",
+    "files": "rtevents.producers.files:FilesProducer",
 }
 """Each producer by the project's setting that switches it on; loaded when it is used."""
 
 
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A project, as a producer gets to know it.
+
+    Args:
+        root: Its folder, resolved.
+        project: Its settings; the id is filled in.
+        config: Every setting of the daemon.
+        places: An existing folder in which producers keep this project's places.
+        find: Returns the seq of an event id that the log holds, None for one that it does not.
+    """
+
+    root: Path
+    project: ProjectSettings
+    config: Config
+    places: Path
+    find: Callable[[str], Awaitable[int | None]]
+
+
 class Producer(Protocol):
     """Watches something and yields what happens there."""
+
+    ready: asyncio.Event
+    """Set while whatever happens is seen."""
 
     def events(self) -> AsyncGenerator[list[Event], None]:
         """
@@ -23,3 +51,10 @@ class Producer(Protocol):
 
         A batch is stored when the iterator is resumed: that is the time to save one's place.
         """
+
+
+def open_producer(kind: str, watched: Watched) -> Producer:
+    """Return the producer of this kind for a project."""
+    module, _, name = PRODUCERS[kind].partition(":")
+    producer: Producer = getattr(importlib.import_module(module), name)(watched)
+    return producer

@@ -17,6 +17,7 @@ import msgspec
 from aiohttp import web
 
 from rtevents.core.filter import INCLUDES, OWNER, Grant
+from rtevents.core.keep import load, save
 from rtevents.errors import BadInput, NotAllowed, NotAuthenticated, NotFound, RteventsError
 
 TICKET_SECONDS = 30.0
@@ -90,10 +91,7 @@ class Tokens:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._tokens: dict[str, Token] = {}
-        if file.exists():
-            kept = msgspec.json.decode(file.read_bytes(), type=list[Token])
-            self._tokens = {token.id: token for token in kept}
+        self._tokens = {token.id: token for token in load(file, list[Token], [])}
 
     def create(
         self,
@@ -163,13 +161,7 @@ class Tokens:
         return token
 
     def _save(self) -> None:
-        temporary = self._file.with_suffix(".tmp")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as opened:
-            opened.write(msgspec.json.encode(self.all()))
-            opened.flush()
-            os.fsync(opened.fileno())
-        temporary.replace(self._file)
+        save(self._file, self.all())
 
 
 class Guard:

@@ -1,4 +1,4 @@
-"""Small files in the state directory, written whole: temporary file, fsync, rename."""
+"""Small files that must be whole: temporary file, fsync, rename."""
 
 from __future__ import annotations
 
@@ -14,15 +14,25 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def save(file: Path, value: object) -> None:
-    """Write `value` as JSON; a power cut leaves the old file or the new one."""
-    temporary = file.with_name(file.name + ".tmp")
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file for the user alone; a power cut leaves the old one or the new one, whole."""
+    temporary = file.with_name(f".{file.name}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(temporary, flags, 0o600), "wb") as opened:
-        opened.write(msgspec.json.encode(value))
+        opened.write(data)
         opened.flush()
         os.fsync(opened.fileno())
     temporary.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def save(file: Path, value: object) -> None:
+    """Write `value` as JSON, whole."""
+    write_whole(file, msgspec.json.encode(value))
 
 
 def load(file: Path, kind: type[T], default: T) -> T:
@@ -31,7 +41,7 @@ def load(file: Path, kind: type[T], default: T) -> T:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except FileNotFoundError:
         return default
-    except (OSError, msgspec.MsgspecError) as error:
+    except msgspec.MsgspecError as error:
         aside = file.with_name(file.name + ".bad")
         logger.error("%s cannot be read and is set aside as %s: %s", file, aside.name, error)
         file.replace(aside)

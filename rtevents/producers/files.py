@@ -1,0 +1,147 @@
+"""FilesProducer: what changes in a project's files."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+from rtevents.core.event import Event, EventType
+from rtevents.producers import Watched
+from rtevents.producers.ignore import IgnoreRules, is_rule_file
+from rtevents.producers.snapshot import Change, Snapshot, shown
+from rtevents.producers.watch import Watch
+
+logger = logging.getLogger(__name__)
+
+SOURCE = "rtevents/files"
+
+SUSPICIOUS = 4000
+"""Hints of one burst from which on the kernel may have dropped others: look at every file."""
+
+ROOT_SECONDS = 2.0
+"""Seconds between two looks whether the root is still the same folder."""
+
+PAUSE = 0.5
+"""Seconds between two looks for a root that is gone, or two attempts to watch it."""
+
+BATCH = 500
+"""Most events of one batch."""
+
+
+class FilesProducer:
+    """
+    Watches the files of a project.
+
+    The kernel's word is a hint; what is told is the difference between what was seen and what is
+    there. So a burst is told by its net effect: a save by rename is one `modified`, a file that
+    came and went is nothing.
+
+    Args:
+        watched: The project.
+
+    Attributes:
+        ready: Set while changes are seen.
+    """
+
+    def __init__(self, watched: Watched) -> None:
+        self.ready = asyncio.Event()
+        self._root = watched.root
+        self._project_id = watched.project.id
+        self._extra = watched.project.ignore
+        self._settings = watched.config.files
+        self._snapshot: Snapshot | None = None
+        self._rules = IgnoreRules(self._root, self._extra)
+
+    async def events(self) -> AsyncGenerator[list[Event], None]:
+        """
+        Yield FILE_CHANGE events for ever; a root that is gone is waited for.
+
+        Raises:
+            StoreError: The system allows no more watches; the text has the remedy.
+        """
+        while True:
+            if self._root.is_dir():
+                async with aclosing(self._watch()) as batches:
+                    async for batch in batches:
+                        yield batch
+            self.ready.clear()
+            await asyncio.sleep(PAUSE)
+
+    async def _watch(self) -> AsyncGenerator[list[Event], None]:
+        """
+        Yield events until the root is another folder, or the watch fails.
+
+        What happens before the next watch stands is found by that one's first look.
+        """
+        inode = _inode(self._root)
+        watch = await Watch.open(
+            [self._root],
+            recursive=True,
+            settle_ms=self._settings.settle_ms,
+            max_settle_ms=self._settings.max_settle_ms,
+        )
+        try:
+            changes = await asyncio.to_thread(self._begin)
+            self.ready.set()
+            while _inode(self._root) == inode:
+                for batch in self._batches(changes):
+                    yield batch
+                hints = await watch.next(ROOT_SECONDS)
+                changes = await asyncio.to_thread(self._compare, hints) if hints else []
+        except (UnicodeError, ValueError, OSError, RuntimeError) as error:
+            # A name that is not UTF-8 ends the backend's watch.
+            logger.debug("the watch of %s ended: %s", self._project_id, error)
+        finally:
+            await watch.close()
+
+    def _begin(self) -> list[Change]:
+        """Take the first snapshot, or compare with the one that was taken before."""
+        if self._snapshot is not None:
+            return self._compare_all()
+        self._snapshot = Snapshot(self._root, self._rules)
+        self._snapshot.scan()
+        return []
+
+    def _compare_all(self) -> list[Change]:
+        if self._snapshot is None or not self._root.is_dir():
+            return []
+        self._rules = IgnoreRules(self._root, self._extra)
+        self._snapshot.follow(self._rules)
+        return self._snapshot.compare_all()
+
+    def _compare(self, hints: set[str]) -> list[Change]:
+        if self._snapshot is None or len(hints) >= SUSPICIOUS:
+            return self._compare_all()
+        paths = [path for path in map(self._relative, hints) if path]
+        if any(is_rule_file(path) for path in paths):
+            self._rules = IgnoreRules(self._root, self._extra)
+            self._snapshot.follow(self._rules)
+        return self._snapshot.compare(paths)
+
+    def _relative(self, path: str) -> str:
+        return path.removeprefix(str(self._root)).lstrip("/")
+
+    def _batches(self, changes: list[Change]) -> list[list[Event]]:
+        events = [self._event(change) for change in changes]
+        return [events[at : at + BATCH] for at in range(0, len(events), BATCH)]
+
+    def _event(self, change: Change) -> Event:
+        data: dict[str, object] = {"file_path": shown(change.path), "change_type": change.kind}
+        if change.old_path is not None:
+            data["old_path"] = shown(change.old_path)
+        if change.size is not None:
+            data["size"] = change.size
+        return Event(
+            type=EventType.FILE_CHANGE, data=data, source=SOURCE, project_id=self._project_id
+        )
+
+
+def _inode(root: Path) -> tuple[int, int] | None:
+    try:
+        status = root.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,196 @@
+"""Repository: the few questions that are put to git, and the environment they are put in."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from rtevents.errors import BadInput, RteventsError
+
+# GitPython looks for git when it is imported, and fails then; a missing git is told when used.
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+import git
+
+OPTIONS = (
+    "--no-optional-locks",
+    "--literal-pathspecs",
+    "-c", "core.fsmonitor=false",
+    "-c", "core.hooksPath=/dev/null",
+    "-c", "core.pager=cat",
+    "-c", "protocol.allow=never",
+    "-c", "log.showSignature=false",
+    "-c", "log.showRoot=true",
+)  # fmt: skip
+"""Switches off whatever a repository's own configuration could run (S15)."""
+
+ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+
+FORMAT = "%x00%H%x00%P%x00%an%x00%ae%x00%ct%x00%B%x00"
+"""Seven fields a commit, the last being what `--shortstat` adds; none can hold a NUL."""
+
+SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
+
+MAX_OUTPUT = 256 * 1024 * 1024
+"""Most bytes of an answer that are read."""
+
+
+class CommitData(msgspec.Struct, frozen=True, kw_only=True):
+    """A commit as git tells it; see ``payloads.Commit`` for what each field means."""
+
+    commit_hash: str
+    message: str
+    author: str
+    author_email: str
+    parents: list[str]
+    committed_at: float
+    files_changed: int
+    insertions: int
+    deletions: int
+
+
+class Refs(msgspec.Struct, frozen=True):
+    """
+    Where a repository's refs are.
+
+    Args:
+        tips: Object id by the name of each branch, remote branch and tag.
+        heads: Object ids of the HEAD of each work tree.
+        branch: The branch of the work tree that was asked; None on a detached HEAD.
+    """
+
+    tips: dict[str, str]
+    heads: list[str]
+    branch: str | None
+
+    @property
+    def all(self) -> set[str]:
+        """Every object id."""
+        return {*self.tips.values(), *self.heads}
+
+
+class Repository:
+    """
+    A git repository, opened once. Every method waits for git: call it in a thread.
+
+    Args:
+        root: A folder of it.
+        timeout: Seconds after which a command is given up.
+    """
+
+    def __init__(self, root: Path, timeout: float) -> None:
+        self._root = root
+        self._timeout = timeout
+        self._git = git.Git(str(root))
+        self._git.update_environment(**ENVIRONMENT)
+
+    def common_dir(self) -> Path | None:
+        """Return the folder that holds the refs of all work trees; None for no repository."""
+        told = self._ask("rev-parse", "--git-common-dir", check=False).strip()
+        return (self._root / os.fsdecode(told)).resolve() if told else None
+
+    def refs(self) -> Refs:
+        """Return where the refs are."""
+        tips = {}
+        patterns = ("refs/heads", "refs/remotes", "refs/tags")
+        told = self._ask("for-each-ref", "--format=%(objectname) %(refname)", *patterns)
+        for line in told.splitlines():
+            sha, _, name = os.fsdecode(line).partition(" ")
+            if SHA.match(sha):
+                tips[name] = sha
+        heads = []
+        for line in self._ask("worktree", "list", "--porcelain", "-z").split(b"\0"):
+            word, _, sha = os.fsdecode(line).partition(" ")
+            if word == "HEAD" and SHA.match(sha) and set(sha) != {"0"}:
+                heads.append(sha)
+        branch = os.fsdecode(self._ask("symbolic-ref", "-q", "HEAD", check=False).strip())
+        return Refs(tips, heads, branch or None)
+
+    def new(self, tips: Iterable[str], old: Iterable[str]) -> list[str]:
+        """Return the commits that `tips` reach and `old` do not, parents first."""
+        wanted = "\n".join([*tips, *(f"^{sha}" for sha in old)])
+        told = self._ask(
+            "rev-list", "--ignore-missing", "--topo-order", "--reverse", "--stdin", given=wanted
+        )
+        return [sha for sha in told.decode().split() if SHA.match(sha)]
+
+    def describe(self, shas: Sequence[str]) -> list[CommitData]:
+        """Return what the commits are, in the order given; one that is not there is left out."""
+        told = self._ask(
+            "log", "--stdin", "--no-walk=unsorted", "--ignore-missing", "--shortstat",
+            "--diff-merges=first-parent", "--no-renames", "--no-ext-diff", "--no-textconv",
+            "--ignore-submodules", "--encoding=UTF-8", f"--format={FORMAT}",
+            given="\n".join(shas),
+        )  # fmt: skip
+        fields = told.decode(errors="replace").split("\0")[1:]
+        return [_commit(fields[at : at + 7]) for at in range(0, len(fields), 7)]
+
+    def resolve(self, revision: str) -> str:
+        """
+        Return the commit that a revision names.
+
+        Raises:
+            BadInput: It names none.
+        """
+        told = self._ask(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}",
+            check=False,
+        )  # fmt: skip
+        sha = told.decode(errors="replace").strip()
+        if not SHA.match(sha):
+            raise BadInput(f"revision: no commit {revision[:80]!r} there", field="revision")
+        return sha
+
+    def _ask(self, *arguments: str, given: str | None = None, check: bool = True) -> bytes:
+        """
+        Run git; return what it printed.
+
+        Raises:
+            RteventsError: It failed, and that was to be an error.
+        """
+        with tempfile.TemporaryFile() as istream:
+            if given is not None:
+                istream.write(given.encode())
+                istream.seek(0)
+            try:
+                told = self._git.execute(
+                    ["git", *OPTIONS, *arguments],
+                    istream=istream,
+                    stdout_as_string=False,
+                    strip_newline_in_stdout=False,
+                    kill_after_timeout=self._timeout,
+                )
+            except git.GitCommandError as error:
+                if not check:
+                    return b""
+                text = str(error.stderr).strip().removeprefix("stderr: ").strip("'")
+                raise RteventsError(f"git {arguments[0]}: {text}") from error
+            except (git.GitCommandNotFound, OSError, subprocess.SubprocessError) as error:
+                raise RteventsError(f"git cannot be run: {error}") from error
+        return told if isinstance(told, bytes) else b""
+
+
+def _commit(fields: Sequence[str]) -> CommitData:
+    sha, parents, author, email, committed, message, statistics = fields
+    return CommitData(
+        commit_hash=sha,
+        message=message.rstrip("\n"),
+        author=author,
+        author_email=email,
+        parents=parents.split(),
+        committed_at=float(committed),
+        files_changed=_count("file", statistics),
+        insertions=_count("insertion", statistics),
+        deletions=_count("deletion", statistics),
+    )
+
+
+def _count(what: str, statistics: str) -> int:
+    found = re.search(rf"(\d+) {what}", statistics)
+    return int(found[1]) if found else 0

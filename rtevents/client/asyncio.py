@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
@@ -139,7 +139,7 @@ class Client:
         since: str = ...,
         reconnect: bool = ...,
         control: Literal[False] = ...,
-    ) -> AsyncIterator[Entry | Gap]: ...
+    ) -> AsyncGenerator[Entry | Gap, None]: ...
 
     @overload
     def stream(
@@ -149,7 +149,7 @@ class Client:
         since: str = ...,
         reconnect: bool = ...,
         control: Literal[True],
-    ) -> AsyncIterator[Frame]: ...
+    ) -> AsyncGenerator[Frame, None]: ...
 
     async def stream(
         self,
@@ -158,7 +158,7 @@ class Client:
         since: str = "new",
         reconnect: bool = True,
         control: bool = False,
-    ) -> AsyncIterator[Frame]:
+    ) -> AsyncGenerator[Frame, None]:
         """
         Yield entries for ever; it reconnects by itself from the last one, without loss or repeat.
 

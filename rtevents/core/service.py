@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Self
 
 import msgspec
@@ -241,7 +241,7 @@ class EventService:
         wanted: Filter = Filter(),  # noqa: B008 - frozen
         *,
         since: str = "new",
-    ) -> AsyncIterator[Entry | Gap | Event]:
+    ) -> AsyncGenerator[Entry | Gap | Event, None]:
         """
         Yield what a subscriber inside this process wants, and a HEALTH_CHECK as the heartbeat.
 
@@ -257,7 +257,7 @@ class EventService:
         finally:
             self.disconnect(connection)
 
-    async def _walk(self, connection: Connection) -> AsyncIterator[Entry | Gap | Event]:
+    async def _walk(self, connection: Connection) -> AsyncGenerator[Entry | Gap | Event, None]:
         cursor = Cursor(self.log, connection.wanted, connection.position)
         while not connection.is_closed:
             try:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from rtevents.errors import ConfigError, Taken
 BACKLOG = 1024
 """Connections that may wait to be accepted: 128, the usual number, fails in a burst of 300."""
 
+
+FIRST_FD = 3
+"""The first descriptor that systemd hands over."""
 
 MAX_SOCKET_PATH = 107
 """Longest path of a Unix socket, in bytes: 108 with its end (`man 7 unix`)."""
@@ -64,6 +67,22 @@ def lock(paths: Paths) -> Iterator[None]:
             yield
         finally:
             opened.truncate(0)
+
+
+def inherited(environ: MutableMapping[str, str]) -> socket.socket | None:
+    """
+    Return the Unix socket that systemd opened for us (`man 3 sd_listen_fds`); None for none.
+
+    Its variables are taken out of `environ`: they are not for our children.
+    """
+    pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
+    environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or count != "1":
+        return None
+    listening = socket.socket(fileno=FIRST_FD)
+    listening.set_inheritable(False)
+    listening.setblocking(False)
+    return listening
 
 
 def bind(file: Path) -> socket.socket:

@@ -19,7 +19,7 @@ from aiohttp import web
 from rtevents.config import Config, Paths, parse_listen
 from rtevents.core.event import Entry
 from rtevents.core.service import EventService, Retention
-from rtevents.daemon.place import BACKLOG, bind, lock, make_folders
+from rtevents.daemon.place import BACKLOG, bind, inherited, lock, make_folders
 from rtevents.daemon.projects import Projects
 from rtevents.daemon.spool import deliver
 from rtevents.daemon.types import OwnTypes
@@ -175,8 +175,11 @@ async def _open(
         stack.push_async_callback(server.cleanup)
         await stack.enter_async_context(service)
         await server.setup()
-        stack.callback(paths.socket.unlink, missing_ok=True)
-        await web.SockSite(server, bind(paths.socket)).start()
+        listening = inherited(os.environ)
+        if listening is None:
+            listening = bind(paths.socket)
+            stack.callback(paths.socket.unlink, missing_ok=True)
+        await web.SockSite(server, listening, backlog=BACKLOG).start()
         await _listen(config, server, guard, running)
         spool = asyncio.create_task(deliver(service, paths.spool), name="rtevents spool")
         stack.push_async_callback(_cancel, spool)

@@ -1,0 +1,1 @@
+complete --command rtevents --no-files --arguments "(env _RTEVENTS_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) rtevents)" --condition "env _RTEVENTS_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) rtevents"

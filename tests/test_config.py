@@ -1,0 +1,205 @@
+"""The configuration: files, environment, errors, and the file that is shipped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rtevents.config import (
+    Config,
+    Paths,
+    TypeSettings,
+    default_yaml,
+    find_paths,
+    find_target,
+    load,
+    parse_listen,
+    to_yaml,
+)
+from rtevents.errors import ConfigError
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """Return paths whose configuration is not there yet."""
+    return Paths(tmp_path / "run", tmp_path / "state", tmp_path / "config.yaml")
+
+
+def read(paths: Paths, text: str, **environ: str) -> Config:
+    """Write a configuration and load it."""
+    paths.config.write_text(text)
+    paths.config.chmod(0o600)
+    return load(paths, environ)
+
+
+def refused(paths: Paths, text: str, **environ: str) -> str:
+    """Return what is said of a configuration, without the folder."""
+    with pytest.raises(ConfigError) as caught:
+        read(paths, text, **environ)
+    return str(caught.value).replace(f"{paths.config.parent}/", "")
+
+
+def test_the_shipped_file_is_every_setting_with_its_default() -> None:
+    assert (ROOT / "config" / "rtevents.yaml").read_text() == default_yaml()
+
+
+def test_the_shipped_file_loads_as_the_defaults(paths: Paths) -> None:
+    assert read(paths, default_yaml()) == Config()
+
+
+def test_what_is_in_force_loads_as_itself(paths: Paths) -> None:
+    config = read(paths, "listen: none\nprojects: [{path: /x, id: web}]\nevent_types: [DEPLOY]")
+
+    assert read(paths, to_yaml(config)) == config
+
+
+def test_no_file_means_the_defaults(paths: Paths) -> None:
+    assert load(paths, {}) == Config()
+
+
+def test_an_empty_file_means_the_defaults(paths: Paths) -> None:
+    assert read(paths, "# nothing here\n") == Config()
+
+
+def test_a_file_sets_what_it_names(paths: Paths) -> None:
+    config = read(
+        paths,
+        "max_queue_size: 7\nretention: {max_age: 60}\n"
+        "event_types: [DEPLOY, {name: RELEASE, schema: {required: [version]}}]\n"
+        "projects: [{path: ~/src/web, id: web, ignore: [dist/]}]\n",
+    )
+
+    assert config.max_queue_size == 7
+    assert (config.retention.max_age, config.retention.max_events) == (60, 1_000_000)
+    assert config.event_types[1] == TypeSettings(name="RELEASE", schema={"required": ["version"]})
+    assert config.projects[0].ignore == ["dist/"]
+
+
+def test_a_variable_comes_before_the_file(paths: Paths) -> None:
+    config = read(
+        paths,
+        "listen: none\nretention: {max_events: 5}",
+        RTEVENTS_LISTEN="127.0.0.1:1",
+        RTEVENTS_RETENTION__MAX_AGE="60",
+        RTEVENTS_URL="http://not.a.setting",
+        HOME="/home/ada",
+    )
+
+    assert config.listen == "127.0.0.1:1"
+    assert (config.retention.max_events, config.retention.max_age) == (5, 60)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("listen: none\nmax_queu_size: 5\n",
+         "config.yaml:2: max_queu_size: unknown setting, did you mean max_queue_size?"),
+        ("xyzzy: 1\n", "config.yaml:1: xyzzy: unknown setting"),
+        ("\n\nmax_queue_size: many\n", "config.yaml:3: max_queue_size: expected int, got str"),
+        ("max_queue_size: 0\n", "config.yaml:1: max_queue_size: expected int >= 1"),
+        ("retention:\n  max_age: -1\n",
+         "config.yaml:2: retention.max_age: expected float >= 0.0"),
+        ("projects:\n  - path: /a\n  - id: b\n",
+         "config.yaml:3: projects[1].path: missing setting"),
+        ("durability: maybe\n", "config.yaml:1: durability: invalid enum value 'maybe'"),
+        ("listen: none\nlisten: none\n", "config.yaml:2: listen is set twice"),
+        ("files: &a {settle_ms: 5}\ngit: *a\n", "config.yaml:1: aliases are not allowed here"),
+        ("listen: [\n", "config.yaml:2: expected the node content, but found '<stream end>'"),
+        ("- a\n- b\n", "config.yaml:1: expected settings as `name: value`"),
+        ("a: !!python/object:os.system x\n",
+         "config.yaml:1: could not determine a constructor for the tag "
+         "'tag:yaml.org,2002:python/object:os.system'"),
+        ("listen: 0.0.0.0:80\n",
+         "listen: '0.0.0.0' is not a loopback address, expected 127.0.0.1 or [::1]"),
+        ("listen: here\n", "listen: expected HOST:PORT or none, got 'here'"),
+        ("store: mongodb\n", "store: expected sqlite or memory, got 'mongodb'"),
+        ("#" * 300_000, "config.yaml: more than 262144 bytes"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_place(paths: Paths, text: str, said: str) -> None:
+    assert refused(paths, text) == said
+
+
+def test_a_mistake_in_a_variable_names_the_variable(paths: Paths) -> None:
+    assert (
+        refused(paths, "", RTEVENTS_MAX_QUEUE_SIZE="many")
+        == "RTEVENTS_MAX_QUEUE_SIZE: max_queue_size: expected int, got str"
+    )
+    assert refused(paths, "", RTEVENTS_LISTEN="[") == "RTEVENTS_LISTEN: not a value: '['"
+    assert refused(paths, "", RTEVENTS_LISTEN__PORT="1") == "RTEVENTS_LISTEN__PORT: no such setting"
+
+
+def test_a_file_that_others_can_write_is_not_read(paths: Paths) -> None:
+    paths.config.write_text("listen: none\n")
+    paths.config.chmod(0o666)
+    with pytest.raises(ConfigError, match="others can write it"):
+        load(paths, {})
+
+
+def test_a_file_that_is_not_text_is_refused(paths: Paths) -> None:
+    paths.config.write_bytes(b"listen: \xff\n")
+    with pytest.raises(ConfigError, match="not UTF-8 at byte 8"):
+        load(paths, {})
+
+
+def test_a_folder_is_no_file(paths: Paths) -> None:
+    paths.config.mkdir()
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load(paths, {})
+
+
+def test_a_file_that_was_named_must_be_there(paths: Paths) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load(paths, {"RTEVENTS_CONFIG": str(paths.config)})
+    with pytest.raises(ConfigError, match="no such file"):
+        load(paths, {}, named=True)
+
+
+def test_the_files_are_where_the_xdg_variables_say() -> None:
+    found = find_paths(
+        {"XDG_RUNTIME_DIR": "/run/user/7", "XDG_STATE_HOME": "/s", "XDG_CONFIG_HOME": "/c"}
+    )
+
+    assert str(found.socket) == "/run/user/7/rtevents/rtevents.sock"
+    assert str(found.lock) == "/run/user/7/rtevents/rtevents.lock"
+    assert str(found.database) == "/s/rtevents/events.db"
+    assert str(found.config) == "/c/rtevents/config.yaml"
+
+
+def test_without_a_runtime_folder_the_socket_is_in_the_state_folder() -> None:
+    found = find_paths({"XDG_STATE_HOME": "/s", "XDG_CONFIG_HOME": "relative"})
+
+    assert str(found.socket) == "/s/rtevents/run/rtevents.sock"
+    assert found.config.is_absolute()
+
+
+def test_the_configuration_can_be_named() -> None:
+    environ = {"RTEVENTS_CONFIG": "/etc/rte.yaml", "XDG_STATE_HOME": "/s"}
+
+    assert str(find_paths(environ).config) == "/etc/rte.yaml"
+    assert str(find_paths(environ, config="mine.yaml").config) == "mine.yaml"
+
+
+def test_a_client_talks_to_the_named_daemon_or_to_the_users_own() -> None:
+    own = find_target({"XDG_RUNTIME_DIR": "/run/user/7", "XDG_STATE_HOME": "/s"})
+    named = find_target({"RTEVENTS_URL": "http://127.0.0.1:1", "RTEVENTS_TOKEN": "rte_x"})
+
+    assert (own.address, own.token) == ("/run/user/7/rtevents/rtevents.sock", None)
+    assert (named.address, named.token) == ("http://127.0.0.1:1", "rte_x")
+
+
+def test_an_address_is_a_host_and_a_port() -> None:
+    assert parse_listen("none") is None
+    assert parse_listen("localhost:80") == ("localhost", 80)
+    assert parse_listen("[::1]:80") == ("::1", 80)
+    for wrong in ("127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:²"):
+        with pytest.raises(ConfigError):
+            parse_listen(wrong)
+
+
+def test_reading_the_environment_by_default() -> None:
+    assert find_paths() == find_paths(os.environ)

@@ -88,6 +88,19 @@ async def test_another_body_under_a_known_id_leaves_its_whole_batch_out(store: S
     assert await store.find("c") is None
 
 
+async def test_a_conflict_far_into_a_batch_leaves_all_of_it_out(store: Store) -> None:
+    await store.append([[event(event_id="a")]])
+
+    [conflict, answer] = await store.append(
+        [[*events(300), event(event_id="a", data={})], [event(event_id="b")]]
+    )
+
+    assert isinstance(conflict, EventConflict)
+    assert conflict.index == 300
+    assert answer == [Stored("b", 2, duplicate=False)]
+    assert await seqs(store) == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("change", "is_same"),
     [

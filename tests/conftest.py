@@ -65,6 +65,7 @@ class Daemon:
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         """Start it and return when it answers; without arguments it watches nothing."""
+        said = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "rtevents", "serve", *arguments],
@@ -74,7 +75,13 @@ class Daemon:
                 stdout=log,
                 stderr=log,
             )
-        wait_for(self.answers, f"the daemon answers: {self.log}")
+        # It says so when its projects are watched.
+        wait_for(lambda: b"listening on" in self.log.read_bytes()[said:] or not self.is_up(), "up")
+        assert self.answers()
+
+    def is_up(self) -> bool:
+        """Tell whether its process runs."""
+        return self.process is not None and self.process.poll() is None
 
     def answers(self) -> bool:
         """Tell whether the daemon answers; fail when it has ended."""

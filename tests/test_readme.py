@@ -1,0 +1,119 @@
+"""The README and the shipped pages do what they say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rtevents.core.payloads import PAYLOADS, reference, summary
+from rtevents.docs import TOPICS
+from rtevents.server.app import ROUTES
+
+from .conftest import Daemon
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = ROOT / "rtevents" / "docs"
+
+
+def block(info: str, text: str = README) -> str:
+    """Return the fenced block with this info string."""
+    return re.search(rf"^```{info}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1]  # type: ignore[index]
+
+
+@pytest.fixture
+def shell(daemon: Daemon) -> Daemon:
+    """Return a daemon in whose home `.venv/bin` holds the program."""
+    (daemon.home / ".venv").mkdir()
+    (daemon.home / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    return daemon
+
+
+def run(daemon: Daemon, command: list[str], text: str) -> str:
+    """Run a text with a program; return what it printed."""
+    done = subprocess.run(
+        command, input=text, env=daemon.env, cwd=daemon.home, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_two_commands_are_on_the_first_screen_and_ci_runs_the_second() -> None:
+    first_screen = "\n".join(README.splitlines()[:24])
+
+    assert "pip install . && .venv/bin/rtevents serve" in first_screen
+    assert "pip install -e '.[test]' && .venv/bin/pytest" in first_screen
+    assert "pip install -e '.\\[test\\]'" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_session_runs_as_it_is_pasted(shell: Daemon) -> None:
+    said = run(shell, ["bash", "-eu"], block("sh session"))
+
+    assert "Say hello" in said
+    assert '"message":"disk nearly full"' in said
+    assert "stored" in said
+
+
+def test_the_shell_examples_run_as_they_are_pasted(shell: Daemon) -> None:
+    path = '\nexport PATH="$PWD/.venv/bin:$PATH"\n'
+    said = run(shell, ["bash", "-eu"], path + block("sh integration"))
+
+    assert '"duplicate":false' in said
+    assert "event: hello" in said
+    assert "id: " in said
+
+
+@pytest.mark.parametrize("name", ["daemon", "embedded"])
+def test_the_python_examples_run_as_they_are_pasted(daemon: Daemon, name: str) -> None:
+    said = run(daemon, [sys.executable, "-"], block(f"python {name}"))
+
+    assert "T-12" in said
+
+
+def test_the_python_of_the_guide_runs_as_it_is_pasted(daemon: Daemon) -> None:
+    guide = (PAGES / "integration.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
+
+    assert len(blocks) == 2
+    for text in blocks:
+        assert "T-12" in run(daemon, [sys.executable, "-"], text)
+
+
+def test_every_page_is_there_and_listed() -> None:
+    assert {page.stem for page in PAGES.glob("*.md")} == set(TOPICS)
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_the_reference_page_says_what_the_structs_say(name: str) -> None:
+    page = (PAGES / "events.md").read_text()
+    section = page.split(f"### {name}\n")[1].split("\n### ")[0]
+    rows = [
+        f"| `{field.name}` | {field.type} | {'yes' if field.required else ''} | {field.meaning} |"
+        for field in reference(name)
+    ]
+
+    assert summary(name) in section
+    assert [line for line in section.splitlines() if line.startswith("| `")] == rows
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_the_readme_names_every_field_of_every_type(name: str) -> None:
+    row = next(line for line in README.splitlines() if line.startswith(f"| {name} |"))
+    required = [field.name for field in reference(name) if field.required]
+    optional = [field.name for field in reference(name) if not field.required]
+
+    assert f"`{' '.join(required)}`" in row
+    if optional:
+        assert f"*{' '.join(optional)}*" in row or set(optional) <= set(row.split())
+
+
+def test_the_pages_name_routes_that_are_there() -> None:
+    known = {re.sub(r"\{\w+\}", "ID", route.path) for route in ROUTES}
+    for page in (*PAGES.glob("*.md"), ROOT / "README.md"):
+        named = set(re.findall(r"/v1/[a-z/]+[a-z]", page.read_text()))
+        assert named <= known, page.name

@@ -1,0 +1,156 @@
+"""What is watched, and the tasks that watch it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rtevents.config import Config, ProjectSettings
+from rtevents.core.event import Event
+from rtevents.core.filter import Filter
+from rtevents.core.service import EventService
+from rtevents.daemon.projects import Project, Projects, project_id_of
+from rtevents.errors import BadInput, NotFound, Taken
+from rtevents.stores.memory import MemoryStore
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[EventService]:
+    """Return a service that runs."""
+    async with EventService(MemoryStore(), max_queue_size=5, queue_timeout=0.01) as service:
+        yield service
+
+
+@pytest.fixture
+async def projects(service: EventService, tmp_path: Path) -> AsyncIterator[Projects]:
+    """Return projects that watch nothing yet."""
+    (tmp_path / "state").mkdir()
+    projects = Projects(service, Config(), tmp_path / "state")
+    await projects.start()
+    yield projects
+    await projects.stop()
+
+
+def folder(tmp_path: Path, name: str) -> Path:
+    """Make a folder."""
+    made = tmp_path / name
+    made.mkdir(parents=True)
+    return made
+
+
+async def test_an_added_project_is_watched_and_remembered(
+    projects: Projects, service: EventService, tmp_path: Path
+) -> None:
+    root = folder(tmp_path, "web")
+    project, is_new = await projects.add(root, ignore=["*.log"])
+    again, is_new_again = await projects.add(root)
+
+    assert (project["id"], project["state"], is_new) == ("web", "watching", True)
+    assert (again["id"], is_new_again) == ("web", False)
+    later = Projects(service, Config(), tmp_path / "state")
+    await later.start()
+    assert [each["id"] for each in later.all()] == ["web"]
+    await later.stop()
+
+
+async def test_an_id_that_another_folder_has_is_refused(projects: Projects, tmp_path: Path) -> None:
+    await projects.add(folder(tmp_path, "a/web"))
+    with pytest.raises(Taken, match=r"project id 'web' is taken by .*/a/web: give another"):
+        await projects.add(folder(tmp_path, "b/web"))
+    other, _ = await projects.add(tmp_path / "b" / "web", id="web2")
+
+    assert other["id"] == "web2"
+
+
+async def test_what_cannot_be_a_project_is_refused(projects: Projects, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="No such file"):
+        await projects.add(tmp_path / "missing")
+    with pytest.raises(BadInput, match="not a folder"):
+        await projects.add(tmp_path / "file")
+    with pytest.raises(BadInput, match="1 to 48 printable characters"):
+        await projects.add(folder(tmp_path, "web"), id="a:b")
+
+
+async def test_a_removed_project_is_forgotten(projects: Projects, tmp_path: Path) -> None:
+    await projects.add(folder(tmp_path, "web"))
+    await projects.remove("web")
+    with pytest.raises(NotFound):
+        await projects.remove("web")
+
+    assert projects.all() == []
+
+
+async def test_a_project_of_the_configuration_is_watched_and_cannot_be_removed(
+    service: EventService, tmp_path: Path
+) -> None:
+    root = folder(tmp_path, "web")
+    missing = ProjectSettings(path=str(tmp_path / "missing"))
+    config = Config(projects=[ProjectSettings(path=str(root), id="w", git=False), missing])
+    projects = Projects(service, config, folder(tmp_path, "state"))
+    await projects.start()
+
+    assert [each["id"] for each in projects.all()] == ["w"]
+    assert "No such file" in next(iter(service.warnings.values()))
+    with pytest.raises(Taken, match="named in the configuration"):
+        await projects.remove("w")
+    await projects.stop()
+
+
+class Stumbling:
+    """A producer that fails at first: what must be staged."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        self.starts = 0
+
+    async def events(self) -> AsyncGenerator[list[Event], None]:
+        """Fail once, then yield two batches, the first of which repeats an id."""
+        self.starts += 1
+        self.ready.set()
+        if self.starts == 1:
+            raise OSError("the disk went away")
+        yield [self.event("one", "T-1"), self.event("two", "T-2")]
+        yield [self.event("one", "T-1 changed"), self.event("three", "T-3")]
+
+    def event(self, event_id: str, task: str) -> Event:
+        """Return a TASK_UPDATE."""
+        return Event(
+            type="TASK_UPDATE", data={"task_id": task, "status": "open"}, event_id=event_id
+        )
+
+
+async def test_a_producer_that_fails_is_told_and_started_again(
+    projects: Projects, service: EventService, tmp_path: Path
+) -> None:
+    project = Project(ProjectSettings(path=str(tmp_path), id="web"), tmp_path)
+    producer = Stumbling()
+    running = asyncio.create_task(projects._run(project, "tasks", producer))
+    async with asyncio.timeout(10):
+        while producer.starts == 0:
+            await asyncio.sleep(0)
+        while not service.warnings:
+            await asyncio.sleep(0)
+        assert project.state == "failed"
+        await running
+
+    page = await service.log.read(0, Filter())
+    events = [entry.event for entry in page.entries]  # type: ignore[union-attr]
+    assert [event.event_id for event in events if event.type == "TASK_UPDATE"] == [
+        "one",
+        "two",
+        "three",
+    ]
+    states = [event.data["event"] for event in events if event.type == "SYSTEM_STATUS"]
+    assert states == ["producer_failed", "producer_recovered"]
+    assert service.warnings == {}
+
+
+def test_a_folders_name_makes_an_id() -> None:
+    assert project_id_of(Path("/src/web")) == "web"
+    assert project_id_of(Path("/src/a:b")) == "a_b"
+    assert project_id_of(Path("/")) == "root"
+    assert len(project_id_of(Path("/" + "x" * 99))) == 48

@@ -71,11 +71,17 @@ class EventTooLarge(EventRefused):
 
 
 class EventConflict(EventRefused):
-    """The ``event_id`` is stored already, with another body (promise P3)."""
+    """
+    The ``event_id`` is stored already, with another body (promise P3).
+
+    Attributes:
+        seq: Where it is stored; 0 when the same request gave the id twice.
+    """
 
     def __init__(self, event_id: str, seq: int, *, index: int | None = None) -> None:
+        there = f"stored already as seq {seq}" if seq else "given twice in this request"
         super().__init__(
-            f"event_id {event_id!r} is stored already as seq {seq} with another body",
+            f"event_id {event_id!r} is {there} with another body",
             index=index,
             field="event_id",
         )

@@ -153,7 +153,11 @@ async def _open(
         types=own_types.types,
     )
     fanout = Fanout(service, send_timeout=config.send_timeout, pong_timeout=config.pong_timeout)
-    guard = Guard(Tokens(paths.state / "tokens.json"), hosts=config.hosts)
+    guard = Guard(
+        Tokens(paths.state / "tokens.json"),
+        sessions=paths.state / "sessions.json",
+        hosts=config.hosts,
+    )
     projects = Projects(service, config, paths.state)
     house = House(
         service=service,

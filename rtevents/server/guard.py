@@ -170,16 +170,22 @@ class Guard:
 
     Args:
         tokens: The tokens that are known.
+        sessions: The file in which browsers' sessions are kept: a page that is open comes back by
+            itself after a restart. None keeps them in memory.
         hosts: Further hosts, as ``name:port``, under which the daemon may be reached.
     """
 
-    def __init__(self, tokens: Tokens, *, hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self, tokens: Tokens, *, sessions: Path | None = None, hosts: Iterable[str] = ()
+    ) -> None:
         self.tokens = tokens
         self._hosts = {host.lower() for host in hosts}
         self._port = 0
-        # Digest of the secret -> when it ends, by a clock that is never set.
+        # Digest of the secret -> when it ends: tickets by a clock that is never set, sessions in
+        # unix seconds, since they outlive the process.
         self._tickets: dict[str, float] = {}
-        self._sessions: dict[str, float] = {}
+        self._file = sessions
+        self._sessions = load(sessions, dict[str, float], {}) if sessions else {}
 
     def listen(self, port: int) -> None:
         """Know the TCP port on which browsers come."""
@@ -223,7 +229,7 @@ class Guard:
     def ticket(self) -> str:
         """Return a secret that logs a browser in, once, within ``TICKET_SECONDS``."""
         secret = secrets.token_urlsafe(32)
-        self._tickets = _alive(self._tickets)
+        self._tickets = _alive(self._tickets, time.monotonic())
         self._tickets[_digest(secret)] = time.monotonic() + TICKET_SECONDS
         return secret
 
@@ -237,13 +243,15 @@ class Guard:
         if self._tickets.pop(_digest(ticket), 0.0) <= time.monotonic():
             raise NotAuthenticated("the ticket is used or too old: run rtevents dashboard again")
         secret = secrets.token_urlsafe(32)
-        self._sessions = _alive(self._sessions)
-        self._sessions[_digest(secret)] = time.monotonic() + SESSION_SECONDS
+        self._sessions = _alive(self._sessions, time.time())
+        self._sessions[_digest(secret)] = time.time() + SESSION_SECONDS
+        if self._file:
+            save(self._file, self._sessions)
         return secret
 
     def _session(self, secret: str) -> Principal:
         digest = _digest(secret)
-        if self._sessions.get(digest, 0.0) <= time.monotonic():
+        if self._sessions.get(digest, 0.0) <= time.time():
             raise NotAuthenticated("the browser's session has ended: run rtevents dashboard again")
         return Principal(f"browser:{digest[:8]}", BROWSER)
 
@@ -302,6 +310,5 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
-def _alive(secrets_: dict[str, float]) -> dict[str, float]:
-    now = time.monotonic()
-    return {digest: end for digest, end in secrets_.items() if end > now}
+def _alive(ends: dict[str, float], now: float) -> dict[str, float]:
+    return {digest: end for digest, end in ends.items() if end > now}

@@ -1,0 +1,197 @@
+"""The dashboard and the README's JavaScript in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from rtevents.core.event import Event
+
+from .conftest import PATIENCE, Daemon
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--remote-debugging-port=0",
+)  # fmt: skip
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+
+
+class Browser:
+    """A page of a browser, driven by the DevTools protocol."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._number = 0
+        self.complaints: list[str] = []
+
+    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Call a method of the protocol; return its result."""
+        self._number += 1
+        await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
+        while True:
+            told = await self._socket.receive_json(timeout=PATIENCE)
+            if told.get("method") in ("Log.entryAdded", "Runtime.exceptionThrown"):
+                self.complaints.append(json.dumps(told["params"]))
+            if told.get("id") == self._number:
+                result: dict[str, Any] = told["result"]
+                return result
+
+    async def run(self, script: str) -> Any:
+        """Return what a script evaluates to."""
+        found = await self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
+        return found["result"].get("value")
+
+    async def until(self, script: str) -> Any:
+        """Return what a script evaluates to, once that is true."""
+        deadline = time.monotonic() + PATIENCE
+        while not (value := await self.run(script)):
+            assert time.monotonic() < deadline, f"never true: {script}; {self.complaints}"
+        return value
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Return an empty page."""
+    assert CHROMIUM is not None
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        command = [CHROMIUM, *QUIET, f"--user-data-dir={profile}", "about:blank"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        try:
+            assert process.stderr is not None
+            port = next(
+                found[1]
+                for line in process.stderr
+                if (found := re.search(r"DevTools listening on ws://127\.0\.0\.1:(\d+)", line))
+            )
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"http://127.0.0.1:{port}/json") as answer:
+                    pages = [each for each in await answer.json() if each["type"] == "page"]
+                address = pages[0]["webSocketDebuggerUrl"]
+                async with session.ws_connect(address, max_msg_size=0) as socket:
+                    page = Browser(socket)
+                    await page.call("Runtime.enable")
+                    await page.call("Log.enable")
+                    yield page
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def publish(daemon: Daemon, text: str, **fields: Any) -> None:
+    """Publish a RISK_ALERT."""
+    with daemon.client() as client:
+        data = {"severity": "high", "message": text}
+        client.publish(Event(type="RISK_ALERT", data=data, **fields))
+
+
+async def open_dashboard(daemon: Daemon, browser: Browser) -> None:
+    """Open the dashboard, logged in."""
+    url = daemon.run("dashboard", "--print").stdout.strip()
+    await browser.call("Page.navigate", url=url)
+    await browser.until("document.getElementById('state')?.textContent === 'live'")
+
+
+async def test_the_dashboard_logs_in_and_shows_events_as_they_come(
+    daemon: Daemon, browser: Browser
+) -> None:
+    publish(daemon, "before")
+    await open_dashboard(daemon, browser)
+    publish(daemon, "<img src=x onerror=document.title='hit'>\u202e")
+    rows = "[...document.getElementById('feed').rows].map(row => row.cells[4].textContent)"
+    await browser.until(f"{rows}.length === 2")
+
+    assert await browser.run(rows) == [
+        "high: <img src=x onerror=document.title='hit'>\\u202e",
+        "high: before",
+    ]
+    assert await browser.run("document.title") == "rtevents"
+    assert await browser.run("location.hash") == ""
+    assert "HttpOnly" not in await browser.run("document.cookie + ' '")
+    assert browser.complaints == []
+
+
+async def test_a_browser_comes_back_by_itself_and_misses_nothing(
+    stopped_daemon: Daemon, browser: Browser
+) -> None:
+    daemon = stopped_daemon
+    daemon.start()
+    with daemon.client() as client:
+        listen = client.status()["listen"]
+    await open_dashboard(daemon, browser)
+    script = re.search(r"^```js\n(const source.*?)^```", README, re.DOTALL | re.MULTILINE)[1]  # type: ignore[index]
+    script = script.replace("COMMIT", "RISK_ALERT").replace(
+        "console.log(JSON.parse(message.data))", "seen.push(JSON.parse(message.data).data.message)"
+    )
+    await browser.run(
+        f"globalThis.seen = []; {script.replace('const source', 'globalThis.source')}"
+    )
+    publish(daemon, "one")
+    await browser.until("seen.length === 1")
+    daemon.process.kill()  # type: ignore[union-attr]
+    daemon.process.wait()  # type: ignore[union-attr]
+    daemon.start(env={"RTEVENTS_LISTEN": listen})
+    publish(daemon, "two")
+    await browser.until("seen.length === 2")
+
+    assert await browser.run("seen") == ["one", "two"]
+
+
+async def test_the_websocket_of_the_readme_works_in_a_page(
+    daemon: Daemon, browser: Browser
+) -> None:
+    await open_dashboard(daemon, browser)
+    script = re.search(r"^```js\n(const socket.*?)^```", README, re.DOTALL | re.MULTILINE)[1]  # type: ignore[index]
+    script = (
+        script.replace("127.0.0.1:8473", "${location.host}")
+        .replace('"ws:', "`ws:")
+        .replace('since=10m"', "since=10m`")
+        .replace("COMMIT", "RISK_ALERT")
+        .replace("console.log(JSON.parse(message.data))", "seen.push(JSON.parse(message.data))")
+    )
+    await browser.run(f"globalThis.seen = []; {script}")
+    await browser.until("seen.some(frame => frame.control === 'ok' && frame.ref === 1)")
+    publish(daemon, "hello")
+    await browser.until("seen.some(frame => frame.data?.message === 'hello')")
+
+    assert await browser.run("seen[0].control") == "hello"
+
+
+async def test_a_page_of_another_origin_gets_nothing(daemon: Daemon, browser: Browser) -> None:
+    with daemon.client() as client:
+        listen = client.status()["listen"]
+    await open_dashboard(daemon, browser)
+    await browser.call("Page.navigate", url="data:text/html,<title>evil</title>")
+    await browser.until("document.title === 'evil'")
+    code = f"""
+      Promise.allSettled([
+        fetch('http://{listen}/v1/events').then(a => a.text()),
+        fetch('http://{listen}/v1/events', {{method: 'POST', mode: 'no-cors', body: '{{}}'}})
+          .then(a => a.type),
+        new Promise((done, fail) => {{
+          const socket = new WebSocket('ws://{listen}/v1/events/ws');
+          socket.onmessage = done; socket.onerror = () => fail('refused');
+        }}),
+      ]).then(all => all.map(each => each.status))
+    """
+    outcome = await browser.run(code)
+    with daemon.client() as client:
+        kept = client.history().events
+
+    assert (outcome[0], outcome[2]) == ("rejected", "rejected")
+    assert kept == []

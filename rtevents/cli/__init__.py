@@ -45,6 +45,18 @@ class Commands(TyperGroup):
         """Return the names, in the table's order."""
         return list(COMMANDS)
 
+    def resolve_command(
+        self, ctx: Context, args: list[str]
+    ) -> tuple[str | None, Command | None, list[str]]:
+        """Return the command of the first word; one that is not there is told with the nearest."""
+        if not (args[0] in COMMANDS or args[0].startswith("-") or ctx.resilient_parsing):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            ctx.fail(f"no such command {args[0]!r}{hint}")
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """Return a command; None when there is none of that name."""
         if cmd_name not in COMMANDS:
@@ -98,11 +110,10 @@ def run(arguments: list[str]) -> int:
     """Run a command line; return its exit code (DESIGN section 6)."""
     try:
         command = typer.main.get_command(app)
-        code = command.main(arguments, prog_name="rtevents", standalone_mode=False)
+        code = command.main(arguments or ["--help"], prog_name="rtevents", standalone_mode=False)
         sys.stdout.flush()
     except ClickException as error:
-        hint = _help_of(error)
-        print(f"rtevents: {_one_line(error.format_message())}{hint}", file=sys.stderr)
+        print(f"rtevents: {_misuse(error)}", file=sys.stderr)
         return EXIT_MISUSE
     except RteventsError as error:
         if "--debug" in arguments:
@@ -111,8 +122,11 @@ def run(arguments: list[str]) -> int:
         return outcome(error)[1]
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        # click makes a broken pipe an exit with 1, and nothing else here exits.
         # `rtevents tail | head -1`: whoever read has had enough. Python would complain at its end.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -125,14 +139,17 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _help_of(error: ClickException) -> str:
-    context = getattr(error, "ctx", None)
-    return f"; see: {context.command_path} --help" if context else ""
-
-
-def _one_line(text: str) -> str:
-    text = _safe(" ".join(text.split()).rstrip("."))
-    return text[:1].lower() + text[1:]
+def _misuse(error: ClickException) -> str:
+    """Return what is wrong with a command line, and where the help is, in one line."""
+    text = _safe(" ".join(error.format_message().split()).rstrip("."))
+    text = text.removeprefix("Invalid value: ")
+    text = text[:1].lower() + text[1:]
+    context: Context | None = getattr(error, "ctx", None)
+    if context is None:
+        return text
+    if text == "missing command" and isinstance(context.command, TyperGroup):
+        text += f", one of {', '.join(context.command.list_commands(context))}"
+    return f"{text}; see: {context.command_path} --help"
 
 
 def _safe(text: str) -> str:

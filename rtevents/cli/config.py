@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="The settings."
+    rich_markup_mode=None, add_completion=False, help="Show, check or print the settings."
 )
 
 File = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Another file.")]
@@ -16,7 +16,7 @@ File = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Anot
 @app.command()
 def show(file: File = None) -> None:
     """
-    Print the settings in force: defaults, file and environment together.
+    Print the settings in force: defaults, file, environment.
 
     \b
     rtevents config show
@@ -29,7 +29,7 @@ def show(file: File = None) -> None:
 @app.command()
 def check(file: File = None) -> None:
     """
-    Check the configuration; exit code 2 when it cannot be used.
+    Check the configuration; exit code 2 when it is unusable.
 
     \b
     rtevents config check

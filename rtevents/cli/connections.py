@@ -31,11 +31,9 @@ def connections(
     if as_json:
         print_json(found)
         return
-    from rich.console import Console
+    from rtevents.cli.stats import connections_table, wide_console
 
-    from rtevents.cli.stats import connections_table
-
-    Console().print(connections_table(found))
+    wide_console().print(connections_table(found))
 
 
 @app.command()

@@ -10,7 +10,7 @@ import typer
 from rtevents.cli.output import safe
 
 app = typer.Typer(
-    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="The git hook."
+    rich_markup_mode=None, add_completion=False, help="Install, remove or inspect the git hook."
 )
 
 Repository = Annotated[Path, typer.Option("--repository", "-C", help="A folder of the repository.")]
@@ -24,7 +24,7 @@ def install(
     ] = False,
 ) -> None:
     """
-    Put the post-commit hook into a repository, beside any that is there.
+    Put the post-commit hook in, beside any that is there.
 
     \b
     rtevents hook install
@@ -38,7 +38,7 @@ def install(
 @app.command()
 def uninstall(repository: Repository = Path()) -> None:
     """
-    Take the hook out; what was there before is there again, to the byte.
+    Take the hook out; all else is as it was, to the byte.
 
     \b
     rtevents hook uninstall

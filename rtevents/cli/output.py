@@ -69,7 +69,7 @@ def pretty_line(entry: Entry) -> str:
     if time.time() - entry.timestamp > 86_400:
         clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.timestamp))
     data = entry.event.data
-    kind = typer.style(f"{safe(entry.type):<16}", fg=_colour(entry.type, data))
+    kind = typer.style(f"{safe(entry.type):<18}", fg=_colour(entry.type, data))
     project = typer.style(f"{safe(entry.project_id or '-'):<12}", dim=True)
     return f"{typer.style(clock, dim=True)}  {project}  {kind}  {safe(summary(entry.type, data))}"
 
@@ -103,7 +103,7 @@ def _progress(data: dict[str, Any]) -> str:
     percent = data.get("percent")
     if percent is None and total:
         percent = 100 * done / total
-    share = f"{percent:5.1f}%  " if percent is not None else ""
+    share = f"{percent:.0f}%  " if percent is not None else ""
     unit = f" {data['unit']}" if data.get("unit") else ""
     return f"{share}{done:g} of {total:g}{unit}  {data.get('label') or ''}".rstrip()
 
@@ -112,6 +112,13 @@ def _task(data: dict[str, Any]) -> str:
     ended = f"  exit {data['exit_code']}" if data.get("exit_code") is not None else ""
     took = f"  {data['duration']:.1f}s" if data.get("duration") is not None else ""
     return f"{data['task_id']} {data['status']}  {data.get('title') or ''}".rstrip() + ended + took
+
+
+def _metrics(data: dict[str, Any]) -> str:
+    return "  ".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in data["metrics"].items()
+    )
 
 
 def _status(data: dict[str, Any]) -> str:
@@ -126,6 +133,7 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "RISK_ALERT": lambda data: f"{data['severity']}: {data['message']}",
     "TASK_UPDATE": _task,
     "SYSTEM_STATUS": _status,
+    "DASHBOARD_UPDATE": _metrics,
     "AUTO_COMMIT_START": lambda data: f"{data['changes_count']} changes",
     "AUTO_COMMIT_RESULT": lambda data: (
         f"{'done' if data['success'] else 'not done'}, {data['changes_count']} changes: "

@@ -11,7 +11,7 @@ from rtevents.cli import options
 from rtevents.cli.output import print_json, safe
 
 app = typer.Typer(
-    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="What is watched."
+    rich_markup_mode=None, add_completion=False, help="Add, remove or list what is watched."
 )
 
 

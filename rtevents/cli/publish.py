@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,11 +11,11 @@ import typer
 
 from rtevents.cli import options
 from rtevents.cli.output import is_terminal, notice, print_json, safe
-from rtevents.errors import BadInput, EventRefused, NotReachable, RteventsError, Unavailable
+from rtevents.errors import ConnectionLost, NotReachable, RteventsError, Unavailable, outcome
 
 if TYPE_CHECKING:
-    from rtevents.client.calls import LineAnswer
     from rtevents.client.sync import Client
+    from rtevents.core.event import Event, Stored
 
 app = typer.Typer(
     rich_markup_mode=None, add_completion=False, no_args_is_help=False, invoke_without_command=True
@@ -62,13 +60,17 @@ def publish(
     rtevents publish event DEPLOY --data '{"version": "1.2"}'
     jq -c . events.json | rtevents publish --stdin
     """
-    if context.invoked_subcommand is not None:
-        if stdin:
-            raise typer.BadParameter("--stdin takes no further words")
-        return
-    if not stdin:
-        raise typer.BadParameter("what? Name a kind of event, or --stdin; see: publish --help")
-    _publish_stdin(spool=spool)
+    kind = context.invoked_subcommand
+    if kind is None:
+        if not stdin:
+            context.fail("missing what to publish: a kind of event, or --stdin")
+        from rtevents.cli.intake import publish_stdin
+
+        publish_stdin(spool=spool)
+    elif stdin:
+        context.fail(f"--stdin takes no further words, got {kind!r}")
+    elif spool:
+        context.fail(f"--spool goes behind the kind of event: publish {kind} … --spool")
 
 
 @app.command()
@@ -89,9 +91,9 @@ def commit(
     try:
         with options.client() as client:
             stored = client.commit(repository.resolve(), revision)
-    except RteventsError:
+    except RteventsError as failure:
         if quiet:
-            raise typer.Exit(3) from None
+            raise typer.Exit(outcome(failure)[1]) from None
         raise
     if not quiet:
         _tell(stored.event_id, stored.seq, duplicate=stored.duplicate)
@@ -351,25 +353,30 @@ def _publish(
     _send(Event(type=type_name(kind), data=given | _more(data), **common), spool=spool)
 
 
-def _send(event: Any, *, spool: bool) -> None:
-    from rtevents.client.spool import deliver, keep
-    from rtevents.config import find_paths
+def _send(event: Event, *, spool: bool) -> None:
     from rtevents.core.event import check_event
 
     check_event(event)
-    folder = find_paths().spool
-    try:
-        with options.client() as client:
-            if spool:
-                deliver(client, folder)
-            stored = client.publish(event)
-    except (NotReachable, Unavailable) as failure:
-        if not spool:
-            raise
-        keep(folder, event)
-        notice(f"kept until the daemon is back: {failure}")
+    with options.client() as client:
+        stored = _spooled(client, event) if spool else client.publish(event)
+    if stored is None:
         return
     _tell(stored.event_id, stored.seq, duplicate=stored.duplicate)
+
+
+def _spooled(client: Client, event: Event) -> Stored | None:
+    """Publish what waits, then `event`; keep it when the daemon is away, and return None then."""
+    from rtevents.client.spool import deliver, keep
+    from rtevents.config import find_paths
+
+    folder = find_paths().spool
+    try:
+        deliver(client, folder)
+        return client.publish(event)
+    except (NotReachable, ConnectionLost, Unavailable) as failure:
+        keep(folder, event)
+        notice(f"kept until the daemon is back: {failure}")
+        return None
 
 
 def _tell(event_id: str, seq: int, *, duplicate: bool) -> None:
@@ -384,9 +391,9 @@ def _more(data: str | None) -> dict[str, Any]:
         return {}
     try:
         if data == "-":
-            text = sys.stdin.read()
+            text = sys.stdin.buffer.read().decode()
         elif data.startswith("@"):
-            text = Path(data[1:]).read_text()
+            text = Path(data[1:]).read_text(encoding="utf-8")
         else:
             text = data
         value = json.loads(text, parse_constant=_no_constant)
@@ -415,77 +422,3 @@ def _metric(text: str) -> tuple[str, Any]:
         return name, json.loads(value, parse_constant=_no_constant)
     except ValueError:
         return name, value
-
-
-def _publish_stdin(*, spool: bool) -> None:
-    """Publish each line as it comes; a refused one is told, the others are stored all the same."""
-    intake = _Intake(spool=spool)
-    with options.client() as client:
-        for lines in _lines():
-            intake.take(client, lines)
-            sys.stdout.flush()
-    if is_terminal():
-        print(f"{intake.stored} stored, {intake.kept} kept, {intake.refused} refused")
-    if intake.refused:
-        raise EventRefused(f"{intake.refused} lines were refused")
-
-
-def _lines() -> Iterator[list[tuple[int, bytes]]]:
-    """Yield the lines of stdin as they come, each with its number, those without text left out."""
-    rest = b""
-    number = 0
-    while data := os.read(sys.stdin.fileno(), 1 << 20):
-        *lines, rest = (rest + data).split(b"\n")
-        yield [(number + at, line) for at, line in enumerate(lines, 1) if line.strip()]
-        number += len(lines)
-    if rest.strip():
-        yield [(number + 1, rest)]
-
-
-class _Intake:
-    """Publishes lines, and tells what became of them."""
-
-    def __init__(self, *, spool: bool) -> None:
-        self.stored = self.refused = self.kept = 0
-        self._spool = spool
-
-    def take(self, client: Client, lines: list[tuple[int, bytes]]) -> None:
-        """Publish lines; with the spool, keep those that the daemon cannot take now."""
-        answered = 0
-        try:
-            for answer in client.publish_lines(line for _, line in lines):
-                self._tell(lines[answered][0], answer)
-                answered += 1
-        except (NotReachable, Unavailable) as failure:
-            if not self._spool:
-                raise
-            if not self.kept:
-                notice(f"kept until the daemon is back: {failure}")
-            self._keep(lines[answered:])
-
-    def _keep(self, lines: list[tuple[int, bytes]]) -> None:
-        from rtevents.client.spool import keep_line
-        from rtevents.config import find_paths
-
-        folder = find_paths().spool
-        for number, line in lines:
-            try:
-                keep_line(folder, line)
-                self.kept += 1
-            except (BadInput, EventRefused) as failure:
-                self._refuse(number, failure)
-
-    def _tell(self, number: int, answer: LineAnswer) -> None:
-        if answer.stored is None:
-            self._refuse(number, answer.error)
-            return
-        self.stored += 1
-        if not is_terminal():
-            stored = answer.stored
-            print_json(
-                {"event_id": stored.event_id, "seq": stored.seq, "duplicate": stored.duplicate}
-            )
-
-    def _refuse(self, number: int, error: Exception | None) -> None:
-        self.refused += 1
-        notice(f"line {number}: {error}")

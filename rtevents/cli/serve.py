@@ -45,7 +45,7 @@ def serve(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no line per event.")] = False,
 ) -> None:
     """
-    Run the daemon; where one runs already, add the projects to it.
+    Run the daemon, or add projects to the one that runs.
 
     \b
     rtevents serve                        watch the project you are in
@@ -56,7 +56,11 @@ def serve(
         os.environ["RTEVENTS_CONFIG"] = str(Path(config).absolute())
     folders = [] if no_project else _folders(paths)
     if _add_to_running(folders):
+        if config:
+            notice("the daemon that runs keeps its own configuration")
         return
+    if not folders and not no_project:
+        notice("this folder is no project: watching only what is known; name one with: serve PATH")
     if detach:
         _detach(folders)
         return
@@ -71,10 +75,7 @@ def _folders(paths: list[Path] | None) -> list[Path]:
     for folder in (here, *here.parents):
         if (folder / ".git").exists():
             return [folder]
-    if here in (Path.home(), Path("/")):
-        notice("this folder is no project: watching only what is known; name one with: serve PATH")
-        return []
-    return [here]
+    return [] if here in (Path.home(), Path("/")) else [here]
 
 
 def _add_to_running(folders: list[Path]) -> bool:

@@ -10,12 +10,15 @@ import typer
 from rtevents.cli import options
 from rtevents.cli.output import is_terminal, print_json, safe
 from rtevents.cli.status import span
-from rtevents.errors import NotReachable
+from rtevents.errors import ConnectionLost, NotReachable, Unavailable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+PIPE_WIDTH = 250
+"""Columns of a table that no terminal shows."""
 
 
 @app.command()
@@ -27,7 +30,7 @@ def stats(
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
 ) -> None:
     """
-    Show how busy the daemon is: rates, queue, connections and their lag.
+    Show how busy the daemon is: rates, queue, connections, lag.
 
     \b
     rtevents stats
@@ -40,10 +43,9 @@ def stats(
                 time.sleep(interval)
                 print_json(client.stats())
             return
-        from rich.console import Console
         from rich.live import Live
 
-        console = Console()
+        console = wide_console()
         first = _table(client.stats(), client.connections())
         if once or not is_terminal():
             console.print(first)
@@ -57,7 +59,7 @@ def stats(
 def _look(client: Any) -> RenderableType:
     try:
         return _table(client.stats(), client.connections())
-    except NotReachable as error:
+    except (NotReachable, ConnectionLost, Unavailable) as error:
         from rich.text import Text
 
         return Text(safe(f"{error} (waiting)"))
@@ -91,13 +93,24 @@ def _table(stats: dict[str, Any], connections: list[dict[str, Any]]) -> Renderab
     return Group(grid, connections_table(connections))
 
 
+def wide_console() -> Console:
+    """Return a console that shortens nothing for a pipe."""
+    from rich.console import Console
+
+    return Console() if is_terminal() else Console(width=PIPE_WIDTH)
+
+
 def connections_table(connections: list[dict[str, Any]]) -> RenderableType:
     """Return who is connected, the one that lags most first."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("connection", "kind", "who", "pid", "since", "filter"):
+    # The id is what `connections close` takes: whole, however narrow the terminal.
+    table.add_column(
+        "connection", min_width=max((len(c["connection_id"]) for c in connections), default=0)
+    )
+    for name in ("kind", "who", "pid", "since", "filter"):
         table.add_column(name)
     for name in ("lag", "delivered", "sent"):
         table.add_column(name, justify="right")

@@ -24,7 +24,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """
-    Tell how the daemon is, where it listens, and what it watches.
+    Tell how the daemon is, where it listens, what it watches.
 
     \b
     rtevents status

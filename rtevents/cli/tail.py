@@ -109,6 +109,7 @@ class _Printer:
         self._left = count
         self._fail_on_gap = fail_on_gap
         self._heartbeats = heartbeats
+        self._is_lost = False
 
     @property
     def is_done(self) -> bool:
@@ -126,8 +127,10 @@ class _Printer:
         if isinstance(frame, Gap):
             self._tell_gap(frame.after, frame.before, frame.reason)
             return False
-        if frame.name == "lost":
-            notice(f"{frame.fields['reason']}; reconnecting")
+        if frame.name == "lost" and not self._is_lost:
+            notice(f"connection lost ({frame.fields['reason']}); reconnecting")
+        if frame.name in ("lost", "hello"):
+            self._is_lost = frame.name == "lost"
         return frame.name == "live" and terminate
 
     def print_last(self, client: Client, wanted: Filter, last: int) -> str:

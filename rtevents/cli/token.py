@@ -13,8 +13,7 @@ from rtevents.cli.output import print_json, safe
 app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
-    no_args_is_help=True,
-    help="Who may come in over TCP.",
+    help="Make, list or revoke what lets in over TCP.",
 )
 
 

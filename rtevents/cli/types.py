@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rtevents.cli import options
-from rtevents.cli.output import print_json, safe
+from rtevents.cli.output import is_terminal, print_json, safe
+from rtevents.cli.stats import PIPE_WIDTH
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, invoke_without_command=True)
 
@@ -41,7 +44,13 @@ def types(
             field["name"] if field["required"] else f"[{field['name']}]" for field in each["fields"]
         ]
         if fields:
-            typer.echo(typer.style(f"{'':<20}{' '.join(fields)}", dim=True))
+            typer.echo(typer.style(_indented(" ".join(fields)), dim=True))
+
+
+def _indented(text: str) -> str:
+    """Return `text` behind the column of names, in lines that fit where a person reads."""
+    width = shutil.get_terminal_size().columns if is_terminal() else PIPE_WIDTH
+    return textwrap.fill(text, width, initial_indent=" " * 20, subsequent_indent=" " * 20)
 
 
 @app.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -92,10 +91,8 @@ class Client:
         Raises:
             NotAllowed, Unavailable, NotReachable: None of the lines not answered is stored.
         """
-        source = (line.rstrip(b"\r\n") for line in lines)
-        wanted = (line for line in source if line.strip())
         first = 0
-        while chunk := list(islice(wanted, calls.LINES)):
+        for chunk in calls.chunks(lines):
             for answer in await self._retry(calls.publish_lines(chunk, first)):
                 yield answer
             first += len(chunk)
@@ -314,6 +311,8 @@ class Client:
             raise self._not_reachable() from error
         except TimeoutError as error:
             raise ConnectionLost(f"no byte for {SILENCE:g} seconds") from error
+        except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
+            raise ConnectionLost("it was cut") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectionLost(_words(error)) from error
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from rtevents.core.event import Bookmark, Entry, Event, Stored, decode_entry, encode_events
+from rtevents.core.event import (
+    Bookmark,
+    Entry,
+    Event,
+    Stored,
+    decode_entry,
+    encode_events,
+    new_event_id,
+)
 from rtevents.core.filter import Filter
 from rtevents.errors import (
     BadInput,
@@ -26,6 +34,9 @@ from rtevents.errors import (
 
 LINES = 500
 """Lines of NDJSON that go into one request: as many as the daemon stores together."""
+
+LINES_BYTES = 8 * 1024 * 1024
+"""Bytes of NDJSON after which a request is full: half of what the daemon takes."""
 
 T = TypeVar("T")
 
@@ -87,11 +98,47 @@ def publish(events: Sequence[Event]) -> Call[list[Stored]]:
     return Call("POST", "/v1/events", _stored, body)
 
 
+def with_id(line: bytes) -> bytes:
+    """
+    Return a line of JSON with an ``event_id``, so that sending it again is the same event.
+
+    The id goes to the end: a place that an error names is a place in the line as it was given.
+    """
+    head, brace, rest = line.rstrip().rpartition(b"}")
+    if not brace or rest or b'"event_id"' in line:
+        return line
+    comma = "" if head.rstrip().endswith(b"{") else ","
+    return head + f'{comma}"event_id":"{new_event_id()}"}}'.encode()
+
+
+def chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield the lines that have text, as many together as one request takes."""
+    chunk: list[bytes] = []
+    size = 0
+    for line in lines:
+        if not line.strip():
+            continue
+        if len(chunk) == LINES or (chunk and size + len(line) > LINES_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(with_id(line.rstrip(b"\r\n")))
+        size += len(line)
+    if chunk:
+        yield chunk
+
+
 def publish_lines(lines: Sequence[bytes], first: int) -> Call[list[LineAnswer]]:
     """Store lines of NDJSON, each for itself; `first` is the number of the first one."""
 
     def read(body: bytes) -> list[LineAnswer]:
-        return [_line_answer(first + number, line) for number, line in enumerate(body.splitlines())]
+        answers = [
+            _line_answer(first + number, line) for number, line in enumerate(body.splitlines())
+        ]
+        for answer in answers:
+            # The lines have ids: sending all of them again stores none twice.
+            if isinstance(answer.error, Unavailable):
+                raise answer.error
+        return answers
 
     return Call("POST", "/v1/events", read, b"\n".join(lines), "application/x-ndjson")
 

@@ -7,7 +7,6 @@ import http.client
 import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 from urllib.parse import urlsplit
@@ -91,10 +90,8 @@ class Client:
         Raises:
             NotAllowed, Unavailable, NotReachable: None of the lines not answered is stored.
         """
-        source = (line.rstrip(b"\r\n") for line in lines)
-        wanted = (line for line in source if line.strip())
         first = 0
-        while chunk := list(islice(wanted, calls.LINES)):
+        for chunk in calls.chunks(lines):
             yield from self._retry(calls.publish_lines(chunk, first))
             first += len(chunk)
 
@@ -318,7 +315,9 @@ class Client:
                         yield place.read(line)
             except TimeoutError as error:
                 raise ConnectionLost(f"no byte for {SILENCE:g} seconds") from error
-            except (OSError, http.client.HTTPException) as error:
+            except http.client.HTTPException as error:
+                raise ConnectionLost("it was cut") from error
+            except OSError as error:
                 raise ConnectionLost(_words(error)) from error
 
 

@@ -1,0 +1,174 @@
+"""Which events a reader wants, and which it may have."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtevents.core.event import Entry, Event
+from rtevents.core.filter import (
+    INCLUDES,
+    MAX_GLOB,
+    MAX_VALUES,
+    OWNER,
+    Filter,
+    Glob,
+    Grant,
+    parse_filter,
+)
+from rtevents.core.payloads import EventTypes
+from rtevents.errors import FilterError, NotAllowed
+
+TYPES = EventTypes({"DEPLOY": None})
+
+
+def entry(
+    kind: str = "COMMIT", project: str | None = "web", source: str = "s", path: str = ""
+) -> Entry:
+    """Return an entry."""
+    return Entry.of(
+        Event(type=kind, data={"path": path}, project_id=project, source=source), 1
+    )  # fmt: skip
+
+
+def wanted(**query: list[str]) -> Filter:
+    """Return the filter of a query."""
+    return parse_filter(query, TYPES)
+
+
+def test_an_empty_filter_wants_everything() -> None:
+    assert Filter().is_everything
+    assert Filter().matches(entry())
+    assert Filter().as_dict() == {}
+    assert not wanted(type=["COMMIT"]).is_everything
+
+
+@pytest.mark.parametrize(
+    ("query", "hits", "misses"),
+    [
+        ({"type": ["commit,risk-alert"]}, entry("RISK_ALERT"), entry("DEPLOY")),
+        ({"type": ["commit", "deploy"]}, entry("DEPLOY"), entry("RISK_ALERT")),
+        ({"not_type": ["COMMIT"]}, entry("DEPLOY"), entry("COMMIT")),
+        ({"project": ["web", "api"]}, entry(project="api"), entry(project=None)),
+        ({"source": ["a,b"]}, entry(source="a,b"), entry(source="a")),
+        ({"path": ["src/**"]}, entry(path="src/a/b"), entry(path="doc/a")),
+        ({"path": ["a,b", "c"]}, entry(path="a,b"), entry(path="a")),
+        ({"type": ["COMMIT"], "project": ["web"]}, entry(), entry(project="api")),
+    ],
+)
+def test_one_key_is_or_and_several_keys_are_and(
+    query: dict[str, list[str]], hits: Entry, misses: Entry
+) -> None:
+    found = wanted(**query)
+
+    assert found.matches(hits)
+    assert not found.matches(misses)
+
+
+def test_a_filter_comes_back_from_its_query() -> None:
+    one = wanted(
+        type=["COMMIT", "DEPLOY"], not_type=["RISK_ALERT"], project=["web"], source=["x,y"],
+        path=["a/**", "b,c"],
+    )  # fmt: skip
+    query: dict[str, list[str]] = {}
+    for key, value in one.as_query():
+        query.setdefault(key, []).append(value)
+
+    assert wanted(**query) == one
+    assert one.as_dict() == query
+
+
+def test_an_unknown_type_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(FilterError, match="did you mean DEPLOY") as caught:
+        wanted(type=["deploi"])
+    assert caught.value.field == "type"
+    with pytest.raises(FilterError):
+        wanted(not_type=["xyz"])
+
+
+def test_a_filter_is_bounded() -> None:
+    with pytest.raises(FilterError, match=f"{MAX_VALUES} at most"):
+        wanted(project=["x"] * (MAX_VALUES + 1))
+    for glob in ("x" * (MAX_GLOB + 1),):
+        with pytest.raises(FilterError, match="a glob of"):
+            wanted(path=[glob])
+    with pytest.raises(FilterError, match="a glob of 0"):
+        Glob("")
+
+
+@pytest.mark.parametrize(
+    ("glob", "hits", "misses"),
+    [
+        ("*.py", ["a.py", ".py"], ["a/b.py", "a.pyc", ""]),
+        ("src/*", ["src/a"], ["src/a/b", "src"]),
+        ("src/**", ["src/a", "src/a/b"], ["src", "a/src/b"]),
+        ("src/", ["src/a", "src/a/b"], ["src"]),
+        ("**/*.py", ["a.py", "x/y/a.py"], ["a.txt"]),
+        ("**/a*b", ["ab", "x/acb", "x/ac/ab"], ["ab/c"]),
+        ("a/**/b", ["a/b", "a/x/b", "a/x/y/b"], ["a/b/c", "b"]),
+        ("**/x/**/y", ["x/y", "a/x/b/x/c/y"], ["a/x/b/x/c/z"]),
+        ("?.[ch]", ["a.c", "b.h"], ["ab.c", "a.x", "/.c"]),
+        ("[!a]b", ["cb"], ["ab"]),
+        ("**", ["a", "a/b"], []),
+        ("a[b", ["a[b"], ["ab"]),
+        ("a\nb", ["a\nb"], ["a"]),
+    ],
+)
+def test_a_glob_is_as_git_has_it(glob: str, hits: list[str], misses: list[str]) -> None:
+    assert [path for path in hits if not Glob(glob).matches(path)] == []
+    assert [path for path in misses if Glob(glob).matches(path)] == []
+
+
+@given(
+    st.lists(st.sampled_from(["**", "*", "a", "b*", "?"]), min_size=1, max_size=5),
+    st.lists(st.sampled_from(["a", "b", "ba", "bb"]), min_size=1, max_size=6),
+)
+def test_a_glob_is_what_its_slow_regular_expression_is(parts: list[str], path: list[str]) -> None:
+    if parts[-1] == "**":
+        parts = [*parts, "*"]
+    pattern = "".join(
+        "(?:[^/]+/)*" if part == "**" else part.replace("*", "[^/]*").replace("?", "[^/]") + "/"
+        for part in parts
+    )
+    slow = re.fullmatch(pattern, "/".join(path) + "/") is not None
+
+    assert Glob("/".join(parts)).matches("/".join(path)) == slow
+
+
+def test_a_hostile_glob_is_quick() -> None:
+    glob = Glob("**/" * 100 + "*a" * 100 + "b")
+
+    assert not glob.matches("/".join(["a" * 200] * 200))
+
+
+def test_a_grant_narrows_what_is_asked_for() -> None:
+    grant = Grant(role="viewer", projects=frozenset({"web"}), types=frozenset({"COMMIT"}))
+
+    assert grant.narrow(Filter()) == Filter(
+        projects=frozenset({"web"}), types=frozenset({"COMMIT"})
+    )
+    assert grant.narrow(wanted(project=["web"])).projects == {"web"}
+    with pytest.raises(NotAllowed, match="does not hold project 'api'"):
+        grant.narrow(wanted(project=["web", "api"]))
+    with pytest.raises(NotAllowed, match="does not hold type 'DEPLOY'"):
+        grant.narrow(wanted(type=["DEPLOY"]))
+    assert OWNER.narrow(wanted(project=["web"])) == wanted(project=["web"])
+
+
+def test_a_grant_permits_what_it_holds() -> None:
+    grant = Grant(role="publisher", projects=frozenset({"web"}), types=frozenset({"COMMIT"}))
+
+    assert grant.permits("COMMIT", "web")
+    assert not grant.permits("COMMIT", None)
+    assert not grant.permits("DEPLOY", "web")
+    assert OWNER.permits("ANYTHING", None)
+
+
+def test_roles_include_one_another() -> None:
+    assert OWNER.allows("admin")
+    assert not Grant(role="viewer").allows("publisher")
+    assert not Grant(role="browser").allows("publisher")
+    assert INCLUDES["anonymous"] == set()

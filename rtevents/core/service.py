@@ -311,11 +311,7 @@ class EventService:
 
     async def _handle(self, handler: Handler, cursor: Cursor) -> None:
         while True:
-            try:
-                items = await cursor.next(math.inf)
-            except LogClosed:
-                return
-            for item in items:
+            for item in await cursor.next(math.inf):
                 if isinstance(item, Entry):
                     await self._call(handler, item)
 

@@ -265,9 +265,7 @@ class EventService:
             except LogClosed:
                 return
             connection.touch()
-            if not items:
-                yield self.heartbeat()
-            for item in items:
+            for item in items or [self.heartbeat()]:
                 yield item
                 connection.touch()
             connection.position = cursor.position

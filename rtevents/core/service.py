@@ -265,7 +265,8 @@ class EventService:
             except LogClosed:
                 return
             connection.touch()
-            for item in items or [self.heartbeat()]:
+            served: Sequence[Entry | Gap | Event] = items or [self.heartbeat()]
+            for item in served:
                 yield item
                 connection.touch()
             connection.position = cursor.position

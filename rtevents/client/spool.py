@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def keep(folder: Path, event: Event) -> None:
     """Keep an event on disk until it is delivered; it survives power loss."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The mode is that of the last folder alone, and a daemon refuses a state folder that others enter.
+    for each in (folder.parent, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
     # In the order of their making; the id may hold what a file name should not.
     name = f"{time.time_ns():020d}-{event.event_id.replace(':', '_')[:80]}"
     write_whole(folder / f"{name}.json", event.body)

@@ -117,6 +117,7 @@ def test_a_variable_comes_before_the_file(paths: Paths) -> None:
          "listen: '0.0.0.0' is not a loopback address, expected 127.0.0.1 or [::1]"),
         ("listen: here\n", "listen: expected HOST:PORT or none, got 'here'"),
         ("store: mongodb\n", "store: expected sqlite or memory, got 'mongodb'"),
+        ("cleanup_timeout: 20\n", "heartbeat_interval: expected less than cleanup_timeout"),
         ("#" * 300_000, "config.yaml: more than 262144 bytes"),
     ],
 )  # fmt: skip

@@ -55,6 +55,11 @@ def _check(config: Config) -> None:
     parse_listen(config.listen)
     if config.store not in ("sqlite", "memory"):
         raise ConfigError(f"store: expected sqlite or memory, got {config.store!r}", field="store")
+    if config.heartbeat_interval >= config.cleanup_timeout:
+        # Heartbeats are what keeps an idle connection from being cleaned up.
+        raise ConfigError(
+            "heartbeat_interval: expected less than cleanup_timeout", field="heartbeat_interval"
+        )
 
 
 def _read(file: Path, *, is_named: bool) -> str:

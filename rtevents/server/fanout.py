@@ -60,8 +60,8 @@ class Member:
     ) -> None:
         self.connection = connection
         self.encoding = encoding
-        self.awaits_pong = False
-        """Whether a heartbeat was sent to it since it last said anything."""
+        self.unanswered_since: float | None = None
+        """When the first heartbeat was sent that it has not answered, by the loop's clock."""
         self.is_live = False
         """Whether it was told that the replay is over."""
         self._transport = transport
@@ -156,10 +156,12 @@ class Group:
             now = loop.time()
             if pong is not None and now >= pong:
                 pong = None
-                self._drop_silent()
+                self._drop_silent(now - self._fanout.pong_timeout)
             if now >= beat:
                 beat = now + interval
-                pong = self._beat(now)
+                self._beat(now)
+                if pong is None and self._encoding.key == "ws":
+                    pong = now + self._fanout.pong_timeout
 
     def _round(self, items: Sequence[Entry | Gap]) -> None:
         """Write one page to every member; one that does not keep up leaves."""
@@ -177,17 +179,23 @@ class Group:
         self.moved.set()
         self.moved = asyncio.Event()
 
-    def _beat(self, now: float) -> float | None:
-        """Write a heartbeat to every member; return when those that must answer are looked at."""
+    def _beat(self, now: float) -> None:
+        """Write a heartbeat to every member."""
         bookmark = self._log.bookmark(self.position)
         block = self._encoding.heartbeat(self._fanout.heartbeat(), bookmark)
         for member in self.members:
             member.write(block, self.position)
-            member.awaits_pong = True
-        return now + self._fanout.pong_timeout if self._encoding.key == "ws" else None
+            if member.unanswered_since is None:
+                member.unanswered_since = now
 
-    def _drop_silent(self) -> None:
-        for member in [member for member in self.members if member.awaits_pong]:
+    def _drop_silent(self, before: float) -> None:
+        """Close those that have not answered a heartbeat sent until `before`."""
+        silent = [
+            member
+            for member in self.members
+            if member.unanswered_since is not None and member.unanswered_since <= before
+        ]
+        for member in silent:
             member.connection.close("no pong")
 
 

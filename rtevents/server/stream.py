@@ -154,7 +154,7 @@ async def _converse(
 ) -> None:
     """Answer each command in order until the peer closes."""
     async for message in opened:
-        member.awaits_pong = False
+        member.unanswered_since = None
         member.connection.touch()
         if message.type is WSMsgType.PING:
             await opened.pong(message.data)

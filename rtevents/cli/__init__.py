@@ -108,6 +108,11 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command line; return its exit code (DESIGN section 6)."""
+    if "_RTEVENTS_COMPLETE" in os.environ:
+        # A shell asks; typer answers only where its own --show-completion is set up, or after this.
+        from typer._completion_classes import completion_init
+
+        completion_init()
     try:
         command = typer.main.get_command(app)
         code = command.main(arguments or ["--help"], prog_name="rtevents", standalone_mode=False)

@@ -221,7 +221,7 @@ def system(
 
 @app.command()
 def dashboard(
-    metrics: Annotated[list[str], typer.Argument(help="Figures, as NAME=VALUE.")],
+    metrics: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="Figures.")],
     project: Project = None,
     source: Source = "cli",
     event_id: Id = None,

@@ -119,8 +119,8 @@ def test_data_of_another_shape_is_shown_as_json(kind: str) -> None:
     assert "\x07" not in line
 
 
-@pytest.mark.parametrize("kind", [kind for kind in EventType if kind in PRETTY])
+@pytest.mark.parametrize("kind", list(EventType))
 def test_data_of_wrong_types_is_shown_all_the_same(kind: str) -> None:
-    data = dict.fromkeys(PRETTY[kind][0], [None])
+    data: dict[str, Any] = {name: [None] for name in PRETTY[kind][0]}
 
     assert "\n" not in pretty_line(entry(kind, data))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from typing import Any
@@ -77,7 +76,9 @@ def stored(daemon: Daemon) -> list[Event]:
 
 def lines_of(*ids: str) -> str:
     """Return one event a line."""
-    fields = [{"event_id": each, "type": "AUTO_COMMIT_ERROR", "data": {"error": each}} for each in ids]
+    fields = [
+        {"event_id": each, "type": "AUTO_COMMIT_ERROR", "data": {"error": each}} for each in ids
+    ]
     return "".join(json.dumps(each) + "\n" for each in fields)
 
 
@@ -252,7 +253,9 @@ def test_what_was_spooled_is_delivered_once_and_in_order(stopped_daemon: Daemon)
         assert done.returncode == 0
         assert "kept until the daemon is back" in done.stderr
         assert len(done.stderr.splitlines()) == 1
-    lines = daemon.run("publish", "--stdin", "--spool", stdin=lines_of("a") + "bad\n" + lines_of("b"))
+    lines = daemon.run(
+        "publish", "--stdin", "--spool", stdin=lines_of("a") + "bad\n" + lines_of("b")
+    )
     assert lines.returncode == 5
     assert "line 2: not JSON" in lines.stderr
     (daemon.home / "state/rtevents/spool/0-wrong.json").write_text('{"type":"NOPE","data":{}}')
@@ -263,7 +266,9 @@ def test_what_was_spooled_is_delivered_once_and_in_order(stopped_daemon: Daemon)
     assert last.returncode == 0
     assert [event.event_id for event in stored(daemon)] == ["r1", "r2", "a", "b", "r3"]
     spool = daemon.home / "state/rtevents/spool"
-    wait_for(lambda: os.listdir(spool) == ["0-wrong.bad"], "the spool is empty")
+    wait_for(
+        lambda: [file.name for file in spool.iterdir()] == ["0-wrong.bad"], "the spool is empty"
+    )
 
 
 def test_a_stopped_daemon_makes_no_duplicates_of_spooled_lines(daemon: Daemon) -> None:

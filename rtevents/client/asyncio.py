@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -15,7 +17,14 @@ from rtevents.client.frames import SILENCE, Control, Frame, Place
 from rtevents.config import find_target
 from rtevents.core.event import Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
-from rtevents.errors import BadInput, ConnectionLost, NotReachable, Unavailable
+from rtevents.errors import (
+    BadInput,
+    ConnectionLost,
+    NotAllowed,
+    NotReachable,
+    RteventsError,
+    Unavailable,
+)
 
 T = TypeVar("T")
 
@@ -171,11 +180,13 @@ class Client:
         while True:
             reason = "the daemon closed it"
             try:
-                async for frame in self._frames(wanted, place):
-                    if isinstance(frame, Control) and frame.name == "bye":
-                        reason = str(frame.fields["reason"])
-                    if control or isinstance(frame, Gap) or _is_stored(frame):
-                        yield frame
+                # Closing the stream closes the connection at once, not when it is collected.
+                async with aclosing(self._frames(wanted, place)) as frames:
+                    async for frame in frames:
+                        if isinstance(frame, Control) and frame.name == "bye":
+                            reason = str(frame.fields["reason"])
+                        if control or isinstance(frame, Gap) or _is_stored(frame):
+                            yield frame
             except (NotReachable, ConnectionLost, Unavailable) as error:
                 if not place.has_connected:
                     raise
@@ -253,26 +264,32 @@ class Client:
         # A connection that was kept open may have been closed by the daemon: once more, then.
         try:
             return await self._ask_once(call)
-        except ConnectionLost:
+        except ConnectionLost as error:
             if not call.is_safe:
-                raise
+                raise NotReachable(str(error)) from error
+        try:
             return await self._ask_once(call)
+        except ConnectionLost as error:
+            raise NotReachable(str(error)) from error
 
     async def _ask_once(self, call: Call[T]) -> T:
-        timeout = aiohttp.ClientTimeout(total=self._timeout + call.wait)
+        seconds = self._timeout + call.wait
         try:
             async with self._open().request(
                 call.method,
                 self._base + call.path,
-                data=call.body,
+                # As a file: aiohttp warns of more than a megabyte of bytes, and slices what is a file.
+                data=io.BytesIO(call.body) if call.body is not None else None,
                 headers={"Content-Type": call.content_type},
-                timeout=timeout,
+                timeout=aiohttp.ClientTimeout(total=seconds),
             ) as response:
                 body = await response.read()
         except aiohttp.ClientConnectorError as error:
-            raise self._not_reachable() from error
+            raise self._not_connected(error) from error
+        except TimeoutError as error:
+            raise NotReachable(calls.no_answer(self.address, seconds)) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionLost(f"the daemon did not answer: {_words(error)}") from error
+            raise ConnectionLost(calls.broken(self.address, error)) from error
         is_lines = response.content_type == "application/x-ndjson"
         if response.status >= 400 and not is_lines:
             calls.fail(response.status, response.headers.get("Retry-After"), body)
@@ -289,10 +306,12 @@ class Client:
             self._session = aiohttp.ClientSession(connector=connector, headers=headers)
         return self._session
 
-    def _not_reachable(self) -> NotReachable:
-        return NotReachable(f"no daemon at {self.address}: start one with: rtevents serve")
+    def _not_connected(self, error: aiohttp.ClientConnectorError) -> RteventsError:
+        if isinstance(error.os_error, PermissionError):
+            return NotAllowed(f"not allowed to reach the daemon at {self.address}")
+        return NotReachable(calls.no_daemon(self.address))
 
-    async def _frames(self, wanted: Filter, place: Place) -> AsyncIterator[Frame]:
+    async def _frames(self, wanted: Filter, place: Place) -> AsyncGenerator[Frame, None]:
         """Yield the frames of one connection, until it ends."""
         url = self._base + calls.stream_path(wanted, place.since)
         timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE)
@@ -308,18 +327,14 @@ class Client:
                     for line in lines:
                         yield place.read(line)
         except aiohttp.ClientConnectorError as error:
-            raise self._not_reachable() from error
+            raise self._not_connected(error) from error
         except TimeoutError as error:
             raise ConnectionLost(f"no byte for {SILENCE:g} seconds") from error
         except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
             raise ConnectionLost("it was cut") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionLost(_words(error)) from error
+            raise ConnectionLost(calls.words(error)) from error
 
 
 def _is_stored(frame: Frame) -> bool:
     return isinstance(frame, Entry) and frame.seq > 0
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__

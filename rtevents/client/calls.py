@@ -213,6 +213,26 @@ def fail(status: int, retry_after: str | None, body: bytes) -> NoReturn:
     raise error
 
 
+def no_daemon(address: str) -> str:
+    """Return the words for an address at which nobody listens."""
+    return f"no daemon at {address}: start one with: rtevents serve"
+
+
+def no_answer(address: str, seconds: float) -> str:
+    """Return the words for a daemon that takes a request and stays silent."""
+    return f"no answer from {address} within {seconds:g} s"
+
+
+def broken(address: str, error: Exception) -> str:
+    """Return the words for an answer that did not come to its end."""
+    return f"no answer from {address}: {words(error)}"
+
+
+def words(error: Exception) -> str:
+    """Return what a foreign error says, in a few words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 def problem_error(fields: Object) -> RteventsError:
     """Return the error that a problem (RFC 9457) tells of."""
     text, status = str(fields.get("detail", "")), fields.get("status")

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
-from urllib.parse import urlsplit
 
 from rtevents.client import calls
 from rtevents.client.calls import Call, History, LineAnswer, Object
 from rtevents.client.frames import SILENCE, Control, Frame, Place
+from rtevents.client.http import Connection
 from rtevents.config import find_target
 from rtevents.core.event import Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
-from rtevents.errors import BadInput, ConnectionLost, NotReachable, Unavailable
+from rtevents.errors import ConnectionLost, NotAllowed, NotReachable, Unavailable
 
 T = TypeVar("T")
 
@@ -50,7 +48,7 @@ class Client:
         self._token = token or target.token
         self._timeout = timeout
         self._retry_for = retry_for
-        self._kept: http.client.HTTPConnection | None = None
+        self._kept: Connection | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -247,110 +245,76 @@ class Client:
                 time.sleep(error.retry_after)
 
     def _ask(self, call: Call[T]) -> T:
-        # A connection that was kept open may have been closed by the daemon: once more, then.
+        if not call.is_safe:
+            self.close()  # what was kept may be dead by now, and this is not asked twice
         was_kept = self._kept is not None
         try:
             return self._ask_once(call)
-        except ConnectionLost:
-            if not was_kept or not call.is_safe:
-                raise
+        except ConnectionLost as error:
+            if not was_kept:
+                raise NotReachable(str(error)) from error
+        # The daemon had closed what was kept: once more, then.
+        try:
             return self._ask_once(call)
+        except ConnectionLost as error:
+            raise NotReachable(str(error)) from error
 
     def _ask_once(self, call: Call[T]) -> T:
-        connection = self._kept or self._connect(self._timeout)
+        connection = self._kept or self._connect()
         self._kept = None
-        if connection.sock:
-            connection.sock.settimeout(self._timeout + call.wait)
+        seconds = self._timeout + call.wait
+        headers = self._headers() | {"Content-Type": call.content_type}
         try:
-            connection.request(call.method, call.path, call.body, self._headers(call.content_type))
-            response = connection.getresponse()
+            response = connection.ask(call.method, call.path, headers, call.body, seconds=seconds)
             body = response.read()
-        except (OSError, http.client.HTTPException) as error:
+        except TimeoutError as error:
             connection.close()
-            raise ConnectionLost(f"the daemon did not answer: {_words(error)}") from error
-        if response.will_close:
+            raise NotReachable(calls.no_answer(self.address, seconds)) from error
+        except OSError as error:
             connection.close()
-        else:
+            raise ConnectionLost(calls.broken(self.address, error)) from error
+        if response.can_go_on:
             self._kept = connection
-        is_lines = response.headers.get_content_type() == "application/x-ndjson"
+        else:
+            connection.close()
+        fields = response.fields
+        is_lines = fields.get("content-type", "").startswith("application/x-ndjson")
         if response.status >= 400 and not is_lines:
-            calls.fail(response.status, response.getheader("Retry-After"), body)
+            calls.fail(response.status, fields.get("retry-after"), body)
         return call.read(body)
 
-    def _headers(self, content_type: str) -> dict[str, str]:
-        headers = {"Content-Type": content_type}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        return headers
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
-    def _connect(self, timeout: float) -> http.client.HTTPConnection:
-        connection = _connection(self.address, timeout)
+    def _connect(self) -> Connection:
         try:
-            connection.connect()
+            return Connection(self.address, self._timeout)
+        except PermissionError as error:
+            raise NotAllowed(f"not allowed to reach the daemon at {self.address}") from error
         except OSError as error:
-            if isinstance(error, PermissionError):
-                raise NotReachable(f"not allowed to reach {self.address}") from error
-            raise NotReachable(
-                f"no daemon at {self.address}: start one with: rtevents serve"
-            ) from error
-        return connection
+            raise NotReachable(calls.no_daemon(self.address)) from error
 
     def _frames(self, wanted: Filter, place: Place) -> Iterator[Frame]:
         """Yield the frames of one connection, until it ends."""
-        connection = self._connect(SILENCE)
-        with contextlib.closing(connection):
+        path = calls.stream_path(wanted, place.since)
+        headers = self._headers() | {"Accept": "application/x-ndjson"}
+        with contextlib.closing(self._connect()) as connection:
             try:
-                headers = self._headers("") | {"Accept": "application/x-ndjson"}
-                del headers["Content-Type"]
-                path = calls.stream_path(wanted, place.since)
-                connection.request("GET", path, headers=headers)
-                response = connection.getresponse()
+                response = connection.ask("GET", path, headers, seconds=self._timeout)
                 if response.status != 200:
-                    after = response.getheader("Retry-After")
+                    after = response.fields.get("retry-after")
                     calls.fail(response.status, after, response.read())
+                connection.wait_at_most(SILENCE)
                 rest = b""
-                while data := response.read1(65536):
+                for data in response.parts():
                     *lines, rest = (rest + data).split(b"\n")
                     for line in lines:
                         yield place.read(line)
             except TimeoutError as error:
                 raise ConnectionLost(f"no byte for {SILENCE:g} seconds") from error
-            except http.client.HTTPException as error:
-                raise ConnectionLost("it was cut") from error
             except OSError as error:
-                raise ConnectionLost(_words(error)) from error
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP on a Unix socket."""
-
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        """Open the socket."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        try:
-            self.sock.connect(self._path)
-        except OSError:
-            self.close()
-            raise
-
-
-def _connection(address: str, timeout: float) -> http.client.HTTPConnection:
-    if not address.startswith(("http://", "https://")):
-        return _UnixConnection(address, timeout)
-    parts = urlsplit(address)
-    if parts.scheme != "http" or not parts.hostname:
-        raise BadInput(f"not the address of a daemon: {address!r}, expected http://host:port")
-    return http.client.HTTPConnection(parts.hostname, parts.port or 8473, timeout=timeout)
+                raise ConnectionLost(calls.words(error)) from error
 
 
 def _is_stored(frame: Frame) -> bool:
     return isinstance(frame, Entry) and frame.seq > 0
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def keep(folder: Path, event: Event) -> None:
     """Keep an event on disk until it is delivered; it survives power loss."""
-    # mkdir gives the mode to the last folder alone; a daemon refuses a state folder others can enter.
+    # mkdir gives the mode to the last folder alone, and a daemon wants its state folder closed.
     for each in (folder.parent, folder):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
     # In the order of their making; the id may hold what a file name should not.

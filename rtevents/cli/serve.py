@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +20,6 @@ from rtevents.errors import NotReachable, RteventsError
 
 if TYPE_CHECKING:
     from rtevents.config import Paths
-    from rtevents.core.event import Entry
     from rtevents.daemon import Running
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -105,8 +106,7 @@ def _run(folders: list[Path], *, quiet: bool) -> int:
         settings,
         places,
         projects=folders,
-        on_ready=_tell,
-        on_entry=None if quiet else _print,
+        on_ready=_tell if quiet else _tell_and_follow,
     )
 
 
@@ -124,8 +124,25 @@ def _tell(running: Running) -> None:
     sys.stdout.flush()
 
 
-def _print(entry: Entry) -> None:
-    typer.echo(pretty_line(entry))
+def _tell_and_follow(running: Running) -> None:
+    """
+    Print a line per event as well, in a thread with a stream of its own.
+
+    A terminal that is held, by Ctrl-S or a pager, is then a slow reader like any other.
+    """
+    _tell(running)
+    threading.Thread(target=_follow, args=(running,), daemon=True).start()
+
+
+def _follow(running: Running) -> None:
+    from rtevents.client.sync import Client
+    from rtevents.core.event import Entry
+
+    # The daemon's end is this stream's end.
+    with contextlib.suppress(RteventsError, OSError), Client(running.socket) as client:
+        for item in client.stream(since=running.bookmark, reconnect=False):
+            if isinstance(item, Entry):
+                typer.echo(pretty_line(item))
 
 
 class _SafeFormatter(logging.Formatter):

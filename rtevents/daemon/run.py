@@ -17,7 +17,6 @@ import msgspec
 from aiohttp import web
 
 from rtevents.config import Config, Paths, parse_listen
-from rtevents.core.event import Entry
 from rtevents.core.service import EventService, Retention
 from rtevents.daemon.place import BACKLOG, bind, inherited, lock, make_folders
 from rtevents.daemon.projects import Projects
@@ -65,12 +64,14 @@ class Running(msgspec.Struct):
         listen: ``host:port`` on which it listens; None for none.
         warnings: What could not be done, in words.
         projects: The ids of what it watches.
+        bookmark: The end of the log when it came up.
     """
 
     socket: Path
     listen: str | None = None
     warnings: list[str] = []
     projects: list[str] = []
+    bookmark: str = ""
 
 
 def run(
@@ -79,15 +80,13 @@ def run(
     *,
     projects: Sequence[Path] = (),
     on_ready: Callable[[Running], None] | None = None,
-    on_entry: Callable[[Entry], None] | None = None,
 ) -> int:
     """
     Run the daemon until SIGTERM or SIGINT.
 
     Args:
         projects: Folders to watch besides those that are known.
-        on_ready: Called once, when events are accepted.
-        on_entry: Called with every entry from then on.
+        on_ready: Called once, when events are accepted and projects are watched.
     Returns:
         The exit code.
     Raises:
@@ -99,7 +98,7 @@ def run(
         os.environ.pop(name, None)
     make_folders(paths)
     with lock(paths), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(config, paths, projects, on_ready, on_entry))
+        runner.run(_serve(config, paths, projects, on_ready))
     return 0
 
 
@@ -117,12 +116,9 @@ async def _serve(
     paths: Paths,
     folders: Sequence[Path],
     on_ready: Callable[[Running], None] | None,
-    on_entry: Callable[[Entry], None] | None,
 ) -> None:
     stopping = _watch_signals()
-    async with _open(config, paths, folders) as (service, running):
-        if on_entry:
-            service.on(on_entry)
+    async with _open(config, paths, folders) as running:
         if on_ready:
             on_ready(running)
         # What is there now stays: the collector need not go through it again.
@@ -133,9 +129,7 @@ async def _serve(
 
 
 @asynccontextmanager
-async def _open(
-    config: Config, paths: Paths, folders: Sequence[Path]
-) -> AsyncIterator[tuple[EventService, Running]]:
+async def _open(config: Config, paths: Paths, folders: Sequence[Path]) -> AsyncIterator[Running]:
     """Put the house together; leaving it stops everything in reverse."""
     running = Running(paths.socket)
     own_types = OwnTypes(config, paths.state / "types.json")
@@ -178,6 +172,7 @@ async def _open(
         )
         stack.push_async_callback(server.cleanup)
         await stack.enter_async_context(service)
+        running.bookmark = str(service.log.bookmark())
         await server.setup()
         listening = inherited(os.environ)
         if listening is None:
@@ -193,7 +188,7 @@ async def _open(
             await _add(projects, folder, running)
         await projects.settle()
         running.projects = [project["id"] for project in projects.all()]
-        yield service, running
+        yield running
 
 
 async def _listen(config: Config, server: web.AppRunner, guard: Guard, running: Running) -> None:

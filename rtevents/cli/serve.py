@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import subprocess
 import sys
 import threading
 import time
+from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from rtevents.daemon import Running
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+LEAVE_SECONDS = 1.0
+"""How long the end waits for the terminal to take the last lines, in seconds."""
 
 START_SECONDS = 20.0
 """How long a detached daemon may take to answer, in seconds."""
@@ -65,7 +70,7 @@ def serve(
     if detach:
         _detach(folders)
         return
-    raise typer.Exit(_run(folders, quiet=quiet))
+    _run(folders, quiet=quiet)
 
 
 def _folders(paths: list[Path] | None) -> list[Path]:
@@ -93,21 +98,44 @@ def _add_to_running(folders: list[Path]) -> bool:
     return True
 
 
-def _run(folders: list[Path], *, quiet: bool) -> int:
+def _run(folders: list[Path], *, quiet: bool) -> NoReturn:
     from rtevents.config import find_paths, load
     from rtevents.daemon import run
 
     places = find_paths()
     settings = load(places)
-    handler = logging.StreamHandler()
-    handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
-    return run(
+    log = _start_log(settings.log_level)
+    code = run(
         settings,
         places,
         projects=folders,
         on_ready=_tell if quiet else _tell_and_follow,
     )
+    _leave(log, code)
+
+
+def _start_log(level: str) -> QueueListener:
+    """Log to stderr from a thread of its own: a terminal that is held must not hold the daemon."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    log = QueueListener(waiting, handler)
+    log.start()
+    logging.basicConfig(level=level.upper(), handlers=[QueueHandler(waiting)])
+    return log
+
+
+def _leave(log: QueueListener, code: int) -> NoReturn:
+    """End the process, with what there is to say if the terminal takes it in time."""
+
+    def say() -> None:
+        log.stop()
+        sys.stdout.flush()
+
+    saying = threading.Thread(target=say, daemon=True)
+    saying.start()
+    saying.join(LEAVE_SECONDS)
+    os._exit(code)
 
 
 def _tell(running: Running) -> None:

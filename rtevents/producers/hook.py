@@ -25,8 +25,19 @@ BLOCK = """\
 # Notes the commit and tells the daemon in the background; a commit never waits or fails for it.
 # RTEVENTS=0 switches it off. `rtevents hook uninstall` takes it out.
 if [ "${{RTEVENTS:-1}}" != 0 ]; then (
-  dir=$(git rev-parse --git-common-dir) && sha=$(git rev-parse HEAD) || exit 0
-  mkdir -p "$dir/rtevents" && echo "$sha" >> "$dir/rtevents/spool" || exit 0
+  dir=${{GIT_DIR:-.git}} sha=
+  # Read by hand where that is sure: to ask git takes longer than all the rest.
+  if [ -f "$dir/HEAD" ] && [ ! -f "$dir/commondir" ] && read -r head < "$dir/HEAD"; then
+    case $head in
+      "ref: "*) [ -f "$dir/${{head#ref: }}" ] && read -r sha < "$dir/${{head#ref: }}" ;;
+      *) sha=$head ;;
+    esac
+  fi
+  if [ "${{#sha}}" -lt 40 ]; then
+    dir=$(git rev-parse --git-common-dir) && sha=$(git rev-parse HEAD) || exit 0
+  fi
+  [ -d "$dir/rtevents" ] || mkdir -p "$dir/rtevents" || exit 0
+  echo "$sha" >> "$dir/rtevents/spool" || exit 0
   rte={program}
   [ -x "$rte" ] || rte=$(command -v rtevents) || exit 0
   unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE GIT_PREFIX GIT_COMMON_DIR GIT_OBJECT_DIRECTORY

@@ -3,68 +3,91 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import re
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
 # The vendored click has no public name in typer; the version is bounded in pyproject.toml.
 from typer._click.core import Command, Context
 from typer._click.exceptions import ClickException
+from typer._click.formatting import HelpFormatter
 from typer.core import TyperGroup
 
 from rtevents import __version__
 from rtevents.errors import EXIT_INTERRUPTED, EXIT_MISUSE, RteventsError, outcome
 
 COMMANDS = {
-    "serve": "rtevents.cli.serve:app",
-    "stop": "rtevents.cli.stop:app",
-    "status": "rtevents.cli.status:app",
-    "publish": "rtevents.cli.publish:app",
-    "tail": "rtevents.cli.tail:app",
-    "history": "rtevents.cli.history:app",
-    "project": "rtevents.cli.project:app",
-    "hook": "rtevents.cli.hook:app",
-    "stats": "rtevents.cli.stats:app",
-    "connections": "rtevents.cli.connections:app",
-    "types": "rtevents.cli.types:app",
-    "token": "rtevents.cli.token:app",
-    "dashboard": "rtevents.cli.dashboard:app",
-    "config": "rtevents.cli.config:app",
-    "docs": "rtevents.cli.docs:app",
-    "completion": "rtevents.cli.completion:app",
+    "serve": ("rtevents.cli.serve:app", "Run the daemon, or add projects to the one that runs."),
+    "stop": ("rtevents.cli.stop:app", "End the daemon; what it has accepted is stored before."),
+    "status": (
+        "rtevents.cli.status:app",
+        "Tell how the daemon is, where it listens, what it watches.",
+    ),
+    "publish": ("rtevents.cli.publish:app", "Publish an event."),
+    "tail": ("rtevents.cli.tail:app", "Follow the stream."),
+    "history": ("rtevents.cli.history:app", "Show a page of what is kept, and end."),
+    "project": ("rtevents.cli.project:app", "Add, remove or list what is watched."),
+    "hook": ("rtevents.cli.hook:app", "Install, remove or inspect the git hook."),
+    "stats": (
+        "rtevents.cli.stats:app",
+        "Show how busy the daemon is: rates, queue, connections, lag.",
+    ),
+    "connections": (
+        "rtevents.cli.connections:app",
+        "Show who is connected, with filter, lag and bytes.",
+    ),
+    "types": ("rtevents.cli.types:app", "Show the event types, and what their data holds."),
+    "token": ("rtevents.cli.token:app", "Make, list or revoke what lets in over TCP."),
+    "dashboard": ("rtevents.cli.dashboard:app", "Open the stream in your browser, logged in."),
+    "config": ("rtevents.cli.config:app", "Show, check or print the settings."),
+    "docs": (
+        "rtevents.cli.docs:app",
+        "Read a page: events, sse, websocket, integration, security.",
+    ),
+    "completion": ("rtevents.cli.completion:app", "Print the completion script of a shell."),
 }
-"""Every command and where it is; loaded when it is used."""
+"""Every command: where it is, and what it does in a line; it is loaded when it is used."""
 
 
 class Commands(TyperGroup):
-    """The commands of the table: one that is not used is not imported."""
+    """The commands of a table: one that is not used is not imported."""
+
+    table: ClassVar[Mapping[str, tuple[str, str]]] = COMMANDS
 
     def list_commands(self, ctx: Context) -> list[str]:
         """Return the names, in the table's order."""
-        return list(COMMANDS)
+        return list(self.table)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """Return a command; None when there is none of that name."""
+        if cmd_name not in self.table:
+            return None
+        module, _, name = self.table[cmd_name][0].partition(":")
+        command = typer.main.get_command(getattr(importlib.import_module(module), name))
+        command.name = cmd_name
+        return command
 
     def resolve_command(
         self, ctx: Context, args: list[str]
     ) -> tuple[str | None, Command | None, list[str]]:
         """Return the command of the first word; one that is not there is told with the nearest."""
-        if not (args[0] in COMMANDS or args[0].startswith("-") or ctx.resilient_parsing):
+        if not (args[0] in self.table or args[0].startswith("-") or ctx.resilient_parsing):
             import difflib
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            near = difflib.get_close_matches(args[0], self.table, n=1)
             hint = f", did you mean {near[0]}?" if near else ""
             ctx.fail(f"no such command {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
-        """Return a command; None when there is none of that name."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command = typer.main.get_command(getattr(importlib.import_module(module), name))
-        command.name = cmd_name
-        return command
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the list of commands, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in self.table.items()])
 
 
 app = typer.Typer(
@@ -103,6 +126,9 @@ def rtevents(
 
 def main() -> None:
     """Run the command line; the console script."""
+    # Where the locale knows only ASCII, a file's name must not end a command.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -113,6 +139,8 @@ def run(arguments: list[str]) -> int:
         from typer._completion_classes import completion_init
 
         completion_init()
+    arguments = _debug_first(arguments)
+    is_debugging = arguments[:1] == ["--debug"]
     try:
         command = typer.main.get_command(app)
         code = command.main(arguments or ["--help"], prog_name="rtevents", standalone_mode=False)
@@ -121,7 +149,7 @@ def run(arguments: list[str]) -> int:
         print(f"rtevents: {_misuse(error)}", file=sys.stderr)
         return EXIT_MISUSE
     except RteventsError as error:
-        if "--debug" in arguments:
+        if is_debugging:
             raise
         print(f"rtevents: {_safe(str(error))}", file=sys.stderr)
         return outcome(error)[1]
@@ -136,7 +164,7 @@ def run(arguments: list[str]) -> int:
         return 0
     except Exception as error:
         # A bug of ours is one line too; --debug shows where it is.
-        if "--debug" in arguments:
+        if is_debugging:
             raise
         text = _safe(f"{type(error).__name__}: {error}")
         print(f"rtevents: a bug: {text} (rtevents --debug … shows more)", file=sys.stderr)
@@ -144,10 +172,18 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _debug_first(arguments: list[str]) -> list[str]:
+    """Return the words with `--debug` in front, wherever a person wrote it."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    words = [word for word in arguments[:end] if word != "--debug"]
+    return ["--debug"] * (len(words) < end) + words + arguments[end:]
+
+
 def _misuse(error: ClickException) -> str:
     """Return what is wrong with a command line, and where the help is, in one line."""
     text = _safe(" ".join(error.format_message().split()).rstrip("."))
     text = text.removeprefix("Invalid value: ")
+    text = re.sub(r"\. Did you mean '(\S+)'.*\?$", r", did you mean \1?", text)
     text = text[:1].lower() + text[1:]
     context: Context | None = getattr(error, "ctx", None)
     if context is None:

@@ -6,9 +6,16 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    rich_markup_mode=None, add_completion=False, help="Show, check or print the settings."
-)
+HELP = """
+Show, check or print the settings.
+
+\b
+rtevents config default > ~/.config/rtevents/config.yaml
+rtevents config check
+rtevents config show
+"""
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, help=HELP)
 
 File = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Another file.")]
 

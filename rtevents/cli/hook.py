@@ -9,9 +9,16 @@ import typer
 
 from rtevents.cli.output import safe
 
-app = typer.Typer(
-    rich_markup_mode=None, add_completion=False, help="Install, remove or inspect the git hook."
-)
+HELP = """
+Install, remove or inspect the git hook.
+
+\b
+rtevents hook install
+rtevents hook status -C ~/src/web
+rtevents hook uninstall
+"""
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, help=HELP)
 
 Repository = Annotated[Path, typer.Option("--repository", "-C", help="A folder of the repository.")]
 

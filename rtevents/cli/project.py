@@ -10,9 +10,16 @@ import typer
 from rtevents.cli import options
 from rtevents.cli.output import print_json, safe
 
-app = typer.Typer(
-    rich_markup_mode=None, add_completion=False, help="Add, remove or list what is watched."
-)
+HELP = """
+Add, remove or list what is watched.
+
+\b
+rtevents project add ~/src/web --id web
+rtevents project list
+rtevents project remove web
+"""
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, help=HELP)
 
 
 @app.command()

@@ -10,11 +10,16 @@ import typer
 from rtevents.cli import options
 from rtevents.cli.output import print_json, safe
 
-app = typer.Typer(
-    rich_markup_mode=None,
-    add_completion=False,
-    help="Make, list or revoke what lets in over TCP.",
-)
+HELP = """
+Make, list or revoke what lets in over TCP.
+
+\b
+rtevents token create --role viewer --project web --expires 30d
+rtevents token list
+rtevents token revoke c43f8153
+"""
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, help=HELP)
 
 
 @app.command()

@@ -1,0 +1,117 @@
+"""What every kind of `rtevents publish` shares: its options, and the way to the daemon."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rtevents.cli import options
+from rtevents.cli.output import is_terminal, notice, print_json, safe
+from rtevents.errors import ConnectionLost, NotReachable, Unavailable
+
+if TYPE_CHECKING:
+    from rtevents.client.sync import Client
+    from rtevents.core.event import Event, Stored
+
+Project = Annotated[str | None, typer.Option("--project", help="The project it belongs to.")]
+Source = Annotated[str, typer.Option("--source", help="Who says so.")]
+Id = Annotated[
+    str | None, typer.Option("--id", help="The event's id: published again, it is stored once.")
+]
+Time = Annotated[
+    str | None, typer.Option("--time", metavar="WHEN", help="When it happened; now by default.")
+]
+Spool = Annotated[
+    bool,
+    typer.Option("--spool", help="Keep it on disk when the daemon is away; it is delivered later."),
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="JSON", help="More fields: JSON, @FILE, or - for stdin."),
+]
+
+
+def publish(
+    kind: str,
+    fields: dict[str, Any],
+    project: str | None,
+    source: str,
+    event_id: str | None,
+    when: str | None,
+    data: str | None,
+    spool: bool,
+) -> None:
+    """Make an event of what the command line says, publish it, and tell its place."""
+    from rtevents.core.event import Event, type_name
+    from rtevents.core.since import parse_time
+
+    common: dict[str, Any] = {"project_id": project, "source": source}
+    if event_id is not None:
+        common["event_id"] = event_id
+    if when is not None:
+        common["timestamp"] = parse_time(when)
+    given = {name: value for name, value in fields.items() if value is not None}
+    _send(Event(type=type_name(kind), data=given | _more(data), **common), spool=spool)
+
+
+def _send(event: Event, *, spool: bool) -> None:
+    from rtevents.core.event import check_event
+
+    check_event(event)
+    with options.client() as client:
+        stored = _spooled(client, event) if spool else client.publish(event)
+    if stored is None:
+        return
+    tell(stored.event_id, stored.seq, duplicate=stored.duplicate)
+
+
+def _spooled(client: Client, event: Event) -> Stored | None:
+    """Publish what waits, then `event`; keep it when the daemon is away, and return None then."""
+    from rtevents.client.spool import deliver, keep
+    from rtevents.config import find_paths
+
+    folder = find_paths().spool
+    try:
+        deliver(client, folder)
+        return client.publish(event)
+    except (NotReachable, ConnectionLost, Unavailable) as failure:
+        keep(folder, event)
+        notice(f"kept until the daemon is back: {failure}")
+        return None
+
+
+def tell(event_id: str, seq: int, *, duplicate: bool) -> None:
+    """Print the place of a stored event: a line for a person, else JSON."""
+    if is_terminal():
+        print(f"{seq}  {safe(event_id)}" + ("  (stored before)" if duplicate else ""))
+    else:
+        print_json({"event_id": event_id, "seq": seq, "duplicate": duplicate})
+
+
+def _more(data: str | None) -> dict[str, Any]:
+    if data is None:
+        return {}
+    try:
+        if data == "-":
+            text = sys.stdin.buffer.read().decode()
+        elif data.startswith("@"):
+            text = Path(data[1:]).read_text(encoding="utf-8")
+        else:
+            text = data
+        value = json.loads(text, parse_constant=no_constant)
+    except OSError as failure:
+        raise typer.BadParameter(f"--data: {data[1:]}: {failure.strerror}") from failure
+    except (ValueError, RecursionError) as failure:
+        raise typer.BadParameter(f"--data: not JSON: {failure}") from failure
+    if not isinstance(value, dict):
+        raise typer.BadParameter("--data: expected a JSON object")
+    return value
+
+
+def no_constant(name: str) -> None:
+    """Refuse NaN and the infinities, which Python reads and JSON does not have."""
+    raise ValueError(f"{name} is not JSON")

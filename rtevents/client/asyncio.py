@@ -278,7 +278,7 @@ class Client:
             async with self._open().request(
                 call.method,
                 self._base + call.path,
-                # As a file: aiohttp warns of more than a megabyte of bytes, and slices what is a file.
+                # As a file: aiohttp warns of more than a megabyte of bytes at once.
                 data=io.BytesIO(call.body) if call.body is not None else None,
                 headers={"Content-Type": call.content_type},
                 timeout=aiohttp.ClientTimeout(total=seconds),

@@ -261,7 +261,10 @@ def test_without_tcp_there_is_no_dashboard_to_open(stopped_daemon: Daemon) -> No
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_connections_show_filter_and_lag_with_the_whole_id(daemon: Daemon) -> None:
+def test_connections_show_filter_and_lag_with_the_whole_id(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    # A daemon that prints its events is a reader of its own.
+    daemon.start("--no-project", "--quiet")
     assert daemon.run("connections").stdout == "nobody is connected\n"
     with daemon.popen("tail", "-t", "COMMIT") as tail:
         found: list[dict[str, object]] = []

@@ -239,7 +239,7 @@ def test_without_reconnecting_a_lost_connection_exits_with_7(daemon: Daemon) -> 
 def test_a_stream_ended_on_purpose_does_not_come_back(daemon: Daemon) -> None:
     with following(daemon) as process:
         with daemon.client() as client:
-            (connection,) = client.connections()
+            (connection,) = [each for each in client.connections() if each["pid"] == process.pid]
         closed = daemon.run("connections", "close", connection["connection_id"])
         _, said = process.communicate(timeout=10)
 

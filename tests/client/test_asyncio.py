@@ -303,6 +303,8 @@ async def test_it_administers(daemon: Daemon, tmp_path: Path) -> None:
         assert await client.projects() == []
         assert await client.tokens() == []
         assert (await client.types())[-1]["name"] == "DEPLOY"
+        for connection in await client.connections():
+            await client.close_connection(connection["connection_id"])
         assert await client.connections() == []
         assert (await client.stats())["events"]["refused"] == 0
         assert "#" in (await client.ticket())["url"]

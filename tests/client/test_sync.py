@@ -290,6 +290,8 @@ def test_it_administers(daemon: Daemon, tmp_path: Path) -> None:
         assert client.projects() == []
         assert client.tokens() == []
         assert client.types()[-1]["name"] == "DEPLOY"
+        for connection in client.connections():
+            client.close_connection(connection["connection_id"])
         assert client.connections() == []
         assert client.stats()["events"]["refused"] == 0
         assert "#" in client.ticket()["url"]

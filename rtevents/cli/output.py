@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -46,21 +45,32 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def print_json(value: Any, *, indent: int | None = None) -> None:
+def print_json(value: Any) -> None:
     """Print one JSON document, in ASCII: what reads it may show it to a terminal."""
-    print(json.dumps(value, indent=indent))
+    print(ascii_line(_json(value).encode()))
+
+
+def _json(value: Any) -> str:
+    # Not by json: whoever has an answer of the daemon has loaded msgspec already.
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
 
 
 def ascii_line(wire: bytes) -> str:
     """Return an event's wire form for a pipe: unchanged, but in ASCII."""
     if wire.isascii() and b"\x7f" not in wire:
         return wire.decode()
-    return _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], wire.decode()).replace(
-        "\x7f", "\\u007f"
-    )
+    return _NOT_ASCII.sub(lambda match: _escapes(match[0]), wire.decode())
 
 
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+_NOT_ASCII = re.compile(r"[^\x00-\x7e]+")
+
+
+def _escapes(text: str) -> str:
+    """Return characters as JSON escapes: their UTF-16 code units (RFC 8259, section 7)."""
+    digits = text.encode("utf-16-be").hex()
+    return "".join(f"\\u{digits[at : at + 4]}" for at in range(0, len(digits), 4))
 
 
 def pretty_line(entry: Entry) -> str:
@@ -81,7 +91,7 @@ def summary(kind: str, data: dict[str, Any]) -> str:
             return _SUMMARIES[kind](data)
         except (TypeError, ValueError, AttributeError, KeyError):
             pass  # an event of a log whose types were others
-    return json.dumps(data, ensure_ascii=False)
+    return _json(data)
 
 
 def _file(data: dict[str, Any]) -> str:
@@ -116,7 +126,7 @@ def _task(data: dict[str, Any]) -> str:
 
 def _metrics(data: dict[str, Any]) -> str:
     return "  ".join(
-        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        f"{name}={value if isinstance(value, str) else _json(value)}"
         for name, value in data["metrics"].items()
     )
 

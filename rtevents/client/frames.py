@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import msgspec
@@ -88,6 +87,8 @@ class Place:
         if reason == "ended":
             raise ConnectionLost("the stream was ended on purpose, by rtevents connections close")
         self._attempts += 1
+        import random  # here: a command that publishes has no use for it
+
         # Jitter, so that a daemon that comes back does not meet everybody at once.
         pause = min(BACKOFF_MAX, 0.1 * 2.0 ** min(self._attempts, 10))
         return pause * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret

@@ -53,7 +53,6 @@ class FilesProducer:
         self._extra = watched.project.ignore
         self._settings = watched.config.files
         self._snapshot: Snapshot | None = None
-        self._rules = IgnoreRules(self._root, self._extra)
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
         """
@@ -77,18 +76,25 @@ class FilesProducer:
         What happens before the next watch stands is found by that one's first look.
         """
         inode = _inode(self._root)
-        watch = await Watch.open(
-            [self._root],
-            recursive=True,
-            settle_ms=self._settings.settle_ms,
-            max_settle_ms=self._settings.max_settle_ms,
-        )
+        try:
+            watch = await Watch.open(
+                [self._root],
+                recursive=True,
+                settle_ms=self._settings.settle_ms,
+                max_settle_ms=self._settings.max_settle_ms,
+            )
+        except FileNotFoundError:
+            return
         try:
             changes = await asyncio.to_thread(self._begin)
             self.ready.set()
-            while _inode(self._root) == inode:
+            hints: set[str] = set()
+            while True:
                 for batch in self._batches(changes):
                     yield batch
+                # A root that was made anew may have the inode of the one that is gone.
+                if _inode(self._root) != inode or str(self._root) in hints:
+                    break
                 hints = await watch.next(ROOT_SECONDS)
                 changes = await asyncio.to_thread(self._compare, hints) if hints else []
         except (UnicodeError, ValueError, OSError, RuntimeError) as error:
@@ -101,15 +107,15 @@ class FilesProducer:
         """Take the first snapshot, or compare with the one that was taken before."""
         if self._snapshot is not None:
             return self._compare_all()
-        self._snapshot = Snapshot(self._root, self._rules)
-        self._snapshot.scan()
+        snapshot = Snapshot(self._root, IgnoreRules(self._root, self._extra))
+        snapshot.scan()
+        self._snapshot = snapshot
         return []
 
     def _compare_all(self) -> list[Change]:
         if self._snapshot is None or not self._root.is_dir():
             return []
-        self._rules = IgnoreRules(self._root, self._extra)
-        self._snapshot.follow(self._rules)
+        self._snapshot.follow(IgnoreRules(self._root, self._extra))
         return self._snapshot.compare_all()
 
     def _compare(self, hints: set[str]) -> list[Change]:
@@ -117,8 +123,7 @@ class FilesProducer:
             return self._compare_all()
         paths = [path for path in map(self._relative, hints) if path]
         if any(is_rule_file(path) for path in paths):
-            self._rules = IgnoreRules(self._root, self._extra)
-            self._snapshot.follow(self._rules)
+            self._snapshot.follow(IgnoreRules(self._root, self._extra))
         return self._snapshot.compare(paths)
 
     def _relative(self, path: str) -> str:

@@ -82,7 +82,7 @@ class GitProducer:
         self._common: Path | None = None
         self._hinted = asyncio.Event()
         self._watches: list[asyncio.Task[None]] = []
-        self._trees: list[Path] = []
+        self._trees: list[tuple[Path, int]] = []
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
         """
@@ -97,9 +97,12 @@ class GitProducer:
             while True:
                 self._common = await asyncio.to_thread(self._repository.common_dir)
                 if self._common is None:
-                    # Whatever is committed there from now on is new.
-                    seen = seen or []
-                    self.ready.set()
+                    await self._unwatch()
+                    if self._root.is_dir():
+                        # Whatever is committed there from now on is new.
+                        seen = seen or []
+                        is_first = False
+                        self.ready.set()
                     await asyncio.sleep(PAUSE)
                     continue
                 self._hinted.clear()
@@ -144,10 +147,9 @@ class GitProducer:
         spooled = await asyncio.to_thread(self._spooled)
         if not moved and not heads and not spooled:
             return
-        tips = sorted({*moved.values(), *heads})
-        new = await asyncio.to_thread(self._repository.new, tips, seen) if tips else []
         # A commit that was made and dropped while nobody looked is in no ref, but was noted.
-        new = list(dict.fromkeys([*new, *spooled]))
+        tips = sorted({*moved.values(), *heads, *spooled})
+        new = await asyncio.to_thread(self._repository.new, tips, seen)
         branches = await asyncio.to_thread(self._branches, refs.branch, moved, seen)
         for at in range(0, len(new), BATCH):
             unknown = [
@@ -220,10 +222,12 @@ class GitProducer:
         """Watch where refs are written: the folder itself, and the trees of refs in it."""
         names = ("refs", "reftable", "worktrees", "rtevents")
         trees = [path for name in names if (path := common / name).is_dir()]
-        if trees == self._trees and all(not task.done() for task in self._watches):
+        # A repository that was made anew has the same paths, and no watch.
+        now = [(path, path.stat().st_ino) for path in (common, *trees)]
+        if now == self._trees and all(not task.done() for task in self._watches):
             return
         await self._unwatch()
-        self._trees = trees
+        self._trees = now
         for paths, recursive in (([common], False), (trees, True)):
             try:
                 watch = await Watch.open(

@@ -46,6 +46,15 @@ if [ "${{RTEVENTS:-1}}" != 0 ]; then (
 {end}
 """
 
+CHAIN = """\
+{shebang}
+other="$(dirname "$0")/{chained}"
+if [ -x "$other" ]; then "$other" "$@"; fi
+code=$?
+{block}exit $code
+"""
+"""Runs a hook that no block can be put into, and ends as it does."""
+
 
 class HookStatus(msgspec.Struct, frozen=True):
     """
@@ -81,7 +90,7 @@ def status(repository: Path) -> HookStatus:
     file, problem = _find(repository)
     text = _read(file)
     ours = text is not None and BEGIN in text
-    chained = file.with_name(CHAINED).exists()
+    chained = os.path.lexists(file.with_name(CHAINED))
     others = text is not None and _without_block(text).strip() not in ("", SHEBANG)
     if ours and not os.access(file, os.X_OK):
         problem = "it is not executable, so git does not run it"
@@ -96,26 +105,35 @@ def install(repository: Path, *, force: bool = False) -> HookStatus:
         force: Also into a folder of hooks that is not the repository's own.
     Raises:
         BadInput: It is no repository.
-        NotAllowed: The hooks are outside the repository: they are other repositories' too.
+        NotAllowed: The hooks are outside the repository: they are other repositories' too. Or
+            they cannot be written.
     """
     file, problem = _find(repository)
     if problem and not force:
         raise NotAllowed(f"{problem}; --force installs it all the same")
+    try:
+        _put(file)
+    except OSError as error:
+        raise NotAllowed(f"{file} cannot be written: {error.strerror}") from error
+    return status(repository)
+
+
+def _put(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     text = _read(file)
-    if text is None:
+    if text is None and not file.is_symlink():
         _write(file, f"{SHEBANG}\n{_block()}", 0o755)
-    elif BEGIN in text:
+    elif text is not None and BEGIN in text:
         _write(file, _without_block(text, _block()), _mode(file))
-    elif _is_shell(text):
-        first, newline, rest = text.partition("\n")
-        _write(file, f"{first}{newline or chr(10)}{_block()}{rest}", _mode(file) | 0o111)
+    elif text is not None and _takes_block(file, text):
+        first, _, rest = text.partition("\n")
+        _write(file, f"{first}\n{_block()}{rest}", _mode(file))
     else:
         chained = file.with_name(CHAINED)
+        if os.path.lexists(chained):
+            raise NotAllowed(f"{chained} is in the way: an earlier hook was put aside there")
         file.rename(chained)
-        script = f'{SHEBANG}\n"$(dirname "$0")/{CHAINED}" "$@"; code=$?\n{_block()}exit $code\n'
-        _write(file, script, 0o755)
-    return status(repository)
+        _write(file, CHAIN.format(shebang=SHEBANG, chained=CHAINED, block=_block()), 0o755)
 
 
 def uninstall(repository: Path) -> HookStatus:
@@ -124,18 +142,27 @@ def uninstall(repository: Path) -> HookStatus:
 
     Raises:
         BadInput: It is no repository.
+        NotAllowed: The hooks cannot be written.
     """
     file, _ = _find(repository)
+    try:
+        _take_out(file)
+    except OSError as error:
+        raise NotAllowed(f"{file} cannot be written: {error.strerror}") from error
+    return status(repository)
+
+
+def _take_out(file: Path) -> None:
     text = _read(file)
     chained = file.with_name(CHAINED)
-    if text is not None and BEGIN in text:
-        if chained.exists():
-            chained.replace(file)
-        elif (rest := _without_block(text)) == f"{SHEBANG}\n":
-            file.unlink()
-        else:
-            _write(file, rest, _mode(file))
-    return status(repository)
+    if text is None or BEGIN not in text:
+        return
+    if os.path.lexists(chained):
+        chained.replace(file)
+    elif (rest := _without_block(text)) == f"{SHEBANG}\n":
+        file.unlink()
+    else:
+        _write(file, rest, _mode(file))
 
 
 def _find(repository: Path) -> tuple[Path, str | None]:
@@ -187,18 +214,29 @@ def _without_block(text: str, instead: str = "") -> str:
     return text[:begin] + instead + text[end + len(END) + 1 :]
 
 
-def _is_shell(text: str) -> bool:
-    """Tell whether a block of sh can be put behind the first line."""
-    words = text.partition("\n")[0].removeprefix("#!").split()
-    name = Path(words[-1]).name if words and text.startswith("#!") else ""
-    return name in ("sh", "bash", "dash", "ksh", "zsh", "-e")
+def _takes_block(file: Path, text: str) -> bool:
+    """Tell whether a block can be put into a hook and taken out again with nothing else changed."""
+    first, _, rest = text.partition("\n")
+    # One that is switched off stays so, and what a link points to is not ours to write.
+    return _is_shell(first) and bool(rest) and os.access(file, os.X_OK) and not file.is_symlink()
+
+
+def _is_shell(first: str) -> bool:
+    """Tell whether a block of sh can be put behind this first line."""
+    if not first.startswith("#!"):
+        return False
+    words = [word for word in first.removeprefix("#!").split() if not word.startswith("-")]
+    names = [Path(word).name for word in words]
+    if names[:1] == ["env"]:
+        del names[0]
+    return names[:1] in (["sh"], ["bash"], ["dash"], ["ksh"], ["zsh"])
 
 
 def _read(file: Path) -> str | None:
     try:
         # Bytes of whatever encoding come back as they were.
         return file.read_bytes().decode(errors="surrogateescape")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

@@ -11,6 +11,7 @@ from pathspec import GitIgnoreSpec
 
 IGNORE_FILE = ".gitignore"
 GIT_FOLDER = ".git"
+EXCLUDES = "info/exclude"
 
 
 class IgnoreRules:
@@ -25,10 +26,7 @@ class IgnoreRules:
     def __init__(self, root: Path, extra: Sequence[str] = ()) -> None:
         self._root = root
         self._extra = _spec(extra)
-        self._outer = [
-            _read(root / GIT_FOLDER / "info" / "exclude"),
-            _read(_global_excludes(root)),
-        ]
+        self._outer = [_read(_own_excludes(root)), _read(_global_excludes(root))]
         # Folder, relative to the root, -> the rules of its own ignore file.
         self._inner: dict[str, GitIgnoreSpec | None] = {}
         self._folders: dict[str, bool] = {"": False}
@@ -47,6 +45,15 @@ class IgnoreRules:
         if self._hides_folder(folder):
             return True
         return self._hides_folder(path) if is_folder else self._matches(path, folder)
+
+    def forget(self, folder: str) -> None:
+        """Read the rules in and below a folder again: it may be another one by now."""
+        for known in [*self._inner]:
+            if known == folder or known.startswith(f"{folder}/"):
+                del self._inner[known]
+        for known in [*self._folders]:
+            if known.startswith(f"{folder}/"):
+                del self._folders[known]
 
     def _hides_folder(self, folder: str) -> bool:
         """Tell whether a folder, or one around it, is ignored: nothing in it can come back."""
@@ -83,7 +90,7 @@ class IgnoreRules:
 
 def is_rule_file(path: str) -> bool:
     """Tell whether a change of this path, relative to the root, changes the rules."""
-    return PurePosixPath(path).name == IGNORE_FILE
+    return PurePosixPath(path).name == IGNORE_FILE or path == f"{GIT_FOLDER}/{EXCLUDES}"
 
 
 def _read(file: Path) -> GitIgnoreSpec | None:
@@ -94,7 +101,8 @@ def _read(file: Path) -> GitIgnoreSpec | None:
         text = file.read_bytes()
     except OSError:
         return None
-    return _spec(text.decode(errors="surrogateescape").removeprefix("\ufeff").splitlines())
+    lines = text.decode(errors="surrogateescape").removeprefix("\ufeff").split("\n")
+    return _spec([line.removesuffix("\r") for line in lines])
 
 
 def _spec(patterns: Sequence[str]) -> GitIgnoreSpec | None:
@@ -102,11 +110,28 @@ def _spec(patterns: Sequence[str]) -> GitIgnoreSpec | None:
     return spec if any(pattern.include is not None for pattern in spec.patterns) else None
 
 
+def _own_excludes(root: Path) -> Path:
+    """Return the repository's own ignore file; a linked work tree's is elsewhere."""
+    if (root / GIT_FOLDER).is_file():
+        told = _ask(root, "rev-parse", "--path-format=absolute", "--git-path", EXCLUDES)
+        return Path(told) if told else root / GIT_FOLDER / EXCLUDES
+    return root / GIT_FOLDER / EXCLUDES
+
+
 def _global_excludes(root: Path) -> Path:
     """Return the user's own ignore file: `core.excludesFile`, else where git looks by itself."""
+    told = _ask(root, "config", "--path", "--get", "core.excludesFile")
+    if told:
+        return root / told
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "git" / "ignore"
+
+
+def _ask(root: Path, *arguments: str) -> str:
+    """Return what git says; nothing when it fails."""
     try:
         told = subprocess.run(
-            ["git", "config", "--path", "--get", "core.excludesFile"],
+            ["git", *arguments],
             cwd=root,
             capture_output=True,
             stdin=subprocess.DEVNULL,
@@ -114,8 +139,5 @@ def _global_excludes(root: Path) -> Path:
             check=False,
         ).stdout
     except (OSError, subprocess.SubprocessError):
-        told = b""
-    if told.strip():
-        return Path(os.fsdecode(told.rstrip(b"\n")))
-    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(home) / "git" / "ignore"
+        return ""
+    return os.fsdecode(told.removesuffix(b"\n"))

@@ -37,8 +37,11 @@ FORMAT = "%x00%H%x00%P%x00%an%x00%ae%x00%ct%x00%B%x00"
 
 SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 
-MAX_OUTPUT = 256 * 1024 * 1024
-"""Most bytes of an answer that are read."""
+MAX_MESSAGE = 100_000
+"""Most characters of a message: an event's bytes are limited, and one may be six bytes."""
+
+MAX_NAME = 1000
+"""Most characters of an author's name or address."""
 
 
 class CommitData(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,9 +94,21 @@ class Repository:
         self._git.update_environment(**ENVIRONMENT)
 
     def common_dir(self) -> Path | None:
-        """Return the folder that holds the refs of all work trees; None for no repository."""
-        told = self._ask("rev-parse", "--git-common-dir", check=False).strip()
-        return (self._root / os.fsdecode(told)).resolve() if told else None
+        """
+        Return the folder that holds the refs of all work trees; None for no repository.
+
+        Raises:
+            RteventsError: git does not say: the repository is another user's, for example.
+        """
+        if not self._root.is_dir():
+            return None
+        try:
+            told = self._ask("rev-parse", "--git-common-dir")
+        except RteventsError as error:
+            if "fatal: not a git repository" in str(error):
+                return None
+            raise
+        return (self._root / os.fsdecode(told.removesuffix(b"\n"))).resolve()
 
     def refs(self) -> Refs:
         """Return where the refs are."""
@@ -125,7 +140,7 @@ class Repository:
         told = self._ask(
             "log", "--stdin", "--no-walk=unsorted", "--ignore-missing", "--shortstat",
             "--diff-merges=first-parent", "--no-renames", "--no-ext-diff", "--no-textconv",
-            "--ignore-submodules", "--encoding=UTF-8", f"--format={FORMAT}",
+            "--ignore-submodules", "--no-relative", "--encoding=UTF-8", f"--format={FORMAT}",
             given="\n".join(shas),
         )  # fmt: skip
         fields = told.decode(errors="replace").split("\0")[1:]
@@ -160,7 +175,8 @@ class Repository:
                 istream.seek(0)
             try:
                 told = self._git.execute(
-                    ["git", *OPTIONS, *arguments],
+                    # -C: GitPython runs git wherever the daemon is once the folder is gone.
+                    ["git", "-C", str(self._root), *OPTIONS, *arguments],
                     istream=istream,
                     stdout_as_string=False,
                     strip_newline_in_stdout=False,
@@ -170,7 +186,7 @@ class Repository:
                 if not check:
                     return b""
                 text = str(error.stderr).strip().removeprefix("stderr: ").strip("'")
-                raise RteventsError(f"git {arguments[0]}: {text}") from error
+                raise RteventsError(f"git {arguments[0]}: {' '.join(text.split())}") from error
             except (git.GitCommandNotFound, OSError, subprocess.SubprocessError) as error:
                 raise RteventsError(f"git cannot be run: {error}") from error
         return told if isinstance(told, bytes) else b""
@@ -180,15 +196,20 @@ def _commit(fields: Sequence[str]) -> CommitData:
     sha, parents, author, email, committed, message, statistics = fields
     return CommitData(
         commit_hash=sha,
-        message=message.rstrip("\n"),
-        author=author,
-        author_email=email,
+        message=_cut(message.rstrip("\n"), MAX_MESSAGE),
+        author=_cut(author, MAX_NAME),
+        author_email=_cut(email, MAX_NAME),
         parents=parents.split(),
-        committed_at=float(committed),
+        # A commit that was not made by git may lack its committer.
+        committed_at=float(committed or 0),
         files_changed=_count("file", statistics),
         insertions=_count("insertion", statistics),
         deletions=_count("deletion", statistics),
     )
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _count(what: str, statistics: str) -> int:

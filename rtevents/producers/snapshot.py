@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
@@ -52,21 +52,23 @@ class Snapshot:
         self._root = root
         self._rules = rules
         self._files: dict[str, Seen] = {}
+        # Every folder that held a file at some time.
+        self._folders: set[str] = set()
 
     def scan(self) -> None:
         """Take every file as it is now."""
         self._files = self._walk("")
+        self._note_folders(self._files)
 
     def follow(self, rules: IgnoreRules) -> None:
         """Use other rules: what they show or hide has not changed for that."""
-        self._rules = rules
-        now = self._walk("")
+        before, self._rules = self._rules, rules
         # A file that is known keeps its place until its change is told.
-        self._files = {path: self._files.get(path, seen) for path, seen in now.items()} | {
-            path: seen
-            for path, seen in self._files.items()
-            if path not in now and not rules.hides(path)
-        }
+        known = {path: seen for path, seen in self._files.items() if not rules.hides(path)}
+        # One that was not hidden and is not known is new: that is still to be told.
+        shown = {path: seen for path, seen in self._walk("").items() if before.hides(path)}
+        self._files = shown | known
+        self._note_folders(shown)
 
     def compare_all(self) -> list[Change]:
         """Look at every file; return what changed, and remember it."""
@@ -82,21 +84,27 @@ class Snapshot:
             hints: Paths relative to the root.
         """
         now: dict[str, Seen] = {}
-        looked: set[str] = set()
-        for path in sorted(set(hints)):
-            looked.add(path)
-            if path not in self._files:
-                # It is, or was, a folder, or the place of one.
-                looked.update(self._below(path))
+        looked = {path for path in hints if not self._is_below_link(path)}
+        folders = {path for path in looked if path not in self._files} & self._folders
+        for path in sorted(looked):
             found = self._look(path)
             if isinstance(found, Seen):
                 now[path] = found
             elif found:
+                self._rules.forget(path)
                 now |= self._walk(path)
+        if folders:
+            looked.update(path for path in self._files if not folders.isdisjoint(_above(path)))
         return self._settle(now, looked)
 
-    def _below(self, path: str) -> list[str]:
-        return [known for known in self._files if known.startswith(f"{path}/")]
+    def _is_below_link(self, path: str) -> bool:
+        """Tell whether the way to a path leads over a symlink: the watch follows them."""
+        folder = str(self._root / os.path.dirname(path))  # noqa: PTH120 - for every hint
+        return os.path.realpath(folder) != folder
+
+    def _note_folders(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self._folders.update(_above(path))
 
     def _look(self, path: str) -> Seen | bool | None:
         """Return a file as it is, True for a folder, else nothing that is shown."""
@@ -133,6 +141,7 @@ class Snapshot:
         for path in gone:
             del self._files[path]
         self._files |= now
+        self._note_folders(created)
         return sorted(changes, key=lambda change: (change.kind != "deleted", change.path))
 
     def _walk(self, folder: str) -> dict[str, Seen]:
@@ -155,6 +164,12 @@ class Snapshot:
             except OSError:
                 continue  # it went while we looked, or is not ours to read
         return found
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield every folder around a path, the nearest first."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def shown(path: str) -> str:

@@ -1,0 +1,456 @@
+"""FilesProducer on real files: the net effect of every burst, once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import threading
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+import pytest
+
+from rtevents.core.payloads import FileChange
+from tests.producers.conftest import Watching, World, git
+
+
+class Files:
+    """A watched folder, and what was told of it."""
+
+    def __init__(self, root: Path, watching: Watching) -> None:
+        self.root = root
+        self.watching = watching
+        self._marks = 0
+        self._seen = 0
+
+    async def told(self) -> list[tuple[Any, ...]]:
+        """Return what was told since the last call: everything that was done is told by then."""
+        self._marks += 1
+        mark = f"mark-{self._marks}"
+        await asyncio.sleep(0)
+        (self.root / mark).write_text("")
+        await self.watching.until(lambda: self._has(mark))
+        new = self.watching.events[self._seen :]
+        self._seen += len(new)
+        return [
+            (event.data["change_type"], event.data["file_path"])
+            + ((event.data["old_path"],) if "old_path" in event.data else ())
+            for event in new
+            if not event.data["file_path"].startswith("mark-")
+        ]
+
+    def _has(self, path: str) -> bool:
+        return any(event.data["file_path"] == path for event in self.watching.events)
+
+    async def until_told(self, kind: str, path: str) -> None:
+        """Return when a change is told."""
+        await self.watching.until(
+            lambda: (
+                (kind, path)
+                in [
+                    (event.data["change_type"], event.data["file_path"])
+                    for event in self.watching.events[self._seen :]
+                ]
+            )
+        )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a folder with one file in it."""
+    root = tmp_path.resolve() / "root"
+    root.mkdir()
+    (root / "old.txt").write_text("old")
+    return root
+
+
+@pytest.fixture
+async def files(root: Path, world: World) -> AsyncIterator[Files]:
+    """Return a watched folder with the file `old.txt`."""
+    async with world.watch("files", root) as watching:
+        yield Files(root, watching)
+
+
+async def test_a_new_file_is_created(files: Files) -> None:
+    (files.root / "a.txt").write_text("four")
+
+    assert await files.told() == [("created", "a.txt")]
+    event = files.watching.events[0]
+    assert event.data["size"] == 4
+    assert (event.type, event.source, event.project_id) == ("FILE_CHANGE", "rtevents/files", "web")
+
+
+async def test_a_changed_file_is_modified(files: Files) -> None:
+    (files.root / "old.txt").write_text("longer")
+
+    assert await files.told() == [("modified", "old.txt")]
+
+
+async def test_a_removed_file_is_deleted_and_has_no_size(files: Files) -> None:
+    (files.root / "old.txt").unlink()
+
+    assert await files.told() == [("deleted", "old.txt")]
+    assert "size" not in files.watching.events[0].data
+
+
+async def test_a_moved_file_is_renamed(files: Files) -> None:
+    (files.root / "old.txt").rename(files.root / "new.txt")
+
+    assert await files.told() == [("renamed", "new.txt", "old.txt")]
+
+
+async def test_what_was_there_before_is_not_told(files: Files) -> None:
+    assert await files.told() == []
+
+
+async def test_a_save_by_rename_is_one_modification(files: Files) -> None:
+    (files.root / ".old.txt.swp").write_text("edited")
+    (files.root / ".old.txt.swp").rename(files.root / "old.txt")
+
+    assert await files.told() == [("modified", "old.txt")]
+
+
+async def test_a_save_with_a_backup_is_one_modification(files: Files) -> None:
+    (files.root / "old.txt").rename(files.root / "old.txt~")
+    (files.root / "old.txt").write_text("edited")
+    (files.root / "old.txt~").unlink()
+
+    assert await files.told() == [("modified", "old.txt")]
+
+
+async def test_a_file_that_came_and_went_in_a_burst_is_nothing(files: Files) -> None:
+    (files.root / "brief").write_text("x")
+    (files.root / "brief").unlink()
+
+    assert await files.told() == []
+
+
+async def test_every_file_of_nested_new_folders_is_told(files: Files) -> None:
+    wanted = set()
+    for number in range(50):
+        folder = files.root / f"d{number}" / "b" / "c"
+        folder.mkdir(parents=True)
+        for inside in (folder, *folder.parents[:2]):
+            (inside / "f").write_text("x")
+            wanted.add(("created", str((inside / "f").relative_to(files.root))))
+
+    told = await files.told()
+
+    assert len(told) == len(wanted)
+    assert set(told) == wanted
+
+
+async def test_a_moved_folder_is_a_rename_of_each_file(files: Files) -> None:
+    (files.root / "a" / "b").mkdir(parents=True)
+    (files.root / "a" / "x").write_text("x")
+    (files.root / "a" / "b" / "y").write_text("y")
+    await files.told()
+
+    (files.root / "a").rename(files.root / "z")
+
+    assert await files.told() == [("renamed", "z/b/y", "a/b/y"), ("renamed", "z/x", "a/x")]
+
+
+async def test_a_removed_folder_is_a_deletion_of_each_file(files: Files) -> None:
+    (files.root / "a" / "b").mkdir(parents=True)
+    (files.root / "a" / "b" / "y").write_text("y")
+    await files.told()
+
+    shutil.rmtree(files.root / "a")
+
+    assert await files.told() == [("deleted", "a/b/y")]
+
+
+async def test_a_folder_that_comes_in_is_told_with_all_that_is_in_it(
+    files: Files, tmp_path: Path
+) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "deep" / "f").write_text("x")
+
+    (tmp_path / "in").rename(files.root / "in")
+
+    assert await files.told() == [("created", "in/deep/f")]
+
+
+async def test_a_folder_that_takes_the_place_of_a_file_is_told(files: Files) -> None:
+    (files.root / "old.txt").unlink()
+    (files.root / "old.txt").mkdir()
+    (files.root / "old.txt" / "f").write_text("x")
+
+    assert await files.told() == [("deleted", "old.txt"), ("created", "old.txt/f")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"bad\xffname",
+        b"line\nfeed",
+        b" leading",
+        "\N{ROCKET}".encode(),
+        b"--flag",
+        b"n" * 255,
+        "e\N{COMBINING ACUTE ACCENT}".encode(),
+        b"tab\tand\x1b[31m",
+    ],
+)
+async def test_a_name_comes_back_to_the_byte(files: Files, name: bytes) -> None:
+    path = os.fsencode(files.root) + b"/" + name
+    Path(os.fsdecode(path)).write_text("x")
+
+    told = await files.told()
+
+    assert [kind for kind, _ in told] == ["created"]
+    assert unquote_to_bytes(told[0][1]) == name
+
+
+async def test_a_name_that_is_not_utf8_does_not_end_the_watch(files: Files) -> None:
+    bad = Path(os.fsdecode(os.fsencode(files.root) + b"/bad\xff"))
+    bad.write_text("x")
+    assert await files.told() == [("created", "bad%FF")]
+    (files.root / "old.txt").write_text("more")
+    bad.unlink()
+
+    assert await files.told() == [("deleted", "bad%FF"), ("modified", "old.txt")]
+
+
+async def test_a_linked_folder_is_a_file_and_is_not_followed(files: Files, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (files.root / "link").symlink_to(outside)
+    assert await files.told() == [("created", "link")]
+    (files.root / "link" / "f").write_text("x")
+
+    assert await files.told() == []
+
+
+async def test_what_is_behind_a_link_that_was_there_at_the_start_is_not_told(
+    root: Path, world: World, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (root / "link").symlink_to(outside)
+    async with world.watch("files", root) as watching:
+        files = Files(root, watching)
+
+        (outside / "f").write_text("x")
+
+        assert await files.told() == []
+
+
+async def test_loops_of_links_are_harmless(root: Path, world: World) -> None:
+    (root / "loop").symlink_to(".")
+    (root / "a").mkdir()
+    (root / "a" / "up").symlink_to("..")
+    (root / "self").symlink_to("self")
+    async with world.watch("files", root) as watching:
+        files = Files(root, watching)
+
+        (root / "a" / "f").write_text("x")
+        (root / "again").symlink_to(".")
+
+        assert await files.told() == [("created", "a/f"), ("created", "again")]
+
+
+async def test_a_pipe_is_no_file(files: Files) -> None:
+    os.mkfifo(files.root / "pipe")
+
+    assert await files.told() == []
+
+
+async def test_an_edited_ignore_file_hides_at_once_and_tells_no_deletion(files: Files) -> None:
+    (files.root / "a.log").write_text("x")
+    await files.told()
+    (files.root / ".gitignore").write_text("*.log\n")
+    (files.root / "b.log").write_text("x")
+    (files.root / "a.log").write_text("longer")
+
+    assert await files.told() == [("created", ".gitignore")]
+
+
+async def test_an_edited_ignore_file_shows_at_once_and_tells_no_creation(files: Files) -> None:
+    (files.root / ".gitignore").write_text("*.log\n")
+    (files.root / "a.log").write_text("x")
+    await files.told()
+    (files.root / ".gitignore").write_text("")
+    assert await files.told() == [("modified", ".gitignore")]
+    (files.root / "a.log").write_text("longer")
+
+    assert await files.told() == [("modified", "a.log")]
+
+
+async def test_a_file_that_comes_together_with_an_ignore_file_is_told(files: Files) -> None:
+    (files.root / ".gitignore").write_text("*.log\n")
+    (files.root / "src").mkdir()
+    (files.root / "src" / "main.py").write_text("x")
+    (files.root / "a.log").write_text("x")
+
+    assert await files.told() == [("created", ".gitignore"), ("created", "src/main.py")]
+
+
+async def test_a_folder_that_comes_back_with_other_rules_is_read_anew(
+    files: Files, tmp_path: Path
+) -> None:
+    (files.root / "sub").mkdir()
+    (files.root / "sub" / "a.log").write_text("x")
+    await files.told()
+    shutil.rmtree(files.root / "sub")
+    await files.told()
+    other = tmp_path / "sub"
+    other.mkdir()
+    (other / ".gitignore").write_text("*.log\n")
+    (other / "b.log").write_text("x")
+
+    other.rename(files.root / "sub")
+
+    assert await files.told() == [("created", "sub/.gitignore")]
+
+
+async def test_patterns_of_the_settings_hide(root: Path, world: World) -> None:
+    async with world.watch("files", root, ignore=["*.tmp", "build/"]) as watching:
+        files = Files(root, watching)
+        (root / "build").mkdir()
+        (root / "build" / "x").write_text("x")
+        (root / "a.tmp").write_text("x")
+        (root / "a.txt").write_text("x")
+
+        assert await files.told() == [("created", "a.txt")]
+
+
+async def test_the_git_folder_is_never_told(files: Files) -> None:
+    git(files.root, "init", "-q")
+    git(files.root, "add", "old.txt")
+    git(files.root, "commit", "-qm", "Begin")
+
+    assert await files.told() == []
+
+
+async def test_the_repositorys_own_exclude_file_takes_effect_at_once(
+    repository: Path, world: World
+) -> None:
+    async with world.watch("files", repository) as watching:
+        files = Files(repository, watching)
+        (repository / ".git" / "info" / "exclude").write_text("*.log\n")
+        (repository / "a.log").write_text("x")
+
+        assert await files.told() == []
+
+
+async def test_a_root_that_is_deleted_and_made_again_is_watched_again(files: Files) -> None:
+    shutil.rmtree(files.root)
+    await files.until_told("deleted", "old.txt")
+    files.root.mkdir()
+    (files.root / "new.txt").write_text("x")
+
+    assert await files.told() == [("deleted", "old.txt"), ("created", "new.txt")]
+
+
+async def test_a_root_that_another_folder_takes_the_place_of_is_watched_again(
+    files: Files, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "new.txt").write_text("x")
+    files.root.rename(tmp_path / "aside")
+    other.rename(files.root)
+    await files.until_told("created", "new.txt")
+    (tmp_path / "aside" / "hidden.txt").write_text("x")
+
+    assert await files.told() == [("deleted", "old.txt"), ("created", "new.txt")]
+
+
+async def test_a_root_that_is_not_there_yet_is_waited_for(tmp_path: Path, world: World) -> None:
+    root = tmp_path.resolve() / "later"
+    watching = world.watch("files", root)
+    opened = asyncio.create_task(watching.__aenter__())
+    await asyncio.sleep(0)
+    root.mkdir()
+    await opened
+    try:
+        (root / "f").write_text("x")
+        await watching.until(lambda: watching.events)
+
+        assert watching.events[0].data["file_path"] == "f"
+    finally:
+        await watching.__aexit__(None, None, None)
+
+
+async def test_a_burst_of_5000_files_ends_equal_to_the_disk(files: Files) -> None:
+    def burst() -> None:
+        for number in range(5000):
+            folder = files.root / f"d{number % 50}"
+            folder.mkdir(exist_ok=True)
+            (folder / f"f{number}").write_text("x")
+            if number % 10 == 0:
+                (folder / f"f{number}").unlink()
+
+    await asyncio.to_thread(burst)
+    await files.told()
+    wanted = {
+        str(path.relative_to(files.root))
+        for path in files.root.rglob("*")
+        if path.is_file() and not path.name.startswith("mark-")
+    }
+
+    def known() -> set[str]:
+        paths = {"old.txt"}
+        for event in files.watching.events:
+            (paths.discard if event.data["change_type"] == "deleted" else paths.add)(
+                event.data["file_path"]
+            )
+        return {path for path in paths if not path.startswith("mark-")}
+
+    await files.watching.until(lambda: known() == wanted)
+    assert len(wanted) == 4501
+    assert max(map(len, files.watching.batches)) <= 500
+
+
+async def test_what_happened_while_the_watch_was_away_is_found(files: Files) -> None:
+    # The backend ends at a name that is not UTF-8: all this happens until it is back.
+    Path(os.fsdecode(os.fsencode(files.root) + b"/bad\xff")).write_text("x")
+    for number in range(20):
+        (files.root / f"f{number:02}").write_text("x")
+
+    told = await files.told()
+
+    assert sorted(told) == sorted(
+        [("created", "bad%FF"), *(("created", f"f{number:02}") for number in range(20))]
+    )
+
+
+async def test_every_event_is_a_valid_payload(files: Files) -> None:
+    (files.root / "old.txt").rename(files.root / "new.txt")
+    await files.told()
+
+    for event in files.watching.events:
+        msgspec.convert(event.data, FileChange)
+
+
+def watchers() -> set[threading.Thread]:
+    """Return the threads of the watches."""
+    return {thread for thread in threading.enumerate() if thread.name == "rtevents-watch"}
+
+
+async def test_closing_the_generator_ends_the_thread(root: Path, world: World) -> None:
+    before = watchers()
+    producer = world.producer("files", root)
+    async with aclosing(producer.events()) as events:
+        first = asyncio.ensure_future(anext(events))
+        await producer.ready.wait()
+        assert len(watchers() - before) == 1
+        (root / "f").write_text("x")
+        await first
+
+    assert watchers() == before
+
+
+async def test_cancelling_the_reader_ends_the_thread(root: Path, world: World) -> None:
+    before = watchers()
+    async with world.watch("files", root):
+        assert len(watchers() - before) == 1
+
+    assert watchers() == before

@@ -15,7 +15,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command()
 def docs(
-    topic: Annotated[str | None, typer.Argument(help="Which page; none lists them.")] = None,
+    topic: Annotated[
+        str | None, typer.Argument(metavar="TOPIC", help="Which page; none lists them.")
+    ] = None,
 ) -> None:
     """
     Read a page: events, sse, websocket, integration, security.

@@ -26,7 +26,7 @@ def history(
     after: Annotated[
         str | None, typer.Option(metavar="BOOKMARK", help="Go on after this bookmark.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Events at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Events at most.")] = 100,
     order: Annotated[Literal["asc", "desc"], typer.Option(help="Oldest or newest first.")] = "asc",
     output: Annotated[
         Literal["pretty", "ndjson"] | None,

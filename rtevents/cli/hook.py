@@ -20,7 +20,9 @@ rtevents hook uninstall
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, help=HELP)
 
-Repository = Annotated[Path, typer.Option("--repository", "-C", help="A folder of the repository.")]
+Repository = Annotated[
+    Path, typer.Option("--repository", "-C", metavar="PATH", help="A folder of the repository.")
+]
 
 
 @app.command()

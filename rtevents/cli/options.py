@@ -11,13 +11,17 @@ if TYPE_CHECKING:
     from rtevents.core.filter import Filter
 
 Types = Annotated[
-    list[str], typer.Option("--type", "-t", help="Only this event type; several are OR.")
+    list[str],
+    typer.Option("--type", "-t", metavar="TYPE", help="Only this event type; several are OR."),
 ]
-NotTypes = Annotated[list[str], typer.Option("--not-type", help="Not this event type.")]
-Projects = Annotated[list[str], typer.Option("--project", help="Only this project.")]
-Sources = Annotated[list[str], typer.Option("--source", help="Only this source.")]
+NotTypes = Annotated[
+    list[str], typer.Option("--not-type", metavar="TYPE", help="Not this event type.")
+]
+Projects = Annotated[list[str], typer.Option("--project", metavar="ID", help="Only this project.")]
+Sources = Annotated[list[str], typer.Option("--source", metavar="NAME", help="Only this source.")]
 PathGlobs = Annotated[
-    list[str], typer.Option("--path", help="Only files of this pattern, such as 'src/**'.")
+    list[str],
+    typer.Option("--path", metavar="GLOB", help="Only files of this pattern, such as 'src/**'."),
 ]
 Until = Annotated[
     str | None, typer.Option("--until", help="Where to end; as --since.", metavar="WHEN")

@@ -24,14 +24,15 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, help=HELP)
 
 @app.command()
 def add(
-    path: Annotated[Path, typer.Argument(help="Its folder.")] = Path(),
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Its folder.")] = Path(),
     project_id: Annotated[
-        str | None, typer.Option("--id", help="Its id; the folder's name by default.")
+        str | None, typer.Option("--id", metavar="ID", help="Its id; the folder's name by default.")
     ] = None,
     files: Annotated[bool, typer.Option(help="Publish changes of its files.")] = True,
     git: Annotated[bool, typer.Option(help="Publish its commits.")] = True,
     ignore: Annotated[
-        list[str], typer.Option(help="Pattern of files to leave out, as in .gitignore.")
+        list[str],
+        typer.Option(metavar="PATTERN", help="Pattern of files to leave out, as in .gitignore."),
     ] = [],
 ) -> None:
     """

@@ -27,7 +27,9 @@ def stats(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: with --once one object, else one a line.")
     ] = False,
-    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+    interval: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Seconds between two looks.")
+    ] = 1.0,
 ) -> None:
     """
     Show how busy the daemon is: rates, queue, connections, lag.

@@ -42,9 +42,12 @@ def tail(
     ] = None,
     until: options.Until = None,
     last: Annotated[
-        int | None, typer.Option("--last", "-n", min=0, help="Begin with the last N events.")
+        int | None,
+        typer.Option("--last", "-n", min=0, metavar="N", help="Begin with the last N events."),
     ] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="End after N events.")] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="End after N events.")
+    ] = None,
     terminate: Annotated[
         bool, typer.Option("--terminate-at-end", "-T", help="End when there is no more.")
     ] = False,

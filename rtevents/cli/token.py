@@ -27,13 +27,17 @@ def create(
     role: Annotated[
         Literal["viewer", "publisher", "admin", "owner"], typer.Option(help="What it may do.")
     ],
-    projects: Annotated[list[str], typer.Option("--project", help="Only this project.")] = [],
-    types: Annotated[list[str], typer.Option("--type", help="Only this event type.")] = [],
+    projects: Annotated[
+        list[str], typer.Option("--project", metavar="ID", help="Only this project.")
+    ] = [],
+    types: Annotated[
+        list[str], typer.Option("--type", metavar="TYPE", help="Only this event type.")
+    ] = [],
     expires: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Its life, such as 30d; endless by default."),
     ] = None,
-    name: Annotated[str, typer.Option(help="A name for the list.")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="A name for the list.")] = "",
 ) -> None:
     """
     Make a token and print it: it is told this once.

@@ -55,7 +55,7 @@ def _indented(text: str) -> str:
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="Its name: A-Z 0-9 _.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name: A-Z 0-9 _.")],
     schema: Annotated[
         str | None, typer.Option(metavar="JSON", help="JSON Schema of its data: JSON or @FILE.")
     ] = None,

@@ -84,7 +84,7 @@ MISUSE = {
     "tail --since all -n 3": "--since and --last exclude each other; see: rtevents tail --help",
     "publish": "missing what to publish: a kind of event, or --stdin; see: rtevents publish --help",
     "publish riks": "no such command 'riks', did you mean risk?; see: rtevents publish --help",
-    "publish risk": "missing argument 'message'; see: rtevents publish risk --help",
+    "publish risk": "missing argument 'MESSAGE'; see: rtevents publish risk --help",
     "publish risk x --severity hihg": "invalid value for '--severity': 'hihg' is not one of "
     "'low', 'medium', 'high', 'critical'; see: rtevents publish risk --help",
     "publish risk x --time yesterday": "not a time: 'yesterday'; write 10m, 1763863200 or RFC 3339",

@@ -22,7 +22,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, help=HELP)
 
 @app.command()
 def start(
-    changes: Annotated[int, typer.Option(min=0, help="Files it is about to commit.")],
+    changes: Annotated[int, typer.Option(min=0, metavar="N", help="Files it is about to commit.")],
     project: sending.Project = None,
     source: sending.Source = "cli",
     event_id: sending.Id = None,
@@ -42,10 +42,14 @@ def start(
 
 @app.command()
 def result(
-    message: Annotated[str, typer.Argument(help="The commit's message, or why there is none.")],
-    changes: Annotated[int, typer.Option(min=0, help="Files it committed.")],
+    message: Annotated[
+        str, typer.Argument(metavar="MESSAGE", help="The commit's message, or why there is none.")
+    ],
+    changes: Annotated[int, typer.Option(min=0, metavar="N", help="Files it committed.")],
     failed: Annotated[bool, typer.Option("--failed", help="There is no commit.")] = False,
-    commit_hash: Annotated[str | None, typer.Option("--commit", help="The commit.")] = None,
+    commit_hash: Annotated[
+        str | None, typer.Option("--commit", metavar="SHA", help="The commit.")
+    ] = None,
     project: sending.Project = None,
     source: sending.Source = "cli",
     event_id: sending.Id = None,
@@ -70,8 +74,8 @@ def result(
 
 @app.command()
 def error(
-    text: Annotated[str, typer.Argument(help="What went wrong, in one line.")],
-    details: Annotated[str | None, typer.Option(help="More of it.")] = None,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What went wrong, in one line.")],
+    details: Annotated[str | None, typer.Option(metavar="TEXT", help="More of it.")] = None,
     project: sending.Project = None,
     source: sending.Source = "cli",
     event_id: sending.Id = None,

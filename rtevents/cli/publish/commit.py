@@ -16,9 +16,11 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command()
 def commit(
-    revision: Annotated[str, typer.Argument(help="A commit, as git names it.")] = "HEAD",
+    revision: Annotated[
+        str, typer.Argument(metavar="REVISION", help="A commit, as git names it.")
+    ] = "HEAD",
     repository: Annotated[
-        Path, typer.Option("--repository", "-C", help="A folder of the repository.")
+        Path, typer.Option("--repository", "-C", metavar="PATH", help="A folder of the repository.")
     ] = Path(),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing.")] = False,
 ) -> None:

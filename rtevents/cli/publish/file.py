@@ -13,11 +13,13 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command()
 def file(
-    path: Annotated[str, typer.Argument(help="The file, relative to its project.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="The file, relative to its project.")],
     change: Annotated[
         Literal["created", "modified", "deleted", "renamed"], typer.Option(help="What happened.")
     ] = "modified",
-    old_path: Annotated[str | None, typer.Option(help="Where it was, when renamed.")] = None,
+    old_path: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Where it was, when renamed.")
+    ] = None,
     project: sending.Project = None,
     source: sending.Source = "cli",
     event_id: sending.Id = None,

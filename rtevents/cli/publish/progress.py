@@ -13,10 +13,10 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command()
 def progress(
-    done: Annotated[float, typer.Option(help="Units that are done.")],
-    total: Annotated[float, typer.Option(help="Units that there are.")],
-    label: Annotated[str | None, typer.Option(help="What progresses.")] = None,
-    unit: Annotated[str | None, typer.Option(help="What is counted.")] = None,
+    done: Annotated[float, typer.Option(metavar="NUMBER", help="Units that are done.")],
+    total: Annotated[float, typer.Option(metavar="NUMBER", help="Units that there are.")],
+    label: Annotated[str | None, typer.Option(metavar="TEXT", help="What progresses.")] = None,
+    unit: Annotated[str | None, typer.Option(metavar="TEXT", help="What is counted.")] = None,
     project: sending.Project = None,
     source: sending.Source = "cli",
     event_id: sending.Id = None,

@@ -13,11 +13,13 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command()
 def risk(
-    message: Annotated[str, typer.Argument(help="What it is, in one line.")],
+    message: Annotated[str, typer.Argument(metavar="MESSAGE", help="What it is, in one line.")],
     severity: Annotated[
         Literal["low", "medium", "high", "critical"], typer.Option(help="How bad it is.")
     ] = "medium",
-    rule: Annotated[str | None, typer.Option(help="The rule that found it.")] = None,
+    rule: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The rule that found it.")
+    ] = None,
     project: sending.Project = None,
     source: sending.Source = "cli",
     event_id: sending.Id = None,

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from rtevents.client.sync import Client
     from rtevents.core.event import Event, Stored
 
-Project = Annotated[str | None, typer.Option("--project", help="The project it belongs to.")]
-Source = Annotated[str, typer.Option("--source", help="Who says so.")]
+Project = Annotated[
+    str | None, typer.Option("--project", metavar="ID", help="The project it belongs to.")
+]
+Source = Annotated[str, typer.Option("--source", metavar="NAME", help="Who says so.")]
 Id = Annotated[
-    str | None, typer.Option("--id", help="The event's id: published again, it is stored once.")
+    str | None,
+    typer.Option("--id", metavar="ID", help="The event's id: published again, it is stored once."),
 ]
 Time = Annotated[
     str | None, typer.Option("--time", metavar="WHEN", help="When it happened; now by default.")

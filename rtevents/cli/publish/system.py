@@ -16,8 +16,10 @@ def system(
     status: Annotated[
         Literal["ok", "degraded", "failed"], typer.Argument(help="How the system is.")
     ],
-    reason: Annotated[list[str], typer.Option(help="Why; may be given several times.")] = [],
-    event: Annotated[str | None, typer.Option(help="What made it change.")] = None,
+    reason: Annotated[
+        list[str], typer.Option(metavar="TEXT", help="Why; may be given several times.")
+    ] = [],
+    event: Annotated[str | None, typer.Option(metavar="TEXT", help="What made it change.")] = None,
     project: sending.Project = None,
     source: sending.Source = "cli",
     event_id: sending.Id = None,

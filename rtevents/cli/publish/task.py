@@ -13,9 +13,11 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command()
 def task(
-    task_id: Annotated[str, typer.Argument(help="The task.")],
-    status: Annotated[str, typer.Option(help="Its state: open, running, done, failed, …")],
-    title: Annotated[str | None, typer.Option(help="The task in words.")] = None,
+    task_id: Annotated[str, typer.Argument(metavar="TASK", help="The task.")],
+    status: Annotated[
+        str, typer.Option(metavar="STATE", help="Its state: open, running, done, failed, …")
+    ],
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="The task in words.")] = None,
     project: sending.Project = None,
     source: sending.Source = "cli",
     event_id: sending.Id = None,

@@ -19,6 +19,9 @@ READ_BYTES = 65536
 MAX_LINE = 65536
 """Longest line of a response's head, in bytes: what sends more is no daemon."""
 
+HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
+"""What the size of a chunk is written with; `int` would take more."""
+
 
 class Connection:
     """
@@ -194,7 +197,7 @@ class Response:
 
 def _size(line: bytes) -> int:
     text = line.partition(b";")[0].strip()
-    if not text.isalnum() or len(text) > 8:
+    if not 0 < len(text) <= 8 or not set(text) <= HEX_DIGITS:
         raise ConnectionError(f"not the size of a chunk: {text[:20]!r}")
     return int(text, 16)
 

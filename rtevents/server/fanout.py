@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from rtevents.core.connection import Connection
 from rtevents.core.event import Entry, Event, Gap
-from rtevents.core.filter import Filter
+from rtevents.core.filter import Filter, Grant
 from rtevents.core.log import Cursor, Start
 from rtevents.core.service import EventService
 from rtevents.errors import LogClosed, RteventsError
@@ -49,6 +50,7 @@ class Member:
         transport: Where its bytes go.
         drain: Tells when the transport has room again.
         encoding: How it is written.
+        grant: What its principal may see: whoever changes its filter stays within it.
     """
 
     def __init__(
@@ -57,15 +59,20 @@ class Member:
         transport: asyncio.WriteTransport,
         drain: Drain,
         encoding: Encoding,
+        grant: Grant,
     ) -> None:
         self.connection = connection
         self.encoding = encoding
+        self.grant = grant
         self.unanswered_since: float | None = None
         """When the first heartbeat was sent that it has not answered, by the loop's clock."""
         self.is_live = False
         """Whether it was told that the replay is over."""
+        self.is_subscribed = True
+        """Whether it wants what its filter says: a WebSocket that unsubscribed does not."""
         self._transport = transport
         self._drain = drain
+        self._room: asyncio.Future[None] | None = None
 
     def write(self, block: bytes, position: int, entries: int = 0) -> None:
         """Write bytes that bring the reader to `position`; a closed transport takes nothing."""
@@ -98,19 +105,32 @@ class Member:
             ConnectionError: The peer is gone.
         """
         while waiting := self._transport.get_write_buffer_size():
-            try:
-                async with asyncio.timeout(patience):
-                    await self._drain.drain()
-            except TimeoutError:
-                if self._transport.get_write_buffer_size() >= waiting:
-                    raise
-                continue
+            # In a task of its own, for aiohttp's drain must not be cancelled: every later one of
+            # that connection would be cancelled too (3.14.5, `BaseProtocol._drain_helper`).
+            if self._room is None or self._room.done():
+                self._room = asyncio.ensure_future(self._drain.drain())
+                self._room.add_done_callback(_forgive)
+            await asyncio.wait([self._room], timeout=patience)
+            if not self._room.done() and self._transport.get_write_buffer_size() >= waiting:
+                raise TimeoutError
             self.connection.touch()
-            return
+            if self._room.done():
+                self._room.result()
+                return
+
+    def close(self) -> None:
+        """Hang up when everything is written."""
+        self._transport.close()
 
     def abort(self) -> None:
         """Cut the peer off."""
         self._transport.abort()
+
+
+def _forgive(room: asyncio.Future[None]) -> None:
+    """Take note of how a wait ended for which nobody may be waiting any more."""
+    if not room.cancelled():
+        room.exception()
 
 
 class Group:
@@ -168,9 +188,10 @@ class Group:
         position = self.position
         if items:
             block = encode(self._encoding, items, self._log.epoch)
-            self._fanout.service.counters.delivered += len(items) * len(self.members)
+            count = _count(items)
+            self._fanout.service.counters.delivered += count * len(self.members)
             for member in list(self.members):
-                member.write(block, position, len(items))
+                member.write(block, position, count)
                 if member.is_lagging:
                     self._fanout.set_down(member)
         else:
@@ -261,20 +282,42 @@ class Fanout:
         connection.wanted = wanted
         if after is not None:
             connection.position = after
+            member.is_live = False
+        member.is_subscribed = True
         self._climb(member)
         return connection.position
+
+    def unsubscribe(self, member: Member) -> None:
+        """Let a member stay where it is and get nothing, until its filter is changed."""
+        self.leave(member)
+        member.is_subscribed = False
 
     def finish(self, member: Member, code: int = 1001) -> None:
         """Write what a member that kept up has not had yet, then ``bye`` and the end."""
         connection, log = member.connection, self.service.log
-        if not member.is_lagging:
+        while member.is_subscribed and not member.is_lagging:
             page = log.peek(connection.position, connection.wanted)
-            if page is not None and page.entries:
-                block = encode(member.encoding, page.entries, log.epoch)
-                member.write(block, page.looked, len(page.entries))
+            if page is None or page.looked <= connection.position:
+                break
+            self._write(member, page.entries, page.looked)
         bookmark = str(log.bookmark(connection.position))
         member.control("bye", reason=connection.close_reason or "closed", bookmark=bookmark)
         member.write(member.encoding.end(code), connection.position)
+
+    async def drained(self, member: Member) -> None:
+        """
+        Return when a member's transport has room.
+
+        Raises:
+            ConnectionError: The peer is gone, or was cut off since it accepted no byte.
+        """
+        try:
+            await member.drained(self._send_timeout)
+        except TimeoutError:
+            logger.info("cut off %s: no byte accepted", member.connection.connection_id)
+            member.connection.close("slow")
+            member.abort()
+            raise ConnectionResetError("cut off") from None
 
     def heartbeat(self) -> Event:
         """Return the HEALTH_CHECK of this second: groups that beat together share it."""
@@ -292,6 +335,10 @@ class Fanout:
 
     def _climb(self, member: Member) -> None:
         """Let a member catch up, in a task of its own that ends when it rides."""
+        if member.connection.is_closed:
+            return  # nobody would take it out again
+        # From here on it is judged by what it accepts, not by its pongs.
+        member.unanswered_since = None
         self._climbing[member] = self._spawn(self._catch_up(member))
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
@@ -305,34 +352,43 @@ class Fanout:
         cursor = Cursor(self.service.log, connection.wanted, connection.position)
         try:
             while True:
-                await member.drained(self._send_timeout)
+                await self.drained(member)
                 cursor.position = connection.position
                 if self._join(member):
                     self._climbing.pop(member, None)
                     return
                 await self._step(member, cursor)
-        except TimeoutError:
+        except ConnectionError:
             self._climbing.pop(member, None)
-            logger.info("cut off %s: no byte accepted", connection.connection_id)
-            connection.close("slow")
-            member.abort()
-        except (ConnectionError, RteventsError) as error:
+            connection.close("lost")
+        except RteventsError as error:
+            # It comes back with its bookmark, and is told then what is wrong.
             self._climbing.pop(member, None)
-            connection.close("shutdown" if isinstance(error, LogClosed) else "lost")
+            connection.close("shutdown" if isinstance(error, LogClosed) else "error")
 
     async def _step(self, member: Member, cursor: Cursor) -> None:
-        """Bring a member one page further, or wait until its group has come as far as it is."""
+        """Bring a member one page further, or wait until the others have come as far as it is."""
+        log = self.service.log
         group = self._groups.get((member.connection.wanted, member.encoding.key))
         if group and cursor.position > group.position:
             await group.moved.wait()
-            return
-        items = await cursor.next(0)
-        if items:
-            block = encode(member.encoding, items, self.service.log.epoch)
-            member.write(block, cursor.position, len(items))
-            self.service.counters.delivered += len(items)
+        elif cursor.position >= log.last:
+            # The store tells a reader of an entry a moment before it tells the log.
+            await log.grown(log.last, math.inf)
         else:
-            member.connection.position = cursor.position
+            items = await cursor.next(0)
+            self._write(member, items, cursor.position)
+            # A window full of pages is served without a wait: others have their turn between.
+            await asyncio.sleep(0)
+
+    def _write(self, member: Member, items: Sequence[Entry | Gap], position: int) -> None:
+        """Write a page that brings one member to `position`."""
+        if items:
+            count = _count(items)
+            self.service.counters.delivered += count
+            member.write(encode(member.encoding, items, self.service.log.epoch), position, count)
+        else:
+            member.connection.position = position
 
     def _join(self, member: Member) -> bool:
         """
@@ -347,11 +403,7 @@ class Fanout:
         page = log.peek(connection.position, connection.wanted, until=goal)
         if connection.position > goal or page is None or page.looked < goal:
             return False
-        if page.entries:
-            block = encode(member.encoding, page.entries, log.epoch)
-            member.write(block, goal, len(page.entries))
-            self.service.counters.delivered += len(page.entries)
-        connection.position = goal
+        self._write(member, page.entries, goal)
         if not member.is_live:
             member.is_live = True
             member.control("live", bookmark=str(log.bookmark(goal)))
@@ -363,16 +415,18 @@ class Fanout:
         return True
 
     async def _serve(self, key: tuple[Filter, str], group: Group) -> None:
+        reason = "error"
         try:
             await group.run()
+            reason = "shutdown"
         except RteventsError as error:
             # The readers come back with their bookmarks, and are told then what is wrong.
             logger.error("a group of %d streams ended: %s", len(group.members), error)
-            for member in list(group.members):
-                member.connection.close("error")
         finally:
             del self._groups[key]
             group.moved.set()
+            for member in list(group.members):
+                member.connection.close(reason)
 
 
 def encode(encoding: Encoding, items: Sequence[Entry | Gap], epoch: str) -> bytes:
@@ -380,3 +434,8 @@ def encode(encoding: Encoding, items: Sequence[Entry | Gap], epoch: str) -> byte
     if items and isinstance(items[0], Gap):
         return encoding.control("gap", gap_fields(items[0], epoch))
     return encoding.entries([item for item in items if isinstance(item, Entry)], epoch)
+
+
+def _count(items: Sequence[Entry | Gap]) -> int:
+    """Return how many entries a page has: a gap is none."""
+    return 0 if items and isinstance(items[0], Gap) else len(items)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
+from rtevents.core.connection import Connection
 from rtevents.core.event import Event, decode_event
 from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
 from rtevents.core.log import Start
@@ -33,11 +36,12 @@ STREAM_KEYS = FILTER_KEYS | {"since", "last_event_id", "named"}
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """Stream events as SSE, or as NDJSON where the Accept header asks for it."""
-    house, principal = request.app[HOUSE], request[PRINCIPAL]
+    house = request.app[HOUSE]
     is_ndjson = "application/x-ndjson" in request.headers.get("Accept", "")
     named = request.query.get("named") == "1"
     encoding: Encoding = NDJSON() if is_ndjson else SSE(named=named)
-    wanted, since = _wanted(house, principal, request)
+    if request.version < (1, 1):
+        raise BadInput("a stream needs HTTP/1.1")
     response = web.StreamResponse(
         headers={
             "Content-Type": "application/x-ndjson" if is_ndjson else "text/event-stream",
@@ -46,13 +50,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
             "X-Accel-Buffering": "no",
         }
     )
-    if request.version < (1, 1):
-        raise BadInput("a stream needs HTTP/1.1")
     response.enable_chunked_encoding()
-    kind = "ndjson" if is_ndjson else "sse"
-    connection, start = await house.service.connect(
-        wanted, since=since, kind=kind, principal=principal.name, pid=principal.pid
-    )
+    connection, start = await _connect(request, "ndjson" if is_ndjson else "sse")
     ended = asyncio.Event()
     connection.on_close(ended.set)
     try:
@@ -62,6 +61,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
         house.fanout.board(member, start)
         await ended.wait()
         house.fanout.finish(member)
+        await _end(response, member)
     finally:
         house.service.disconnect(connection)
         house.members.pop(connection.connection_id, None)
@@ -71,36 +71,83 @@ async def stream(request: web.Request) -> web.StreamResponse:
 async def websocket(request: web.Request) -> web.StreamResponse:
     """Stream events as WebSocket messages, and take commands."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
-    wanted, since = _wanted(house, principal, request)
-    opened = web.WebSocketResponse(
-        compress=False, autoclose=False, autoping=False, max_msg_size=MAX_MESSAGE
-    )
+    opened = _Opened(lambda: house.service.disconnect(connection))
     if not opened.can_prepare(request):
         raise BadInput("expected a WebSocket handshake")
-    connection, start = await house.service.connect(
-        wanted, since=since, kind="ws", principal=principal.name, pid=principal.pid
-    )
+    connection, start = await _connect(request, "ws")
     try:
         await opened.prepare(request)
         member = _member(request, connection, WebSocket())
         house.members[connection.connection_id] = member
         house.fanout.board(member, start)
         connection.on_close(lambda: _say_goodbye(house, member))
-        await _converse(house, principal, opened, member)
+        with contextlib.suppress(ConnectionError):
+            await _converse(house, principal, opened, member)
     finally:
         house.service.disconnect(connection)
         house.members.pop(connection.connection_id, None)
     return opened
 
 
-def _member(request: web.Request, connection: Any, encoding: Encoding) -> Member:
+class _Opened(web.WebSocketResponse):
+    """
+    A WebSocket whose stream ends before aiohttp closes it.
+
+    Args:
+        end: Ends the stream: nothing may follow a close frame (RFC 6455, section 5.5.1), and the
+            fan-out writes to the transport without asking aiohttp.
+    """
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        # Frames are shared by a group, so they cannot be compressed.
+        super().__init__(compress=False, autoclose=False, autoping=False, max_msg_size=MAX_MESSAGE)
+        self._end = end
+
+    async def close(
+        self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
+    ) -> bool:
+        """End the stream and close; aiohttp calls it by itself where a message is not one."""
+        self._end()
+        return await super().close(code=code, message=message, drain=drain)
+
+
+async def _connect(request: web.Request, kind: str) -> tuple[Connection, Start]:
+    """Register the stream; it ends with what its principal is granted."""
+    house, principal = request.app[HOUSE], request[PRINCIPAL]
+    wanted, since = _wanted(house, principal, request)
+    connection, start = await house.service.connect(
+        wanted, since=since, kind=kind, principal=principal.name, pid=principal.pid
+    )
+    try:
+        # Its token may have been revoked while the store was asked where to begin.
+        house.guard.identify(request)
+    except RteventsError:
+        house.service.disconnect(connection)
+        raise
+    if principal.grant.expires is not None:
+        seconds = max(0.0, principal.grant.expires - time.time())
+        timer = asyncio.get_running_loop().call_later(seconds, connection.close, "ended")
+        connection.on_close(timer.cancel)
+    return connection, start
+
+
+async def _end(response: web.StreamResponse, member: Member) -> None:
+    """Write the last chunk; a peer that does not take what waits is cut off."""
+    try:
+        async with asyncio.timeout(GOODBYE):
+            await response.write_eof()
+    except TimeoutError:
+        member.abort()
+
+
+def _member(request: web.Request, connection: Connection, encoding: Encoding) -> Member:
     transport = request.transport
     if transport is None:
         raise ConnectionResetError("the peer is gone")
     raw = transport.get_extra_info("socket")
     if raw is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    return Member(connection, transport, request.writer, encoding)
+    return Member(connection, transport, request.writer, encoding, request[PRINCIPAL].grant)
 
 
 def _wanted(house: House, principal: Principal, request: web.Request) -> tuple[Filter, Since]:
@@ -123,9 +170,8 @@ def _wanted(house: House, principal: Principal, request: web.Request) -> tuple[F
 def _say_goodbye(house: House, member: Member) -> None:
     """End a WebSocket: the peer answers the close frame, or is cut off."""
     reason = member.connection.close_reason or ""
-    if reason == "closed":  # the peer was first
-        return
-    house.fanout.finish(member, CLOSE_CODES.get(reason, 4000))
+    if reason != "closed":  # else the peer was first, and aiohttp answers it
+        house.fanout.finish(member, CLOSE_CODES.get(reason, 4000))
     asyncio.get_running_loop().call_later(GOODBYE, member.abort)
 
 
@@ -156,13 +202,19 @@ async def _converse(
     async for message in opened:
         member.unanswered_since = None
         member.connection.touch()
+        if member.connection.is_closed:
+            continue  # it is told already: what comes now waits for its close frame
         if message.type is WSMsgType.PING:
             await opened.pong(message.data)
         elif message.type is WSMsgType.TEXT:
             await _obey(house, principal, member, message.data)
         elif message.type is WSMsgType.BINARY:
             member.control("error", **_error_fields(None, BadInput("expected a text message")))
-    if not opened.closed:
+        # Who does not read the answers is asked for no further command.
+        await house.fanout.drained(member)
+    if member.connection.is_closed:
+        member.close()
+    else:
         await opened.close()
 
 
@@ -172,9 +224,11 @@ async def _obey(house: House, principal: Principal, member: Member, text: str) -
         command = decode(text.encode(errors="surrogatepass"), _Command)
         ref = command.ref
         fields = await _COMMANDS.get(command.op, _unknown)(house, principal, member, command)
-        member.control("ok", ref=ref, **fields)
+        name, answer = "ok", {"ref": ref, **fields}
     except RteventsError as error:
-        member.control("error", **_error_fields(ref, error))
+        name, answer = "error", _error_fields(ref, error)
+    if not member.connection.is_closed:
+        member.control(name, **answer)
 
 
 def _error_fields(ref: Any, error: RteventsError) -> dict[str, Any]:
@@ -186,19 +240,21 @@ def _error_fields(ref: Any, error: RteventsError) -> dict[str, Any]:
 async def _subscribe(
     house: House, principal: Principal, member: Member, command: _Command
 ) -> dict[str, Any]:
-    wanted = principal.grant.narrow(parse_filter(command.query, house.service.types))
+    wanted = parse_filter(command.query, house.service.types)
     return await change(house, member, wanted, command.since)
 
 
 async def change(house: House, member: Member, wanted: Filter, since: str | None) -> dict[str, Any]:
     """
-    Give a stream another filter, at the place where it is or at `since`.
+    Give a stream another filter, within its own grant, at the place where it is or at `since`.
 
     Returns:
         The bookmark after which the new filter holds, and the filter.
     Raises:
+        NotAllowed: The filter names what the stream's grant does not hold.
         BookmarkError: `since` cannot be read, or its entries cannot be.
     """
+    wanted = member.grant.narrow(wanted)
     start = Start(member.connection.position, "complete")
     if since is not None:
         start = await house.service.log.start(parse_since(since), wanted)
@@ -213,7 +269,7 @@ async def change(house: House, member: Member, wanted: Filter, since: str | None
 async def _unsubscribe(
     house: House, principal: Principal, member: Member, command: _Command
 ) -> dict[str, Any]:
-    house.fanout.leave(member)
+    house.fanout.unsubscribe(member)
     return {"bookmark": str(house.service.log.bookmark(member.connection.position))}
 
 

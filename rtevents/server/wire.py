@@ -141,12 +141,14 @@ def text_frame(data: bytes) -> bytes:
 
 
 def gap_fields(gap: Gap, epoch: str) -> dict[str, Any]:
-    """Return what a ``gap`` frame tells; its bookmark is the place after the gap."""
+    """Return what a ``gap`` frame tells; its bookmark is the place where the stream goes on."""
+    # A reader ahead of the log goes on at the log's end: its own place is still to be filled.
+    place = gap.after if gap.reason == "ahead" else gap.before - 1
     return {
         "after": gap.after,
         "before": gap.before,
         "reason": gap.reason,
-        "bookmark": str(Bookmark(epoch, gap.before - 1)),
+        "bookmark": str(Bookmark(epoch, place)),
     }
 
 

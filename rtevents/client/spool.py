@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtevents.core.event import Event, decode_event
 from rtevents.core.keep import write_whole
-from rtevents.errors import EventConflict, EventRefused
+from rtevents.errors import BadInput, EventRefused, NotAllowed
 
 if TYPE_CHECKING:
     from rtevents.client.sync import Client
@@ -37,11 +38,13 @@ def keep_line(folder: Path, line: bytes) -> None:
 def deliver(client: Client, folder: Path) -> None:
     """Publish what waits, in order; what the daemon refuses is set aside as ``.bad``."""
     for file in sorted(folder.glob("*.json")):
-        try:
-            client.publish(decode_event(file.read_bytes()))
-        except FileNotFoundError:
-            continue  # the daemon was quicker
-        except (EventRefused, EventConflict):
-            file.replace(file.with_suffix(".bad"))
-            continue
-        file.unlink(missing_ok=True)
+        # The daemon looks here too, and may be quicker.
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                client.publish(decode_event(file.read_bytes()))
+            except (BadInput, EventRefused):
+                file.replace(file.with_suffix(".bad"))
+            except NotAllowed:
+                continue  # somebody else's, kept under another grant
+            else:
+                file.unlink()

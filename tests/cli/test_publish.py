@@ -123,6 +123,17 @@ def test_an_id_given_again_is_a_duplicate_and_another_body_a_conflict(daemon: Da
     assert len(stored(daemon)) == 1
 
 
+def test_a_time_that_nobody_named_is_no_part_of_the_body(daemon: Daemon) -> None:
+    words = ["publish", "risk", "full", "--id", "disk:1"]
+
+    first, second = (json.loads(daemon.run(*words).stdout) for _ in range(2))
+    timed = daemon.run(*words, "--time", "5")
+
+    assert (first["duplicate"], second["duplicate"]) == (False, True)
+    assert first["seq"] == second["seq"]
+    assert timed.returncode == 5
+
+
 def test_data_comes_from_a_file_or_from_stdin(daemon: Daemon) -> None:
     (daemon.home / "task.json").write_text('{"task_id": "ä", "status": "b"}', encoding="utf-8")
 

@@ -121,7 +121,9 @@ def _start_log(level: str) -> QueueListener:
     waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     log = QueueListener(waiting, handler)
     log.start()
-    logging.basicConfig(level=level.upper(), handlers=[QueueHandler(waiting)])
+    # Not basicConfig: it gives the queue a format, and a line would be made twice.
+    logging.getLogger().addHandler(QueueHandler(waiting))
+    logging.getLogger().setLevel(level.upper())
     return log
 
 

@@ -50,6 +50,14 @@ def test_a_signal_ends_it_and_leaves_no_socket(daemon: Daemon, number: int) -> N
     assert not daemon.socket.exists()
 
 
+def test_a_log_line_is_said_once(daemon: Daemon) -> None:
+    daemon.stop()
+
+    (line,) = [line for line in daemon.log.read_text().splitlines() if "stopping" in line]
+    assert line.endswith(" INFO rtevents.daemon.run: stopping")
+    assert line.count("INFO") == 1
+
+
 def test_a_second_serve_adds_its_project_to_the_first(daemon: Daemon) -> None:
     assert daemon.process
     root = daemon.repository("api")

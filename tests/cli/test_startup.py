@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -13,6 +14,7 @@ HEAVY = {"aiohttp", "git", "watchfiles", "asyncio", "yaml", "rich", "sqlite3", "
 
 CODE = """
 import sys
+import time
 from rtevents.cli import run
 code = run(sys.argv[1:])
 print(code, *(name for name in sys.modules if "." not in name), file=sys.stderr)
@@ -74,3 +76,48 @@ def test_the_root_imports_no_command(stopped_daemon: Daemon) -> None:
     )
 
     assert [name for name in done.stdout.split() if name.startswith("rtevents.cli.")] == []
+
+
+HELLO = """
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def hello(name: str = "you") -> None:
+    print("hello", name)
+
+
+app()
+"""
+
+ROUNDS = 9
+"""Runs of each program, one after the other; the quickest of each counts."""
+
+
+@pytest.mark.parametrize(
+    ("words", "times"),
+    [
+        (["tail", "--help"], 1.3),
+        (["publish", "--help"], 1.3),
+        # What is left is msgspec (6 ms), the socket, and the daemon that is looked for.
+        (["publish", "risk", "full"], 1.6),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_command_starts_about_as_quickly_as_a_typer_hello_world(
+    stopped_daemon: Daemon, words: list[str], times: float
+) -> None:
+    hello = [sys.executable, "-c", HELLO]
+    command = [sys.executable, "-m", "rtevents", *words]
+    # Installed programs are compiled.
+    env = {k: v for k, v in stopped_daemon.env.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    took: dict[str, float] = {"hello": 60.0, "command": 60.0}
+    for _ in range(ROUNDS):
+        for name, arguments in (("hello", hello), ("command", command)):
+            start = time.perf_counter()
+            subprocess.run(arguments, env=env, capture_output=True, check=False)
+            took[name] = min(took[name], time.perf_counter() - start)
+
+    assert took["command"] <= times * took["hello"], took

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from pathspec import GitIgnoreSpec
+from rtevents.producers.pattern import Pattern
 
 IGNORE_FILE = ".gitignore"
 GIT_FOLDER = ".git"
@@ -25,10 +25,10 @@ class IgnoreRules:
 
     def __init__(self, root: Path, extra: Sequence[str] = ()) -> None:
         self._root = root
-        self._extra = _spec(extra)
+        self._extra = _parse([os.fsencode(line) for line in extra])
         self._outer = [_read(_own_excludes(root)), _read(_global_excludes(root))]
         # Folder, relative to the root, -> the rules of its own ignore file.
-        self._inner: dict[str, GitIgnoreSpec | None] = {}
+        self._inner: dict[str, list[Pattern]] = {}
         self._folders: dict[str, bool] = {"": False}
 
     def hides(self, path: str, *, is_folder: bool = False) -> bool:
@@ -44,7 +44,9 @@ class IgnoreRules:
         folder = "/".join(parts[:-1])
         if self._hides_folder(folder):
             return True
-        return self._hides_folder(path) if is_folder else self._matches(path, folder)
+        return (
+            self._hides_folder(path) if is_folder else self._matches(path, folder, is_folder=False)
+        )
 
     def forget(self, folder: str) -> None:
         """Read the rules in and below a folder again: it may be another one by now."""
@@ -60,29 +62,29 @@ class IgnoreRules:
         known = self._folders.get(folder)
         if known is None:
             above = folder.rpartition("/")[0]
-            known = self._hides_folder(above) or self._matches(f"{folder}/", above)
+            known = self._hides_folder(above) or self._matches(folder, above, is_folder=True)
             self._folders[folder] = known
         return known
 
-    def _matches(self, path: str, folder: str) -> bool:
+    def _matches(self, path: str, folder: str, *, is_folder: bool) -> bool:
         """Ask the rules from the nearest to the farthest: the first that has a word decides."""
-        if self._extra and (word := self._extra.check_file(path).include) is not None:
+        whole = os.fsencode(path)
+        name = whole.rpartition(b"/")[2]
+        if self._extra and (word := _word(self._extra, whole, name, is_folder)) is not None:
             return word
         while True:
-            rules = self._of(folder)
-            if rules is not None:
-                inner = path[len(folder) + 1 :] if folder else path
-                if (word := rules.check_file(inner).include) is not None:
-                    return word
+            inner = os.fsencode(path[len(folder) + 1 :]) if folder else whole
+            if (word := _word(self._of(folder), inner, name, is_folder)) is not None:
+                return word
             if not folder:
                 break
             folder = folder.rpartition("/")[0]
         for rules in self._outer:
-            if rules is not None and (word := rules.check_file(path).include) is not None:
+            if (word := _word(rules, whole, name, is_folder)) is not None:
                 return word
         return False
 
-    def _of(self, folder: str) -> GitIgnoreSpec | None:
+    def _of(self, folder: str) -> list[Pattern]:
         if folder not in self._inner:
             self._inner[folder] = _read(self._root / folder / IGNORE_FILE)
         return self._inner[folder]
@@ -93,21 +95,30 @@ def is_rule_file(path: str) -> bool:
     return PurePosixPath(path).name == IGNORE_FILE or path == f"{GIT_FOLDER}/{EXCLUDES}"
 
 
-def _read(file: Path) -> GitIgnoreSpec | None:
-    """Return the rules of a file; None when there are none. git follows no symlink here either."""
+def _word(rules: Sequence[Pattern], path: bytes, name: bytes, is_folder: bool) -> bool | None:
+    """Return what the last pattern says that matches; None when none does."""
+    for pattern in rules:
+        if pattern.matches(path, name, is_folder=is_folder):
+            return pattern.hides
+    return None
+
+
+def _read(file: Path) -> list[Pattern]:
+    """Return the patterns of a file; git follows no symlink here either."""
     try:
         if file.is_symlink() and file.name == IGNORE_FILE:
-            return None
+            return []
         text = file.read_bytes()
     except OSError:
-        return None
-    lines = text.decode(errors="surrogateescape").removeprefix("\ufeff").split("\n")
-    return _spec([line.removesuffix("\r") for line in lines])
+        return []
+    lines = text.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    return _parse([line.removesuffix(b"\r") for line in lines])
 
 
-def _spec(patterns: Sequence[str]) -> GitIgnoreSpec | None:
-    spec = GitIgnoreSpec.from_lines(patterns)
-    return spec if any(pattern.include is not None for pattern in spec.patterns) else None
+def _parse(lines: Sequence[bytes]) -> list[Pattern]:
+    """Return the patterns, the last first: it decides."""
+    patterns = [Pattern.parse(line) for line in reversed(lines)]
+    return [pattern for pattern in patterns if pattern is not None]
 
 
 def _own_excludes(root: Path) -> Path:

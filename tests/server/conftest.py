@@ -79,9 +79,10 @@ class StagedStore(MemoryStore):
         )
 
     async def find(self, event_id: str) -> int | None:
-        """Find, when that is allowed."""
+        """Find, and answer when that is allowed."""
+        found = await super().find(event_id)
         await self.finds.wait()
-        return await super().find(event_id)
+        return found
 
     def _fail(self) -> None:
         if self.failure:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rtevents.cli import options
+from rtevents.cli import options, suggest
 from rtevents.cli.output import print_json, safe
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, invoke_without_command=True)
@@ -38,7 +38,12 @@ def connections(
 
 @app.command()
 def close(
-    connection_id: Annotated[str, typer.Argument(metavar="CONNECTION_ID", help="Which one.")],
+    connection_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONNECTION_ID", help="Which one.", autocompletion=suggest.connections
+        ),
+    ],
 ) -> None:
     """
     End a connection; its client is told not to come back.

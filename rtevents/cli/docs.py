@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rtevents.cli import suggest
 from rtevents.cli.output import is_terminal
 from rtevents.docs import TOPICS
 
@@ -16,7 +17,10 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command()
 def docs(
     topic: Annotated[
-        str | None, typer.Argument(metavar="TOPIC", help="Which page; none lists them.")
+        str | None,
+        typer.Argument(
+            metavar="TOPIC", help="Which page; none lists them.", autocompletion=suggest.topics
+        ),
     ] = None,
 ) -> None:
     """

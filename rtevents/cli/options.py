@@ -6,18 +6,34 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rtevents.cli import suggest
+
 if TYPE_CHECKING:
     from rtevents.client.sync import Client
     from rtevents.core.filter import Filter
 
 Types = Annotated[
     list[str],
-    typer.Option("--type", "-t", metavar="TYPE", help="Only this event type; several are OR."),
+    typer.Option(
+        "--type",
+        "-t",
+        metavar="TYPE",
+        help="Only this event type; several are OR.",
+        autocompletion=suggest.types,
+    ),
 ]
 NotTypes = Annotated[
-    list[str], typer.Option("--not-type", metavar="TYPE", help="Not this event type.")
+    list[str],
+    typer.Option(
+        "--not-type", metavar="TYPE", help="Not this event type.", autocompletion=suggest.types
+    ),
 ]
-Projects = Annotated[list[str], typer.Option("--project", metavar="ID", help="Only this project.")]
+Projects = Annotated[
+    list[str],
+    typer.Option(
+        "--project", metavar="ID", help="Only this project.", autocompletion=suggest.projects
+    ),
+]
 Sources = Annotated[list[str], typer.Option("--source", metavar="NAME", help="Only this source.")]
 PathGlobs = Annotated[
     list[str],

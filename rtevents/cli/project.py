@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rtevents.cli import options
+from rtevents.cli import options, suggest
 from rtevents.cli.output import print_json, safe
 
 HELP = """
@@ -50,7 +50,11 @@ def add(
 
 
 @app.command()
-def remove(project_id: Annotated[str, typer.Argument(metavar="ID", help="Its id.")]) -> None:
+def remove(
+    project_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Its id.", autocompletion=suggest.projects)
+    ],
+) -> None:
     """
     Watch a project no more; its events stay.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rtevents.cli import options
+from rtevents.cli import options, suggest
 from rtevents.cli.output import print_json, safe
 
 HELP = """
@@ -28,10 +28,16 @@ def create(
         Literal["viewer", "publisher", "admin", "owner"], typer.Option(help="What it may do.")
     ],
     projects: Annotated[
-        list[str], typer.Option("--project", metavar="ID", help="Only this project.")
+        list[str],
+        typer.Option(
+            "--project", metavar="ID", help="Only this project.", autocompletion=suggest.projects
+        ),
     ] = [],
     types: Annotated[
-        list[str], typer.Option("--type", metavar="TYPE", help="Only this event type.")
+        list[str],
+        typer.Option(
+            "--type", metavar="TYPE", help="Only this event type.", autocompletion=suggest.types
+        ),
     ] = [],
     expires: Annotated[
         str | None,
@@ -77,7 +83,11 @@ def list_(
 
 
 @app.command()
-def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="Which one.")]) -> None:
+def revoke(
+    token_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Which one.", autocompletion=suggest.tokens)
+    ],
+) -> None:
     """
     Forget a token, and end the streams that it opened.
 

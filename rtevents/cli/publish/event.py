@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rtevents.cli import suggest
 from rtevents.cli.publish import sending
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -13,7 +14,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command()
 def event(
-    kind: Annotated[str, typer.Argument(metavar="TYPE", help="The event type.")],
+    kind: Annotated[
+        str, typer.Argument(metavar="TYPE", help="The event type.", autocompletion=suggest.types)
+    ],
     data: sending.Data = None,
     project: sending.Project = None,
     source: sending.Source = "cli",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rtevents.cli import options
+from rtevents.cli import options, suggest
 from rtevents.cli.output import is_terminal, notice, print_json, safe
 from rtevents.errors import ConnectionLost, NotReachable, Unavailable
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from rtevents.core.event import Event, Stored
 
 Project = Annotated[
-    str | None, typer.Option("--project", metavar="ID", help="The project it belongs to.")
+    str | None,
+    typer.Option(
+        "--project",
+        metavar="ID",
+        help="The project it belongs to.",
+        autocompletion=suggest.projects,
+    ),
 ]
 Source = Annotated[str, typer.Option("--source", metavar="NAME", help="Who says so.")]
 Id = Annotated[

@@ -148,8 +148,8 @@ class GitProducer:
         if not moved and not heads and not spooled:
             return
         # A commit that was made and dropped while nobody looked is in no ref, but was noted.
-        tips = sorted({*moved.values(), *heads, *spooled})
-        new = await asyncio.to_thread(self._repository.new, tips, seen)
+        tips = sorted({*moved.values(), *heads})
+        new = await asyncio.to_thread(self._repository.new, tips, seen, spooled)
         branches = await asyncio.to_thread(self._branches, refs.branch, moved, seen)
         for at in range(0, len(new), BATCH):
             unknown = [
@@ -237,12 +237,16 @@ class GitProducer:
                 # The watch is a hint: without it, refs are looked at every `interval` seconds.
                 logger.warning("refs of %s are not watched: %s", self._project_id, error)
                 continue
-            self._watches.append(asyncio.create_task(self._pass_hints(watch)))
+            self._watches.append(asyncio.create_task(self._pass_hints(watch, paths)))
 
-    async def _pass_hints(self, watch: Watch) -> None:
+    async def _pass_hints(self, watch: Watch, paths: Sequence[Path]) -> None:
+        """Set ``_hinted`` for as long as the watched folders are the same."""
+        tops = set(map(str, paths))
+        told: set[str] = set()
         try:
-            while True:
-                if any(map(_is_about_refs, await watch.next(self._settings.interval))):
+            while tops.isdisjoint(told):
+                told = await watch.next(self._settings.interval)
+                if any(map(_is_about_refs, told)):
                     self._hinted.set()
         except (UnicodeError, ValueError, OSError, RuntimeError) as error:
             logger.debug("the watch of %s ended: %s", self._project_id, error)
@@ -276,10 +280,10 @@ def build(
         "author_email": commit.author_email,
         "parents": commit.parents,
         "committed_at": commit.committed_at,
-        "files_changed": commit.files_changed,
-        "insertions": commit.insertions,
-        "deletions": commit.deletions,
     }
+    for name in ("files_changed", "insertions", "deletions"):
+        if (count := getattr(commit, name)) is not None:
+            data[name] = count
     if branch:
         data["branch"] = branch
     if reconciled:

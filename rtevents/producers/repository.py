@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -18,6 +19,8 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 import git
 
+logger = logging.getLogger(__name__)
+
 OPTIONS = (
     "--no-optional-locks",
     "--literal-pathspecs",
@@ -30,7 +33,13 @@ OPTIONS = (
 )  # fmt: skip
 """Switches off whatever a repository's own configuration could run (S15)."""
 
-ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+ENVIRONMENT = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    # Unlike protocol.allow, no configuration overrides it.
+    "GIT_ALLOW_PROTOCOL": "none",
+    "LC_ALL": "C",
+}
 
 FORMAT = "%x00%H%x00%P%x00%an%x00%ae%x00%ct%x00%B%x00"
 """Seven fields a commit, the last being what `--shortstat` adds; none can hold a NUL."""
@@ -45,7 +54,11 @@ MAX_NAME = 1000
 
 
 class CommitData(msgspec.Struct, frozen=True, kw_only=True):
-    """A commit as git tells it; see ``payloads.Commit`` for what each field means."""
+    """
+    A commit as git tells it; see ``payloads.Commit`` for what each field means.
+
+    The counts are None where git cannot tell them.
+    """
 
     commit_hash: str
     message: str
@@ -53,9 +66,9 @@ class CommitData(msgspec.Struct, frozen=True, kw_only=True):
     author_email: str
     parents: list[str]
     committed_at: float
-    files_changed: int
-    insertions: int
-    deletions: int
+    files_changed: int | None
+    insertions: int | None
+    deletions: int | None
 
 
 class Refs(msgspec.Struct, frozen=True):
@@ -127,9 +140,21 @@ class Repository:
         branch = os.fsdecode(self._ask("symbolic-ref", "-q", "HEAD", check=False).strip())
         return Refs(tips, heads, branch or None)
 
-    def new(self, tips: Iterable[str], old: Iterable[str]) -> list[str]:
-        """Return the commits that `tips` reach and `old` do not, parents first."""
-        wanted = "\n".join([*tips, *(f"^{sha}" for sha in old)])
+    def new(self, tips: Iterable[str], old: Iterable[str], noted: Iterable[str] = ()) -> list[str]:
+        """
+        Return the commits that `tips` and `noted` reach and `old` do not, parents first.
+
+        Args:
+            noted: Object ids of which some may not be there, as in `old`.
+        Raises:
+            RteventsError: One of `tips` is not there: it must not be taken for seen.
+        """
+        tips = [*tips]
+        checked = self._ask("cat-file", "--batch-check=%(objectname)", given="\n".join(tips))
+        for line in checked.decode().splitlines():
+            if line.endswith(" missing"):
+                raise RteventsError(f"git: a ref names an object that is not there: {line[:64]}")
+        wanted = "\n".join([*tips, *noted, *(f"^{sha}" for sha in old)])
         told = self._ask(
             "rev-list", "--ignore-missing", "--topo-order", "--reverse", "--stdin", given=wanted
         )
@@ -137,14 +162,23 @@ class Repository:
 
     def describe(self, shas: Sequence[str]) -> list[CommitData]:
         """Return what the commits are, in the order given; one that is not there is left out."""
+        try:
+            return self._describe(shas, "--shortstat")
+        except RteventsError as error:
+            # A partial clone has not every file, and none is to be fetched for this.
+            logger.debug("commits are told without statistics: %s", error)
+            return self._describe(shas, "--no-patch")
+
+    def _describe(self, shas: Sequence[str], statistics: str) -> list[CommitData]:
         told = self._ask(
-            "log", "--stdin", "--no-walk=unsorted", "--ignore-missing", "--shortstat",
+            "log", "--stdin", "--no-walk=unsorted", "--ignore-missing", statistics,
             "--diff-merges=first-parent", "--no-renames", "--no-ext-diff", "--no-textconv",
             "--ignore-submodules", "--no-relative", "--encoding=UTF-8", f"--format={FORMAT}",
             given="\n".join(shas),
         )  # fmt: skip
         fields = told.decode(errors="replace").split("\0")[1:]
-        return [_commit(fields[at : at + 7]) for at in range(0, len(fields), 7)]
+        is_counted = statistics == "--shortstat"
+        return [_commit(fields[at : at + 7], is_counted) for at in range(0, len(fields), 7)]
 
     def resolve(self, revision: str) -> str:
         """
@@ -192,7 +226,7 @@ class Repository:
         return told if isinstance(told, bytes) else b""
 
 
-def _commit(fields: Sequence[str]) -> CommitData:
+def _commit(fields: Sequence[str], is_counted: bool) -> CommitData:
     sha, parents, author, email, committed, message, statistics = fields
     return CommitData(
         commit_hash=sha,
@@ -202,9 +236,9 @@ def _commit(fields: Sequence[str]) -> CommitData:
         parents=parents.split(),
         # A commit that was not made by git may lack its committer.
         committed_at=float(committed or 0),
-        files_changed=_count("file", statistics),
-        insertions=_count("insertion", statistics),
-        deletions=_count("deletion", statistics),
+        files_changed=_count("file", statistics) if is_counted else None,
+        insertions=_count("insertion", statistics) if is_counted else None,
+        deletions=_count("deletion", statistics) if is_counted else None,
     )
 
 

@@ -7,17 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rtevents.config import (
-    Config,
-    Paths,
-    TypeSettings,
-    default_yaml,
-    find_paths,
-    find_target,
-    load,
-    parse_listen,
-    to_yaml,
-)
+from rtevents.config.load import load
+from rtevents.config.paths import Paths, find_paths, find_target
+from rtevents.config.render import default_yaml, to_yaml
+from rtevents.config.settings import Config, TypeSettings, parse_listen
 from rtevents.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent

@@ -224,7 +224,7 @@ def test_nothing_is_left_unfinished() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["rtevents", "rtevents.client.sync", "rtevents.config", "rtevents.core.event"]
+    "module", ["rtevents", "rtevents.client.sync", "rtevents.config.paths", "rtevents.core.event"]
 )
 def test_what_every_command_imports_is_light(module: str) -> None:
     heavy = {"aiohttp", "git", "watchfiles", "yaml", "rich", "typer", "sqlite3", "asyncio"}

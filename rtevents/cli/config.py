@@ -28,7 +28,9 @@ def show(file: File = None) -> None:
     \b
     rtevents config show
     """
-    from rtevents.config import find_paths, load, to_yaml
+    from rtevents.config.load import load
+    from rtevents.config.paths import find_paths
+    from rtevents.config.render import to_yaml
 
     print(to_yaml(load(find_paths(config=file), named=file is not None)), end="")
 
@@ -42,7 +44,8 @@ def check(file: File = None) -> None:
     rtevents config check
     rtevents config check --config other.yaml
     """
-    from rtevents.config import find_paths, load
+    from rtevents.config.load import load
+    from rtevents.config.paths import find_paths
 
     paths = find_paths(config=file)
     load(paths, named=file is not None)
@@ -58,6 +61,6 @@ def default() -> None:
     \b
     rtevents config default > ~/.config/rtevents/config.yaml
     """
-    from rtevents.config import default_yaml
+    from rtevents.config.render import default_yaml
 
     print(default_yaml(), end="")

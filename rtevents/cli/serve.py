@@ -21,7 +21,7 @@ from rtevents.cli.output import is_terminal, notice, pretty_line, safe
 from rtevents.errors import NotReachable, RteventsError
 
 if TYPE_CHECKING:
-    from rtevents.config import Paths
+    from rtevents.config.paths import Paths
     from rtevents.daemon import Running
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -99,7 +99,8 @@ def _add_to_running(folders: list[Path]) -> bool:
 
 
 def _run(folders: list[Path], *, quiet: bool) -> NoReturn:
-    from rtevents.config import find_paths, load
+    from rtevents.config.load import load
+    from rtevents.config.paths import find_paths
     from rtevents.daemon import run
 
     places = find_paths()
@@ -184,7 +185,8 @@ class _SafeFormatter(logging.Formatter):
 
 
 def _detach(folders: list[Path]) -> None:
-    from rtevents.config import find_paths, load
+    from rtevents.config.load import load
+    from rtevents.config.paths import find_paths
 
     places = find_paths()
     load(places)  # a mistake in it is told here, not in a log

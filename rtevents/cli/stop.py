@@ -26,7 +26,7 @@ def stop() -> None:
     \b
     rtevents stop
     """
-    from rtevents.config import find_paths
+    from rtevents.config.paths import find_paths
 
     lock = find_paths().lock
     pid = _holder(lock)

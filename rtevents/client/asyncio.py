@@ -14,7 +14,7 @@ import aiohttp
 from rtevents.client import calls
 from rtevents.client.calls import Call, History, LineAnswer, Object
 from rtevents.client.frames import SILENCE, Control, Frame, Place
-from rtevents.config import find_target
+from rtevents.config.paths import find_target
 from rtevents.core.event import Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
 from rtevents.errors import (

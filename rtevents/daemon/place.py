@@ -10,7 +10,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from rtevents.config import Paths
+from rtevents.config.paths import Paths
 from rtevents.errors import ConfigError, Taken
 
 BACKLOG = 1024

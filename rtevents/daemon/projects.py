@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from rtevents.config import Config, ProjectSettings
+from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event, EventType, Stored, is_project_id
 from rtevents.core.keep import load, save
 from rtevents.core.service import EventService

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from rtevents.config import Config, Paths, parse_listen
+from rtevents.config.paths import Paths
+from rtevents.config.settings import Config, parse_listen
 from rtevents.core.service import EventService, Retention
 from rtevents.daemon.place import BACKLOG, bind, inherited, lock, make_folders
 from rtevents.daemon.projects import Projects

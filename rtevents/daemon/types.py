@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rtevents.config import Config, TypeSettings
+from rtevents.config.settings import Config, TypeSettings
 from rtevents.core.event import type_name
 from rtevents.core.keep import load, save
 from rtevents.core.payloads import Checker, EventTypes

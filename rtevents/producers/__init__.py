@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from rtevents.config import Config, ProjectSettings
+from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event
 
 PRODUCERS = {

@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from rtevents.cli import app, run
-from rtevents.config import default_yaml
+from rtevents.config.render import default_yaml
 from rtevents.docs import TOPICS
 from tests.conftest import Daemon
 

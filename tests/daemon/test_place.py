@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rtevents.config import Paths
+from rtevents.config.paths import Paths
 from rtevents.daemon.place import bind, inherited, lock, make_folders
 from rtevents.errors import ConfigError, Taken
 
@@ -62,7 +62,7 @@ def test_the_lock_has_one_holder_and_names_it(paths: Paths) -> None:
     with lock(paths):
         code = (
             "import sys; from pathlib import Path\n"
-            "from rtevents.config import Paths\n"
+            "from rtevents.config.paths import Paths\n"
             "from rtevents.daemon.place import lock\n"
             "p = Path(sys.argv[1])\n"
             "with lock(Paths(p / 'run', p / 'state', p)): pass"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtevents.config import Config, ProjectSettings
+from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event
 from rtevents.core.filter import Filter
 from rtevents.core.service import EventService

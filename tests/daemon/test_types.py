@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rtevents.config import Config, TypeSettings
+from rtevents.config.settings import Config, TypeSettings
 from rtevents.core.event import Event
 from rtevents.daemon.types import OwnTypes, compile_schema
 from rtevents.errors import BadInput, EventRefused, Taken

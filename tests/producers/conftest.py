@@ -12,7 +12,7 @@ from types import TracebackType
 
 import pytest
 
-from rtevents.config import Config, ProjectSettings
+from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event
 from rtevents.producers import Producer, Watched, open_producer
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from rtevents.config import Config, GitSettings
+from rtevents.config.settings import Config, GitSettings
 from rtevents.core.payloads import Commit
 from rtevents.errors import BadInput, RteventsError
 from rtevents.producers import git as producer_module

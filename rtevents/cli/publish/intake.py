@@ -12,7 +12,7 @@ from rtevents.cli.output import is_terminal, notice, print_json
 from rtevents.client.calls import LineAnswer, with_id
 from rtevents.client.spool import deliver, keep_line
 from rtevents.client.sync import Client
-from rtevents.config import find_paths
+from rtevents.config.paths import find_paths
 from rtevents.errors import (
     BadInput,
     ConnectionLost,

@@ -83,7 +83,7 @@ def _send(event: Event, *, spool: bool) -> None:
 def _spooled(client: Client, event: Event) -> Stored | None:
     """Publish what waits, then `event`; keep it when the daemon is away, and return None then."""
     from rtevents.client.spool import deliver, keep
-    from rtevents.config import find_paths
+    from rtevents.config.paths import find_paths
 
     folder = find_paths().spool
     try:

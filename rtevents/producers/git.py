@@ -250,9 +250,10 @@ class GitProducer:
                     self._hinted.set()
         except (UnicodeError, ValueError, OSError, RuntimeError) as error:
             logger.debug("the watch of %s ended: %s", self._project_id, error)
-            self._hinted.set()
         finally:
             await watch.close()
+        # Not before: who is woken by it looks whether this task is done.
+        self._hinted.set()
 
     async def _unwatch(self) -> None:
         tasks, self._watches, self._trees = self._watches, [], []

@@ -182,22 +182,24 @@ def _git(repository: Path, *arguments: str) -> str:
     environment = {n: v for n, v in os.environ.items() if not n.startswith("GIT_")} | {
         name: value
         for name, value in os.environ.items()
-        if name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM")
+        if name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES")
     }
     try:
         done = subprocess.run(
             ["git", *arguments],
             cwd=repository,
-            env=environment,
+            env=environment | {"LC_ALL": "C"},
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=30,
             check=False,
         )
-    except OSError as error:
-        raise BadInput(f"git cannot be run in {repository}: {error.strerror}") from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BadInput(f"git cannot be run in {repository}: {error}") from error
     if done.returncode:
-        raise BadInput(f"{repository}: not in a git repository")
+        said = " ".join(done.stderr.decode(errors="replace").split())
+        is_none = said.startswith("fatal: not a git repository")
+        raise BadInput(f"{repository}: {'not in a git repository' if is_none else said}")
     return os.fsdecode(done.stdout.rstrip(b"\n"))
 
 

@@ -68,7 +68,7 @@ def test_git_agrees_whatever_the_patterns_are() -> None:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).touch()
 
-    @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         top=ignore_files,
         nested=ignore_files,

@@ -1,0 +1,468 @@
+"""The hook in real repositories: beside any other, gone without a trace, never in the way."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rtevents.errors import BadInput, NotAllowed
+from rtevents.producers import hook
+from tests.conftest import wait_for
+from tests.producers.conftest import commit, git
+
+logger = logging.getLogger(__name__)
+
+SHELL = "#!/bin/sh\necho sh >> ran\n"
+STRICT = "#!/usr/bin/env bash\nset -euo pipefail\necho bash >> ran\nfalse\necho never >> ran\n"
+PYTHON = (
+    f"#!{sys.executable}\nimport pathlib, sys\n"
+    "pathlib.Path('ran').write_text(f'{sys.argv[0]} {sys.argv[1:]}')\nsys.exit(7)\n"
+)
+
+
+def file_of(repository: Path) -> Path:
+    """Return where git looks for the hook."""
+    return repository / ".git" / "hooks" / "post-commit"
+
+
+def put(file: Path, text: str, mode: int = 0o755) -> None:
+    """Write a hook."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(text.encode(errors="surrogateescape"))
+    file.chmod(mode)
+
+
+def listing(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Return every entry of a folder with its mode and its bytes, or where it points to."""
+    return {
+        path.name: (
+            path.lstat().st_mode,
+            os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes(),
+        )
+        for path in folder.iterdir()
+    }
+
+
+def spool(repository: Path) -> list[str]:
+    """Return what the hook noted."""
+    file = repository / ".git" / "rtevents" / "spool"
+    return file.read_text().split() if file.exists() else []
+
+
+@pytest.fixture(autouse=True)
+def _no_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no daemon of this machine be told of these commits."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+
+
+def test_a_repository_without_a_hook_gets_one(repository: Path) -> None:
+    assert not hook.status(repository).is_installed
+
+    done = hook.install(repository)
+
+    assert done == hook.HookStatus(file_of(repository), is_installed=True, has_other=False)
+    assert done.describe() == f"installed: {file_of(repository)}"
+    assert file_of(repository).stat().st_mode & 0o777 == 0o755
+    sha = commit(repository)
+    assert spool(repository) == [sha]
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        (SHELL, 0o755),
+        (SHELL, 0o700),
+        (SHELL, 0o644),
+        (STRICT, 0o755),
+        (PYTHON, 0o755),
+        ("#!/bin/sh\n", 0o755),
+        ("#!/bin/sh", 0o755),
+        ("#! /bin/sh -e\nexit 3\n", 0o755),
+        ("#!/usr/bin/env -S bash -e\ntrue", 0o755),
+        ("#!/usr/bin/perl -e\nexit 0;\n", 0o755),
+        ("echo no first line\n", 0o755),
+        ("", 0o755),
+        ("#!/bin/sh\r\necho \udcff\r\n", 0o755),
+        ("\x7fELF\0\0", 0o755),
+    ],
+)
+def test_uninstalling_restores_to_the_byte(repository: Path, text: str, mode: int) -> None:
+    put(file_of(repository), text, mode)
+    before = listing(file_of(repository).parent)
+
+    for _ in range(2):
+        done = hook.install(repository)
+        assert (done.is_installed, done.has_other, done.problem) == (True, True, None)
+    for _ in range(2):
+        assert not hook.uninstall(repository).is_installed
+
+    assert listing(file_of(repository).parent) == before
+
+
+def test_uninstalling_leaves_nothing_where_nothing_was(repository: Path) -> None:
+    before = listing(file_of(repository).parent)
+    hook.install(repository)
+
+    assert not hook.uninstall(repository).is_installed
+    assert listing(file_of(repository).parent) == before
+
+
+def test_installing_twice_changes_nothing_more(repository: Path) -> None:
+    put(file_of(repository), SHELL)
+    hook.install(repository)
+    once = listing(file_of(repository).parent)
+
+    hook.install(repository)
+
+    assert listing(file_of(repository).parent) == once
+
+
+def test_an_older_block_is_replaced(repository: Path) -> None:
+    put(file_of(repository), f"#!/bin/sh\n{hook.BEGIN}\nexit 9\n{hook.END}\necho after >> ran\n")
+
+    hook.install(repository)
+
+    assert "exit 9" not in file_of(repository).read_text()
+    sha = commit(repository)
+    assert (repository / "ran").read_text() == "after\n"
+    assert spool(repository) == [sha]
+
+
+@pytest.mark.parametrize(("text", "said"), [(SHELL, "sh\n"), (STRICT, "bash\n")])
+def test_a_shell_hook_runs_beside_it(repository: Path, text: str, said: str) -> None:
+    put(file_of(repository), text)
+    done = hook.install(repository)
+    assert done.describe().startswith("installed, beside another hook: ")
+
+    sha = commit(repository)
+
+    assert (repository / "ran").read_text() == said
+    assert spool(repository) == [sha]
+
+
+def test_a_hook_of_another_language_keeps_its_arguments_and_exit_code(repository: Path) -> None:
+    put(file_of(repository), PYTHON)
+    hook.install(repository)
+
+    done = subprocess.run([file_of(repository), "one", "two three"], cwd=repository, check=False)
+
+    assert done.returncode == 7
+    said = (repository / "ran").read_text()
+    assert said == f"{file_of(repository).with_name(hook.CHAINED)} ['one', 'two three']"
+    assert spool(repository) == [git(repository, "rev-parse", "HEAD")]
+
+
+def test_a_hook_that_was_switched_off_stays_off(repository: Path) -> None:
+    put(file_of(repository), SHELL, 0o644)
+    hook.install(repository)
+
+    sha = commit(repository)
+
+    assert not (repository / "ran").exists()
+    assert spool(repository) == [sha]
+
+
+@pytest.mark.parametrize("target", ["../../scripts/hook", "../../gone"])
+def test_a_linked_hook_is_not_written_through(repository: Path, target: str) -> None:
+    put(repository / "scripts" / "hook", SHELL)
+    file_of(repository).symlink_to(target)
+    before = listing(file_of(repository).parent)
+    hook.install(repository)
+
+    sha = commit(repository)
+    hook.uninstall(repository)
+
+    assert spool(repository) == [sha]
+    assert (repository / "ran").exists() == (target != "../../gone")
+    assert (repository / "scripts" / "hook").read_text() == SHELL
+    assert listing(file_of(repository).parent) == before
+
+
+def test_a_hook_that_was_put_aside_is_never_overwritten(repository: Path) -> None:
+    put(file_of(repository), PYTHON)
+    hook.install(repository)
+    put(file_of(repository), PYTHON.replace("7", "8"))
+    before = listing(file_of(repository).parent)
+
+    with pytest.raises(NotAllowed, match="is in the way"):
+        hook.install(repository)
+
+    assert listing(file_of(repository).parent) == before
+
+
+def test_a_hook_that_git_will_not_run_is_told(repository: Path) -> None:
+    hook.install(repository)
+    file_of(repository).chmod(0o644)
+
+    assert (
+        hook.status(repository).describe().endswith("it is not executable, so git does not run it")
+    )
+
+
+def test_a_missing_folder_of_hooks_is_made(repository: Path) -> None:
+    shutil.rmtree(file_of(repository).parent)
+
+    hook.install(repository)
+
+    sha = commit(repository)
+    assert spool(repository) == [sha]
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Be a user whom permissions hold back, as root is not."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_read_only_folder_of_hooks_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = home / "web"
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    git(home, "init", "-q", str(root))
+    put(file_of(root), PYTHON)
+    file_of(root).parent.chmod(0o555)
+    if os.geteuid() == 0:
+        for path in (home, *home.rglob("*")):
+            os.chown(path, 65534, 65534)
+
+    with nobody():
+        before = listing(file_of(root).parent)
+        with pytest.raises(NotAllowed, match="cannot be written: Permission denied"):
+            hook.install(root)
+        assert listing(file_of(root).parent) == before
+
+        file_of(root).parent.chmod(0o755)
+        hook.install(root)
+        file_of(root).parent.chmod(0o555)
+        before = listing(file_of(root).parent)
+        with pytest.raises(NotAllowed, match="cannot be written: Permission denied"):
+            hook.uninstall(root)
+        assert listing(file_of(root).parent) == before
+
+
+def test_hooks_that_are_switched_off_altogether_are_told(repository: Path) -> None:
+    git(repository, "config", "core.hooksPath", "/dev/null")
+
+    with pytest.raises(NotAllowed, match=r"outside this repository \(/dev/null"):
+        hook.install(repository)
+    with pytest.raises(NotAllowed, match="/dev/null/post-commit cannot be written"):
+        hook.install(repository, force=True)
+    assert not hook.status(repository).is_installed
+
+
+def test_a_hooks_path_inside_the_repository_is_used(repository: Path) -> None:
+    git(repository, "config", "core.hooksPath", ".githooks")
+    (repository / "sub").mkdir()
+
+    done = hook.install(repository / "sub")
+
+    assert done.file == repository / ".githooks" / "post-commit"
+    sha = commit(repository)
+    assert spool(repository) == [sha]
+
+
+def test_a_hooks_path_outside_the_repository_needs_force(repository: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "hooks"
+    git(repository, "config", "core.hooksPath", str(outside))
+
+    with pytest.raises(NotAllowed, match=r"outside this repository .*--force installs"):
+        hook.install(repository)
+    assert not outside.exists()
+    assert hook.status(repository).problem
+    done = hook.install(repository, force=True)
+
+    assert done.file == outside / "post-commit"
+    sha = commit(repository)
+    assert spool(repository) == [sha]
+    assert not hook.uninstall(repository).is_installed
+    assert list(outside.iterdir()) == []
+
+
+def test_a_linked_work_tree_has_the_hook_of_its_repository(
+    repository: Path, tmp_path: Path
+) -> None:
+    linked = tmp_path / "linked"
+    git(repository, "worktree", "add", "-q", str(linked))
+
+    done = hook.install(linked)
+
+    assert done.file == file_of(repository)
+    sha = commit(linked)
+    assert spool(repository) == [sha]
+
+
+def test_a_bare_repository_can_have_the_hook(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+
+    done = hook.install(tmp_path / "bare.git")
+
+    assert done.file == tmp_path / "bare.git" / "hooks" / "post-commit"
+    assert not hook.uninstall(tmp_path / "bare.git").is_installed
+
+
+def test_a_git_that_fails_is_not_taken_for_no_repository(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = repository.parent / "gitconfig"
+    config.write_text("[core\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+
+    with pytest.raises(BadInput, match="bad config line 1"):
+        hook.status(repository)
+
+
+def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
+    for ask in (hook.status, hook.install, hook.uninstall):
+        with pytest.raises(BadInput, match="not in a git repository"):
+            ask(tmp_path)
+
+
+def test_rtevents_0_switches_it_off(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook.install(repository)
+    monkeypatch.setenv("RTEVENTS", "0")
+
+    commit(repository)
+
+    assert spool(repository) == []
+
+
+@pytest.mark.parametrize("way", ["detached", "packed", "worktree-config", "sub-folder"])
+def test_the_commit_is_noted_wherever_head_is(repository: Path, way: str) -> None:
+    hook.install(repository)
+    cwd = repository
+    match way:
+        case "detached":
+            git(repository, "switch", "-q", "--detach")
+        case "packed":
+            git(repository, "switch", "-qc", "feature/x y".replace(" ", "-"))
+            git(repository, "pack-refs", "--all")
+        case "worktree-config":
+            git(repository, "config", "extensions.worktreeConfig", "true")
+        case "sub-folder":
+            cwd = repository / "sub"
+            cwd.mkdir()
+
+    sha = commit(cwd)
+
+    assert spool(repository) == [sha]
+
+
+def test_a_rebase_notes_every_commit(repository: Path) -> None:
+    git(repository, "switch", "-qc", "topic")
+    for number in range(3):
+        commit(repository, str(number), "topic.txt")
+    git(repository, "switch", "-q", "main")
+    commit(repository)
+    hook.install(repository)
+
+    git(repository, "rebase", "-q", "main", "topic")
+
+    assert set(git(repository, "rev-list", "main..topic").split()) <= set(spool(repository))
+
+
+def try_commit(
+    repository: Path, *, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Make a commit; return how git ended and what it said."""
+    return subprocess.run(
+        ["git", "commit", "--allow-empty", "-qm", "Change"],
+        cwd=repository,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_commit_succeeds_without_a_daemon(repository: Path) -> None:
+    hook.install(repository)
+
+    done = try_commit(repository)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert spool(repository) == [git(repository, "rev-parse", "HEAD")]
+
+
+def test_a_commit_succeeds_without_rtevents(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: str(tmp_path / "gone" / "rtevents"))
+    hook.install(repository)
+
+    done = try_commit(repository, env={"PATH": "/usr/bin:/bin"})
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert spool(repository) == [git(repository, "rev-parse", "HEAD")]
+
+
+def test_a_commit_succeeds_when_nothing_can_be_noted(repository: Path) -> None:
+    hook.install(repository)
+    (repository / ".git" / "rtevents").write_text("in the way")
+
+    done = try_commit(repository)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_daemon_is_told_in_the_background_without_gits_environment(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "it's here" / "rtevents"
+    told = tmp_path / "told"
+    put(program, f'#!/bin/sh\nsleep 0.3\nenv | grep -c ^GIT_DIR > {told}.tmp\n'
+                 f'echo "$*" >> {told}.tmp\nmv {told}.tmp {told}\nexit 5\n')  # fmt: skip
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: str(program))
+    hook.install(repository)
+
+    done = try_commit(repository, env={"GIT_DIR": str(repository / ".git")})
+
+    assert done.returncode == 0
+    assert not told.exists()
+    wait_for(told.exists, "the daemon is told")
+    assert told.read_text() == f"0\npublish commit {spool(repository)[0]} --quiet\n"
+
+
+@pytest.mark.parametrize("code", [0, 1, 7])
+def test_the_code_of_the_hook_is_that_of_the_other(repository: Path, code: int) -> None:
+    for text in (f"#!/bin/sh\nexit {code}\n", f"#!{sys.executable}\nraise SystemExit({code})\n"):
+        put(file_of(repository), text)
+        hook.install(repository)
+
+        done = subprocess.run([file_of(repository)], cwd=repository, check=False)
+
+        assert done.returncode == code
+        assert try_commit(repository).returncode == 0
+        hook.uninstall(repository)
+
+
+def test_what_a_commit_costs_with_the_hook(repository: Path) -> None:
+    """Tell the median; ``--log-cli-level=info`` shows it."""
+    hook.install(repository)
+    seconds: dict[str, list[float]] = {"0": [], "1": []}
+    for _ in range(15):
+        for switch, times in seconds.items():
+            begun = time.perf_counter()
+            assert try_commit(repository, env={"RTEVENTS": switch}).returncode == 0
+            times.append(time.perf_counter() - begun)
+    cost = statistics.median(
+        with_hook - without for without, with_hook in zip(*seconds.values(), strict=True)
+    )
+
+    logger.info("the hook adds %.1f ms to a commit", cost * 1000)
+    assert len(spool(repository)) == 15

@@ -85,10 +85,9 @@ def seconds(text: str | None, option: str) -> float | None:
 
     if text is None:
         return None
-    try:
-        value = parse_duration(text)
-        return float(text) if value is None else value
-    except ValueError:
-        raise typer.BadParameter(
-            f"{option}: expected a duration such as 30s, got {text!r}"
-        ) from None
+    value = parse_duration(text)
+    if value is None:  # a number alone: seconds
+        value = parse_duration(f"{text}s")
+    if value is None:
+        raise typer.BadParameter(f"{option}: expected a duration such as 30s, got {text!r}")
+    return value

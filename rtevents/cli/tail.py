@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,11 +17,14 @@ from rtevents.errors import GapFound, TimedOut
 if TYPE_CHECKING:
     from rtevents.client.frames import Frame
     from rtevents.client.sync import Client
-    from rtevents.core.event import Entry
+    from rtevents.core.event import Bookmark, Entry
     from rtevents.core.filter import Filter
 
 PAGE = 1000
 """Events of one request to the history."""
+
+LONGEST = 1e9
+"""Longest time, in seconds, for which a timer can be set: thirty years."""
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -78,7 +82,8 @@ def tail(
     if since is not None and last is not None:
         raise typer.BadParameter("--since and --last exclude each other")
     wanted = options.wanted(types, not_types, projects, sources, paths)
-    _give_up_after(options.seconds(timeout, "--timeout"))
+    ahead = _seconds_ahead(until)
+    _end_after(options.seconds(timeout, "--timeout"), ahead)
     printer = _Printer(
         pretty=is_terminal() if output is None else output == "pretty",
         count=count,
@@ -87,23 +92,28 @@ def tail(
         heartbeats="HEALTH_CHECK" in wanted.types,
     )
     with options.client() as client:
+        if until is not None and ahead is None:
+            printer.end = client.history(until=until, limit=1, order="desc").next
         if last is not None:
             since = printer.print_last(client, wanted, last)
-            if printer.is_done:
+            if printer.is_done or printer.end is not None:
                 return
-        if until is not None:
-            printer.print_until(client, wanted, since or "all", until)
-            return
+        first = "new" if until is None else "all"
         frames = client.stream(
-            wanted, since=since or "new", reconnect=not no_reconnect, control=True
+            wanted, since=since or first, reconnect=not no_reconnect, control=True
         )
         for frame in frames:
-            if printer.take(frame, terminate=terminate):
+            if printer.take(frame, terminate=terminate or printer.end is not None):
                 return
 
 
 class _Printer:
-    """Prints frames until enough are printed."""
+    """
+    Prints frames until enough are printed.
+
+    Attributes:
+        end: The place after which nothing is printed; None for no end.
+    """
 
     def __init__(
         self, *, pretty: bool, count: int | None, fail_on_gap: bool, heartbeats: bool
@@ -113,6 +123,7 @@ class _Printer:
         self._fail_on_gap = fail_on_gap
         self._heartbeats = heartbeats
         self._is_lost = False
+        self.end: Bookmark | None = None
 
     @property
     def is_done(self) -> bool:
@@ -124,11 +135,14 @@ class _Printer:
         from rtevents.core.event import Entry, Gap
 
         if isinstance(frame, Entry):
+            if self.end is not None and frame.seq > self.end.seq:
+                return True
             if frame.seq or self._heartbeats:
                 self._print(frame)
             return self.is_done
         if isinstance(frame, Gap):
-            self._tell_gap(frame.after, frame.before, frame.reason)
+            if self.end is None or frame.after < self.end.seq:
+                self._tell_gap(frame.after, frame.before, frame.reason)
             return False
         if frame.name == "lost" and not self._is_lost:
             notice(f"connection lost ({frame.fields['reason']}); reconnecting")
@@ -138,7 +152,9 @@ class _Printer:
 
     def print_last(self, client: Client, wanted: Filter, last: int) -> str:
         """Print the last events; return the bookmark after them."""
-        page = client.history(wanted, order="desc", limit=max(1, min(last, PAGE)))
+        until = str(self.end) if self.end else None
+        limit = max(1, min(last, PAGE))
+        page = client.history(wanted, order="desc", limit=limit, until=until)
         end = page.next
         entries = list(page.events)
         while page.events and len(entries) < last:
@@ -151,19 +167,6 @@ class _Printer:
             if self.is_done:
                 break
         return str(end)
-
-    def print_until(self, client: Client, wanted: Filter, since: str, until: str) -> None:
-        """Print the entries between two places."""
-        page = client.history(wanted, since=since, until=until, limit=PAGE)
-        while True:
-            for entry in page.events:
-                self._print(entry)
-                if self.is_done:
-                    return
-            before = page.next
-            page = client.history(wanted, after=str(page.next), until=until, limit=PAGE)
-            if page.next == before:
-                return
 
     def _print(self, entry: Entry) -> None:
         line = pretty_line(entry) if self._pretty else ascii_line(entry.wire)
@@ -182,12 +185,27 @@ class _Printer:
         notice(text)
 
 
-def _give_up_after(seconds: float | None) -> None:
-    if seconds is None:
+def _seconds_ahead(until: str | None) -> float | None:
+    """Return the seconds from now to an end that is still to come; None for any other."""
+    from rtevents.core.since import parse_since
+
+    if until is None or (timestamp := parse_since(until).timestamp) is None:
+        return None
+    ahead = timestamp - time.time()
+    return ahead if ahead > 0 else None
+
+
+def _end_after(timeout: float | None, ahead: float | None) -> None:
+    """End the command after so many seconds: `timeout` is a failure, `ahead` is the wanted end."""
+    if timeout is None and ahead is None:
         return
+    is_late = ahead is None or (timeout is not None and timeout < ahead)
 
-    def give_up(number: int, frame: FrameType | None) -> None:
-        raise TimedOut(f"nothing more within {seconds:g} s")
+    def end(number: int, frame: FrameType | None) -> None:
+        if is_late:
+            raise TimedOut(f"nothing more within {timeout:g} s")
+        raise typer.Exit
 
-    signal.signal(signal.SIGALRM, give_up)
+    seconds = min(each for each in (timeout, ahead, LONGEST) if each is not None)
+    signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))

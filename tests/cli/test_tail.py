@@ -117,6 +117,43 @@ def test_a_place_is_a_word_a_time_a_bookmark_or_an_event(filled: Daemon) -> None
     assert told(filled, "--until", f"{epoch}-2", "--count", "1") == ["r1"]
 
 
+def test_until_a_past_place_shows_what_was_before_it(filled: Daemon) -> None:
+    assert told(filled, "--until", "1h") == ["r1", "t1"]
+    assert told(filled, "--until", "1h", "-n", "1") == ["t1"]
+    assert told(filled, "--until", "1500", "-t", "TASK_UPDATE") == []
+    assert told(filled, "--since", "f1", "--until", "t1") == []
+    assert told(filled, "--until", "2033-05-18", "--count", "2") == ["r1", "t1"]
+
+
+def test_until_a_time_to_come_follows_to_then(filled: Daemon) -> None:
+    end = time.time() + 2
+    with following(filled, "-n", "1", "--until", f"{end:.3f}") as process:
+        publish(filled, risk("r4"))
+        out, err = process.communicate(timeout=20)
+
+    assert time.time() >= end
+    assert (process.returncode, ids(out), err) == (0, ["r3", "r4"], "")
+
+
+def test_a_gap_after_the_end_is_not_told(filled: Daemon) -> None:
+    with filled.client() as client:
+        epoch = client.history(limit=1).next.epoch
+
+    done = filled.run("tail", "--since", "0badc0de-1", "--until", f"{epoch}-2", "--fail-on-gap")
+
+    assert done.returncode == 6
+    done = filled.run("tail", "--since", f"{epoch}-9", "--until", f"{epoch}-2", "--fail-on-gap")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("timeout", ["nan", "inf", "-1", "1e9", "5x", ""])
+def test_a_time_that_is_none_is_misuse(daemon: Daemon, timeout: str) -> None:
+    done = daemon.run("tail", "--timeout", timeout)
+
+    assert done.returncode == 2
+    assert f"--timeout: expected a duration such as 30s, got {timeout!r}" in done.stderr
+
+
 def test_the_last_events_come_oldest_first(filled: Daemon) -> None:
     assert told(filled, "-n", "2") == ["f1", "r3"]
     assert told(filled, "-n", "0") == []

@@ -14,8 +14,8 @@ from rtevents.errors import BadInput, EventTooLarge, NotFound, RteventsError
 from rtevents.server import admin
 from rtevents.server.guard import Misdirected, require
 from rtevents.server.history import history
-from rtevents.server.keys import HOUSE, PRINCIPAL, House, problem
-from rtevents.server.publish import UnsupportedMedia, publish
+from rtevents.server.keys import HOUSE, PRINCIPAL, House, UnsupportedMedia, problem
+from rtevents.server.publish import publish
 from rtevents.server.stream import stream, websocket
 
 logger = logging.getLogger(__name__)

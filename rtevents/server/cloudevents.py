@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from rtevents.core.event import Event, Undated, type_name
+from rtevents.core.event import NOT_JSON, Event, Undated, not_json, type_name
 from rtevents.errors import BadInput, EventRefused
 
 STRUCTURED = "application/cloudevents+json"
@@ -32,9 +33,10 @@ def from_cloudevent(fields: Mapping[str, Any]) -> Event:
     for name in _REQUIRED:
         if not isinstance(fields.get(name), str):
             raise EventRefused(f"{name}: expected text, as CloudEvents 1.0 requires it", field=name)
-    if fields["specversion"] != "1.0":
-        raise EventRefused(f"specversion: expected 1.0, got {fields['specversion']!r}"[:120],
-                           field="specversion")  # fmt: skip
+    if (version := fields["specversion"]) != "1.0":
+        raise EventRefused(f"specversion: expected 1.0, got {version[:60]!r}", field="specversion")
+    if not isinstance(fields.get("project"), str | None):
+        raise EventRefused("project: expected text", field="project")
     data = fields.get("data", {})
     if "data_base64" in fields or not isinstance(data, dict):
         raise EventRefused("data: expected an object", field="data")
@@ -71,8 +73,8 @@ def from_headers(headers: Mapping[str, str], body: bytes) -> Event:
     }
     try:
         fields["data"] = msgspec.json.decode(body) if body else {}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"not JSON: {error}") from error
+    except NOT_JSON as error:
+        raise BadInput(not_json(error)) from error
     return from_cloudevent(fields)
 
 
@@ -84,10 +86,12 @@ def to_cloudevent(event: Event) -> dict[str, Any]:
         # A source must not be empty there.
         "source": event.source or "rtevents",
         "type": event.type,
-        "time": datetime.fromtimestamp(event.timestamp, UTC).isoformat(),
         "datacontenttype": "application/json",
         "data": event.data,
     }
+    # It is optional there, and a calendar ends where a number does not.
+    with contextlib.suppress(ValueError, OverflowError, OSError):
+        fields["time"] = datetime.fromtimestamp(event.timestamp, UTC).isoformat()
     if event.project_id is not None:
         fields["project"] = event.project_id
     if event.extensions is not msgspec.UNSET:

@@ -118,6 +118,11 @@ class Member:
                 self._room.result()
                 return
 
+    def end(self) -> None:
+        """Write no more once everything is written, and listen until the peer hangs up."""
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
     def close(self) -> None:
         """Hang up when everything is written."""
         self._transport.close()

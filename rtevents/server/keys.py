@@ -59,6 +59,10 @@ class House(msgspec.Struct):
     """The stream of each open connection, by connection id."""
 
 
+class UnsupportedMedia(BadInput):
+    """A content type or encoding that is not taken here."""
+
+
 HOUSE = web.AppKey("house", House)
 PRINCIPAL = web.RequestKey("principal", Principal)
 
@@ -125,8 +129,13 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     Return the request's body as `kind`.
 
     Raises:
+        UnsupportedMedia: It is not said to be JSON: a page of another site could send it (S4).
         BadInput: It is not that.
     """
+    if request.content_type != "application/json":
+        raise UnsupportedMedia(
+            f"content type {request.content_type!r} is not taken: send application/json"
+        )
     return decode(await request.read(), kind)
 
 

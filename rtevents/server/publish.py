@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from rtevents.core.event import Event, Stored, decode_event, decode_events
+from rtevents.core.event import MAX_EVENT_BYTES, Event, Stored, decode_event
 from rtevents.errors import (
     BadInput,
     EventRefused,
@@ -19,7 +20,15 @@ from rtevents.errors import (
 )
 from rtevents.server.cloudevents import BATCH, STRUCTURED, from_cloudevent, from_headers
 from rtevents.server.guard import Principal
-from rtevents.server.keys import HOUSE, PRINCIPAL, House, answer, decode, problem_fields
+from rtevents.server.keys import (
+    HOUSE,
+    PRINCIPAL,
+    House,
+    UnsupportedMedia,
+    answer,
+    decode,
+    problem_fields,
+)
 
 MAX_ARRAY = 1000
 """Most events of an array or a CloudEvents batch: they are stored all or none."""
@@ -27,12 +36,14 @@ MAX_ARRAY = 1000
 LINE_CHUNK = 500
 """Most lines of NDJSON that are stored together."""
 
+MAX_LINES = 262_144
+"""Most lines of NDJSON in a request: each has an answer, and 16 MiB hold 8 million short ones."""
+
+MAX_RAW_BYTES = 3 * MAX_EVENT_BYTES
+"""Longest text of an event, in bytes: a character that is stored in two may be written in six."""
+
 OWN_SOURCES = "rtevents/"
 """How the daemon's own sources begin; nobody else may use such a name."""
-
-
-class UnsupportedMedia(BadInput):
-    """A content type or encoding that is not taken here."""
 
 
 async def publish(request: web.Request) -> web.StreamResponse:
@@ -52,9 +63,12 @@ async def publish_as(house: House, principal: Principal, events: Sequence[Event]
     Publish events in somebody's name, all or none.
 
     Raises:
+        EventTooLarge: There are more than ``MAX_ARRAY``.
         NotAllowed: The grant does not hold the project or the type of one of them.
         RteventsError: As ``EventService.publish_many``.
     """
+    if len(events) > MAX_ARRAY:
+        raise EventTooLarge(f"more than {MAX_ARRAY} events at once")
     for index, event in enumerate(events):
         _permit(principal, event, index if len(events) > 1 else None)
     return await house.service.publish_many(events)
@@ -63,32 +77,73 @@ async def publish_as(house: House, principal: Principal, events: Sequence[Event]
 def _read(request: web.Request, body: bytes) -> list[Event]:
     match request.content_type:
         case "application/json" if "ce-specversion" in request.headers:
-            return [from_headers(request.headers, body)]
+            return [from_headers(request.headers, _fitting(body))]
+        case "application/json" if body.lstrip()[:1] == b"[":
+            return read_each(_items(body), read_event)
         case "application/json":
-            events = decode_events(body) if body.lstrip()[:1] == b"[" else [decode_event(body)]
+            return [read_event(body)]
         case _ if request.content_type == STRUCTURED:
-            events = [from_cloudevent(decode(body, dict[str, Any]))]
+            return [_read_cloudevent(body)]
         case _ if request.content_type == BATCH:
-            events = _read_batch(decode(body, list[dict[str, Any]]))
+            return read_each(_items(body), _read_cloudevent)
         case other:
             raise UnsupportedMedia(
                 f"content type {other!r} is not taken: send application/json, "
                 "application/x-ndjson or application/cloudevents+json"
             )
-    if len(events) > MAX_ARRAY:
-        raise EventTooLarge(f"an array of {len(events)} events, {MAX_ARRAY} at most")
-    return events
 
 
-def _read_batch(items: Sequence[dict[str, Any]]) -> list[Event]:
+def read_event(raw: bytes) -> Event:
+    """
+    Read one published event.
+
+    Raises:
+        EventTooLarge: It is too long to be decoded.
+        BadInput, EventRefused: As ``decode_event``.
+    """
+    return decode_event(_fitting(raw))
+
+
+def read_each(items: Sequence[bytes], read: Callable[[bytes], Event]) -> list[Event]:
+    """
+    Read several events with `read`.
+
+    Raises:
+        BadInput, EventRefused: One of them is none; ``index`` says which.
+    """
     events = []
     for index, item in enumerate(items):
         try:
-            events.append(from_cloudevent(item))
-        except EventRefused as error:
+            events.append(read(item))
+        except (BadInput, EventRefused) as error:
             error.index = index
             raise
     return events
+
+
+def _read_cloudevent(raw: bytes) -> Event:
+    return from_cloudevent(decode(_fitting(raw), dict[str, Any]))
+
+
+def _fitting(raw: bytes) -> bytes:
+    """Return `raw` if it can be an event: 16 MiB of ``[],`` would be 300 MiB when decoded."""
+    if len(raw) > MAX_RAW_BYTES:
+        raise EventTooLarge(f"event of {len(raw)} bytes, {MAX_EVENT_BYTES} at most")
+    return raw
+
+
+_Items = msgspec.defstruct(
+    "_Items",
+    [(f"item_{number}", msgspec.Raw, msgspec.UNSET) for number in range(MAX_ARRAY + 1)],
+    array_like=True,
+)
+"""An array of which no more items are made than can be taken: what follows is passed over."""
+
+
+def _items(body: bytes) -> list[bytes]:
+    """Return the items of a JSON array, as they are written; one too many at most."""
+    items = msgspec.structs.astuple(decode(body, _Items))
+    return [bytes(item) for item in items if item is not msgspec.UNSET]
 
 
 def _permit(principal: Principal, event: Event, index: int | None) -> None:
@@ -100,7 +155,7 @@ def _permit(principal: Principal, event: Event, index: int | None) -> None:
         )
     if not principal.grant.permits(event.type, event.project_id):
         raise NotAllowed(
-            f"the grant does not hold {event.type[:64]} in project {event.project_id!r}"
+            f"the grant does not hold {event.type[:64]!r} in project {event.project_id!r:.60}"
         )
 
 
@@ -113,6 +168,8 @@ def _stored(house: House, stored: Sequence[Stored]) -> web.Response:
 
 async def _publish_lines(house: House, principal: Principal, body: bytes) -> web.Response:
     """Publish NDJSON: a chunk is stored at once if all its lines can be, else line by line."""
+    if body.count(b"\n") > MAX_LINES:
+        raise EventTooLarge(f"a request of more than {MAX_LINES} lines")
     lines = [line for line in body.split(b"\n") if line.strip()]
     answers: list[bytes] = []
     status = 201
@@ -138,16 +195,17 @@ async def _publish_chunk(
     house: House, principal: Principal, lines: Sequence[bytes]
 ) -> Sequence[Stored | RteventsError]:
     try:
-        return await publish_as(house, principal, [decode_event(line) for line in lines])
+        return await publish_as(house, principal, [read_event(line) for line in lines])
     except Unavailable as error:
         return [error] * len(lines)
     except RteventsError:
         # One line is wrong: the others are stored all the same, each for itself.
-        return [await _publish_line(house, principal, line) for line in lines]
+        # At once, so that they are stored in few transactions; they queue in their order.
+        return await asyncio.gather(*(_publish_line(house, principal, line) for line in lines))
 
 
 async def _publish_line(house: House, principal: Principal, line: bytes) -> Stored | RteventsError:
     try:
-        return (await publish_as(house, principal, [decode_event(line)]))[0]
+        return (await publish_as(house, principal, [read_event(line)]))[0]
     except RteventsError as error:
         return error

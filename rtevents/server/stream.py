@@ -13,7 +13,6 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from rtevents.core.connection import Connection
-from rtevents.core.event import Event, decode_event
 from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
 from rtevents.core.log import Start
 from rtevents.core.since import Since, parse_since
@@ -21,7 +20,7 @@ from rtevents.errors import BadInput, BookmarkError, RteventsError
 from rtevents.server.fanout import GOODBYE, SEND_BUFFER, Member
 from rtevents.server.guard import Principal, require
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, decode, problem_fields, query_of
-from rtevents.server.publish import publish_as
+from rtevents.server.publish import publish_as, read_each, read_event
 from rtevents.server.wire import NDJSON, SSE, Encoding, WebSocket
 
 MAX_MESSAGE = 16 * 1024 * 1024
@@ -172,6 +171,8 @@ def _say_goodbye(house: House, member: Member) -> None:
     reason = member.connection.close_reason or ""
     if reason != "closed":  # else the peer was first, and aiohttp answers it
         house.fanout.finish(member, CLOSE_CODES.get(reason, 4000))
+        # A server that shuts down reads no answer any more: that the peer hangs up is enough.
+        member.end()
     asyncio.get_running_loop().call_later(GOODBYE, member.abort)
 
 
@@ -277,20 +278,10 @@ async def _publish(
     house: House, principal: Principal, member: Member, command: _Command
 ) -> dict[str, Any]:
     require(principal, "publisher")
-    events: list[Event] = []
-    for index, raw in enumerate(command.events):
-        try:
-            events.append(decode_event(bytes(raw)))
-        except RteventsError as error:
-            raise _at(error, index) from error
+    events = read_each([bytes(raw) for raw in command.events], read_event)
     stored = await publish_as(house, principal, events)
     last = max((one.seq for one in stored), default=house.service.log.last)
     return {"events": stored, "bookmark": str(house.service.log.bookmark(last))}
-
-
-def _at(error: RteventsError, index: int) -> RteventsError:
-    error.index = index  # type: ignore[attr-defined]  # both that decoding raises have it
-    return error
 
 
 async def _ping(

@@ -197,6 +197,11 @@ class Server:
         self.guard.listen(self.tcp[1])
         self.owner = self._caller(aiohttp.UnixConnector(self.socket), "http://localhost", {})
 
+    def hang_up(self) -> None:
+        """Close the connections of the test's own that are left."""
+        for wire in self._wires:
+            wire.socket.close()
+
     async def stop(self) -> None:
         """Stop in the order of the daemon; whoever was here is forgotten then."""
         if self._is_stopped:
@@ -206,8 +211,6 @@ class Server:
             await self.service.stop()
             for session in self._sessions:
                 await session.close()
-            for wire in self._wires:
-                wire.socket.close()
             await self._runner.cleanup()
             await self.fanout.close()
         assert self.service.connections == {}
@@ -347,6 +350,7 @@ async def houses(tmp_path: Path) -> AsyncIterator[Houses]:
     houses = Houses(tmp_path)
     yield houses
     for server in houses.servers:
+        server.hang_up()
         await server.stop()
 
 

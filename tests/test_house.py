@@ -31,7 +31,6 @@ LIBRARIES = {
     "aiohttp": ["server", "daemon", "client/asyncio.py"],
     "watchfiles": ["producers"],
     "git": ["producers"],
-    "pathspec": ["producers"],
     "yaml": ["config"],
     "platformdirs": ["config"],
     "sqlite3": ["stores"],

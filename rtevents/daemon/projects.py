@@ -236,12 +236,13 @@ class Projects:
         """Publish what a producer yields; start it again when it fails."""
         pause = 1.0
         while True:
+            producer.ready.clear()
+            recovering = asyncio.create_task(self._note_recovery(project, kind, producer))
             try:
                 # The iterator is told to end when this task is: it may hold a watch.
                 async with aclosing(producer.events()) as events:
                     async for batch in events:
                         await self._publish(batch)
-                        await self._note(project, kind, None)
                         pause = 1.0
                 return
             except LogClosed:
@@ -250,8 +251,14 @@ class Projects:
                 # The daemon outlives its producers; it tells what is wrong and tries again.
                 logger.exception("producer %s of %s failed", kind, project.settings.id)
                 await self._note(project, kind, f"{type(error).__name__}: {error}")
+            finally:
+                recovering.cancel()
             await asyncio.sleep(pause)
             pause = min(BACKOFF_MAX, pause * 2)
+
+    async def _note_recovery(self, project: Project, kind: str, producer: Producer) -> None:
+        await producer.ready.wait()
+        await self._note(project, kind, None)
 
     async def _note(self, project: Project, kind: str, error: str | None) -> None:
         """Keep how a producer is, and tell it in the stream when that changes."""

@@ -6,9 +6,11 @@ import itertools
 import json
 import random
 import resource
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -298,11 +300,10 @@ def test_work_on_a_repository_is_seen_once_and_in_order_by_every_kind_of_reader(
     daemon.run("hook", "install", cwd=root)
     tail = daemon.popen("tail", "--since", "all", "-o", "ndjson")
     risks = daemon.popen("tail", "--type", "RISK_ALERT", "--since", "all", "-o", "ndjson")
-    sse = subprocess.Popen(
-        ["curl", "-sN", "--unix-socket", str(daemon.socket),
-         "http://localhost/v1/events/stream?since=all"],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    others = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for command in readers(daemon.socket)
+    ]
     try:
         (root / "a.txt").write_text("one\n")
         daemon.git("add", ".", cwd=root)
@@ -330,10 +331,13 @@ def test_work_on_a_repository_is_seen_once_and_in_order_by_every_kind_of_reader(
             log = everything(client)
         lines = list(read_until_end(tail))
         risk_lines = list(read_until_end(risks))
-        events = [line.removeprefix("data: ") for line in read_until_end(sse)
-                  if line.startswith('data: {"seq"')]  # fmt: skip
+        seen = [
+            [json.loads(line.removeprefix("data: ")) for line in read_until_end(process)
+             if line.removeprefix("data: ").startswith('{"seq"')]
+            for process in others
+        ]  # fmt: skip
     finally:
-        for process in (tail, risks, sse):
+        for process in (tail, risks, *others):
             process.kill()
             process.communicate()
 
@@ -342,8 +346,28 @@ def test_work_on_a_repository_is_seen_once_and_in_order_by_every_kind_of_reader(
     assert sorted(commits) == sorted(shas)
     assert {"a.txt", "b.txt"} <= set(files)
     assert [json.loads(line) for line in lines] == [json.loads(entry.wire) for entry in log]
-    assert [json.loads(line) for line in events] == [json.loads(entry.wire) for entry in log]
+    assert seen == [[json.loads(entry.wire) for entry in log]] * len(others)
     assert [json.loads(line)["data"]["message"] for line in risk_lines] == ["look", "the end"]
+
+
+WEBSOCKET = """
+import asyncio, sys, aiohttp
+async def main():
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(sys.argv[1])) as session:
+        async with session.ws_connect("http://localhost/v1/events/ws?since=all") as socket:
+            async for message in socket:
+                print(message.data, flush=True)
+asyncio.run(main())
+"""
+
+
+def readers(socket: Path) -> list[list[str]]:
+    """Return the commands of a WebSocket client, and of curl where it is there."""
+    commands = [[sys.executable, "-c", WEBSOCKET, str(socket)]]
+    if shutil.which("curl"):
+        url = "http://localhost/v1/events/stream?since=all"
+        commands.append(["curl", "-sN", "--unix-socket", str(socket), url])
+    return commands
 
 
 def read_until_end(process: subprocess.Popen[str]) -> Iterator[str]:

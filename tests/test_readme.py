@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,7 @@ def test_the_session_runs_as_it_is_pasted(shell: Daemon) -> None:
     assert "stored" in said
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_shell_examples_run_as_they_are_pasted(shell: Daemon) -> None:
     path = '\nexport PATH="$PWD/.venv/bin:$PATH"\n'
     said = run(shell, ["bash", "-eu"], path + block("sh integration"))

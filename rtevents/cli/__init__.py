@@ -145,14 +145,6 @@ def run(arguments: list[str]) -> int:
         command = typer.main.get_command(app)
         code = command.main(arguments or ["--help"], prog_name="rtevents", standalone_mode=False)
         sys.stdout.flush()
-    except ClickException as error:
-        print(f"rtevents: {_misuse(error)}", file=sys.stderr)
-        return EXIT_MISUSE
-    except RteventsError as error:
-        if is_debugging:
-            raise
-        print(f"rtevents: {_safe(str(error))}", file=sys.stderr)
-        return outcome(error)[1]
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except (BrokenPipeError, SystemExit) as error:
@@ -162,14 +154,29 @@ def run(arguments: list[str]) -> int:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ClickException as error:
+        return _tell(_misuse(error), EXIT_MISUSE)
     except Exception as error:
-        # A bug of ours is one line too; --debug shows where it is.
         if is_debugging:
             raise
-        text = _safe(f"{type(error).__name__}: {error}")
-        print(f"rtevents: a bug: {text} (rtevents --debug … shows more)", file=sys.stderr)
-        return 1
+        return _tell(*_failure(error))
     return code if isinstance(code, int) else 0
+
+
+def _tell(text: str, code: int) -> int:
+    print(f"rtevents: {text}", file=sys.stderr)
+    return code
+
+
+def _failure(error: Exception) -> tuple[str, int]:
+    """Return what went wrong in one line, and the exit code; --debug shows where."""
+    if isinstance(error, RteventsError):
+        return _safe(str(error)), outcome(error)[1]
+    if isinstance(error, OSError):  # a folder that cannot be written, a disk that is full
+        where = f"{error.filename}: " if error.filename else ""
+        return _safe(f"{where}{error.strerror or error}"), 1
+    text = _safe(f"{type(error).__name__}: {error}")
+    return f"a bug: {text} (rtevents --debug … shows more)", 1
 
 
 def _debug_first(arguments: list[str]) -> list[str]:

@@ -51,6 +51,14 @@ def client() -> Client:
     return Client()
 
 
+def own_client() -> Client:
+    """Return a client of this user's daemon on this machine, whatever `$RTEVENTS_URL` names."""
+    from rtevents.client.sync import Client
+    from rtevents.config.paths import find_paths
+
+    return Client(find_paths().socket)
+
+
 def wanted(
     types: list[str],
     not_types: list[str],

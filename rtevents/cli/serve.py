@@ -86,7 +86,7 @@ def _folders(paths: list[Path] | None) -> list[Path]:
 
 def _add_to_running(folders: list[Path]) -> bool:
     """Add the projects to a daemon that runs already; return whether there is one."""
-    with options.client() as client:
+    with options.own_client() as client:
         try:
             pid = client.status()["pid"]
         except NotReachable:
@@ -143,7 +143,7 @@ def _leave(log: QueueListener, code: int) -> NoReturn:
 
 def _tell(running: Running) -> None:
     """Print where the daemon listens and what it watches."""
-    print(f"listening on {running.socket}", flush=True)
+    print(f"listening on {safe(str(running.socket))}", flush=True)
     if running.listen:
         print(f"listening on http://{running.listen} (open it with: rtevents dashboard)")
     for warning in running.warnings:
@@ -208,7 +208,7 @@ def _detach(folders: list[Path]) -> None:
 def _wait(process: subprocess.Popen[bytes], places: Paths) -> None:
     """Return when the daemon answers; tell why when it does not."""
     deadline = time.monotonic() + START_SECONDS
-    with options.client() as client:
+    with options.own_client() as client:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 lines = places.daemon_log.read_text(errors="replace").splitlines() or [""]
@@ -218,8 +218,10 @@ def _wait(process: subprocess.Popen[bytes], places: Paths) -> None:
             except RteventsError:
                 time.sleep(0.05)
                 continue
-            print(f"the daemon runs, pid {status['pid']}, listening on {status['socket']}")
+            print(f"the daemon runs, pid {status['pid']}, listening on {safe(status['socket'])}")
             if status["listen"]:
-                print(f"and on http://{status['listen']}; its log is {places.daemon_log}")
+                print(
+                    f"and on http://{status['listen']}; its log is {safe(str(places.daemon_log))}"
+                )
             return
     raise RteventsError(f"the daemon does not answer yet; see {places.daemon_log}")

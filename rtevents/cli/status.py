@@ -47,7 +47,7 @@ def _print(found: dict[str, Any]) -> None:
     typer.echo(f"{verdict}  rtevents {found['version']}, pid {found['pid']}, up {uptime}")
     for reason in health["reasons"]:
         print(f"  {safe(reason)}")
-    print(f"socket   {found['socket']}")
+    print(f"socket   {safe(found['socket'])}")
     print(f"http     {found['listen'] or found['listen_error'] or 'none'}")
     print(f"store    {found['store']}, durability {found['durability']}")
     print(f"log      {found['epoch']}, entries {found['oldest']} to {found['newest']}")

@@ -218,3 +218,13 @@ def test_a_detached_daemon_survives_the_end_of_its_terminal(detached: Daemon) ->
 
     assert os.getsid(pid) != os.getsid(0)
     assert subprocess.run(["kill", "-0", str(pid)], check=False).returncode == 0
+
+
+def test_serve_is_about_this_machine_whatever_the_url_names(stopped_daemon: Daemon) -> None:
+    env = {"RTEVENTS_URL": "http://127.0.0.1:1"}
+
+    done = stopped_daemon.run("serve", "--detach", "--no-project", env=env)
+
+    assert done.returncode == 0, done.stderr
+    assert stopped_daemon.run("serve", str(stopped_daemon.home), env=env).returncode == 0
+    assert stopped_daemon.run("stop", env=env).returncode == 0

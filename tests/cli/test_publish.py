@@ -291,3 +291,12 @@ def test_a_stopped_daemon_makes_no_duplicates_of_spooled_lines(daemon: Daemon) -
     daemon.run("publish", "--stdin", "--spool", stdin=lines_of("b", "c"))
 
     assert [event.event_id for event in stored(daemon)] == ["a", "b", "c"]
+
+
+def test_a_spool_that_cannot_be_written_is_told_in_one_line(stopped_daemon: Daemon) -> None:
+    env = {"XDG_STATE_HOME": "/dev/null"}
+
+    done = stopped_daemon.run("publish", "risk", "x", "--spool", env=env)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "rtevents: /dev/null/rtevents: Not a directory\n"

@@ -102,8 +102,11 @@ class Client:
         """
         first = 0
         for chunk in calls.chunks(lines):
-            for answer in await self._retry(calls.publish_lines(chunk, first)):
-                yield answer
+            if refused := calls.too_long(chunk, first):
+                yield refused
+            else:
+                for answer in await self._retry(calls.publish_lines(chunk, first)):
+                    yield answer
             first += len(chunk)
 
     async def commit(self, path: Path, revision: str = "HEAD") -> Stored:

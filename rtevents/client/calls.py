@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from rtevents.core.event import (
+    MAX_EVENT_BYTES,
     Bookmark,
     Entry,
     Event,
@@ -135,6 +136,14 @@ def chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
         size += len(line)
     if chunk:
         yield chunk
+
+
+def too_long(chunk: Sequence[bytes], first: int) -> LineAnswer | None:
+    """Return the answer to a line that no request can hold, which is alone in its chunk."""
+    if len(chunk[0]) <= LINES_BYTES:
+        return None
+    text = f"event of {len(chunk[0])} bytes, {MAX_EVENT_BYTES} at most"
+    return LineAnswer(first, error=EventTooLarge(text))
 
 
 def publish_lines(lines: Sequence[bytes], first: int) -> Call[list[LineAnswer]]:

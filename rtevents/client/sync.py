@@ -90,7 +90,10 @@ class Client:
         """
         first = 0
         for chunk in calls.chunks(lines):
-            yield from self._retry(calls.publish_lines(chunk, first))
+            if refused := calls.too_long(chunk, first):
+                yield refused
+            else:
+                yield from self._retry(calls.publish_lines(chunk, first))
             first += len(chunk)
 
     def commit(self, path: Path, revision: str = "HEAD") -> Stored:

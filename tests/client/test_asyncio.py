@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rtevents.client.asyncio import Client
@@ -20,6 +21,7 @@ from rtevents.errors import (
     ConnectionLost,
     EventConflict,
     EventRefused,
+    EventTooLarge,
     NotAuthenticated,
     NotReachable,
     RteventsError,
@@ -108,6 +110,17 @@ async def test_lines_that_are_too_much_for_one_request_go_in_several(daemon: Dae
 
     assert [answer.line for answer in answers] == list(range(1120))
     assert [answer.stored and answer.stored.seq for answer in answers] == list(range(1, 1121))
+
+
+async def test_a_line_that_no_request_holds_is_answered_like_the_others(daemon: Daemon) -> None:
+    huge = risk("b", data={"severity": "low", "message": "x" * (1 << 24)})
+    lines = [risk("a").body, msgspec.json.encode(huge), risk("c").body]
+    async with Client(daemon.socket) as client:
+        answers = [answer async for answer in client.publish_lines(lines)]
+
+        assert [answer.line for answer in answers] == [0, 1, 2]
+        assert isinstance(answers[1].error, EventTooLarge)
+        assert await ids(client) == ["a", "c"]
 
 
 async def test_history_comes_in_pages(daemon: Daemon) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rtevents.client.frames import Control
@@ -19,6 +20,7 @@ from rtevents.errors import (
     ConnectionLost,
     EventConflict,
     EventRefused,
+    EventTooLarge,
     NotAuthenticated,
     NotReachable,
     RteventsError,
@@ -102,6 +104,17 @@ def test_lines_that_are_too_much_for_one_request_go_in_several(daemon: Daemon) -
 
     assert [answer.line for answer in answers] == list(range(1120))
     assert [answer.stored and answer.stored.seq for answer in answers] == list(range(1, 1121))
+
+
+def test_a_line_that_no_request_holds_is_answered_like_the_others(daemon: Daemon) -> None:
+    huge = risk("b", data={"severity": "low", "message": "x" * (1 << 24)})
+    lines = [risk("a").body, msgspec.json.encode(huge), risk("c").body]
+    with daemon.client() as client:
+        answers = list(client.publish_lines(lines))
+
+        assert [answer.line for answer in answers] == [0, 1, 2]
+        assert isinstance(answers[1].error, EventTooLarge)
+        assert ids(client) == ["a", "c"]
 
 
 def test_history_comes_in_pages(daemon: Daemon) -> None:

@@ -65,13 +65,18 @@ async def publish_as(house: House, principal: Principal, events: Sequence[Event]
     Raises:
         EventTooLarge: There are more than ``MAX_ARRAY``.
         NotAllowed: The grant does not hold the project or the type of one of them.
+        BadInput: One of them is nested too deeply.
         RteventsError: As ``EventService.publish_many``.
     """
     if len(events) > MAX_ARRAY:
         raise EventTooLarge(f"more than {MAX_ARRAY} events at once")
     for index, event in enumerate(events):
         _permit(principal, event, index if len(events) > 1 else None)
-    return await house.service.publish_many(events)
+    try:
+        return await house.service.publish_many(events)
+    except RecursionError as error:
+        # A decoder takes what is too deep for those that walk through it afterwards.
+        raise BadInput("not acceptable JSON: nested too deeply") from error
 
 
 def _read(request: web.Request, body: bytes) -> list[Event]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -157,7 +158,8 @@ class Caller:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             sent.setdefault("Content-Type", "application/json")
-        async with self._session.request(method, path, data=body, headers=sent) as answer:
+        data = io.BytesIO(body) if body and len(body) > 1_000_000 else body
+        async with self._session.request(method, path, data=data, headers=sent) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def get(self, path: str, **headers: str) -> Answer:

@@ -10,7 +10,10 @@ import re
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, Self
+
+import pytest
 
 PATIENCE = 20.0
 """Seconds after which a thing that has not happened is a failure."""
@@ -441,6 +444,24 @@ class Socket:
         """Return when the replay is over."""
         await self.until("live")
         return self
+
+
+class Peak:
+    """The most memory that this process has held since the object was made (`man 5 proc`)."""
+
+    def __init__(self) -> None:
+        if not Path("/proc/self/clear_refs").exists():
+            pytest.skip("this system does not tell how much memory a process has held")
+        Path("/proc/self/clear_refs").write_text("5")
+        self._before = self._most()
+
+    def growth(self) -> int:
+        """Return the bytes by which it grew at most."""
+        return self._most() - self._before
+
+    def _most(self) -> int:
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 async def until(condition: Callable[[], object], what: str) -> None:

@@ -17,6 +17,9 @@ import pytest
 from rtevents.client.sync import Client
 from rtevents.errors import RteventsError
 
+# A shell's background job ignores SIGINT and hands that down: here it means what it says.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 PATIENCE = 30.0
 """Seconds after which a condition that has not come true is a failure."""
 

@@ -45,8 +45,8 @@ async def history(request: web.Request) -> web.StreamResponse:
 
 async def _page(house: House, wanted: Filter, query: Any) -> tuple[list[Entry], int]:
     """Return the entries of a page and the seq up to which it reaches."""
-    limit = int(_number(query, "limit", LIMIT, MAX_LIMIT))
-    wait = _number(query, "wait", 0.0, MAX_WAIT)
+    limit = int(_number(query, "limit", LIMIT, least=1, most=MAX_LIMIT))
+    wait = _number(query, "wait", 0.0, least=0, most=MAX_WAIT)
     log = house.service.log
     after = await _after(house, wanted, query)
     until = await _until(house, wanted, query.get("until"))
@@ -104,7 +104,7 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _number(query: Any, name: str, default: float, most: float) -> float:
+def _number(query: Any, name: str, default: float, *, least: float, most: float) -> float:
     text = query.get(name)
     if text is None:
         return default
@@ -112,8 +112,8 @@ def _number(query: Any, name: str, default: float, most: float) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value <= most or (name == "limit" and value != int(value)):
-        raise FilterError(f"{name}: expected 0 to {most:g}, got {text[:40]!r}", field=name)
+    if not least <= value <= most or (name == "limit" and value != int(value)):
+        raise FilterError(f"{name}: expected {least:g} to {most:g}, got {text[:40]!r}", field=name)
     return value
 
 

@@ -57,13 +57,15 @@ async def _page(house: House, wanted: Filter, query: Any) -> tuple[list[Entry], 
         return await log.newest(limit, wanted, after=after, until=reach), reach
     if order != "asc":
         raise FilterError(f"order: expected asc or desc, got {order[:20]!r}", field="order")
+    if until is not None and until <= after:
+        return [], after
     cursor = Cursor(log, wanted, after)
     found: list[Entry | Gap] = []
     try:
         found = await cursor.next(0, limit=limit)
         if found and isinstance(found[0], Gap):  # `oldest` tells it
             found = await cursor.next(0, limit=limit)
-        if not found and wait:
+        if not found and wait and (until is None or cursor.position < until):
             found = await cursor.next(wait, limit=limit)
     except LogClosed:
         pass
@@ -83,7 +85,10 @@ async def _after(house: House, wanted: Filter, query: Any) -> int:
 async def _until(house: House, wanted: Filter, text: str | None) -> int | None:
     if not text:
         return None
-    return (await house.service.log.start(parse_since(text), wanted)).after
+    start = await house.service.log.start(parse_since(text), wanted)
+    if start.verdict in ("unknown-id", "other-epoch"):
+        raise BookmarkError(f"until: {start.verdict}: {text[:40]!r}", field="until")
+    return start.after
 
 
 def _seq(house: House, text: str) -> int:

@@ -49,7 +49,10 @@ class Dying:
 
     def _accept(self) -> None:
         while self._answers:
-            accepted, _ = self._listening.accept()
+            try:
+                accepted, _ = self._listening.accept()
+            except OSError:
+                return  # shut down below: nobody came for the rest
             self._opened.append(accepted)
             self.requests.append(accepted.recv(65536).decode().partition("\r\n")[0])
             accepted.sendall(self._answers.pop(0))
@@ -60,7 +63,9 @@ class Dying:
         return self._opened[0].recv(1) == b""
 
     def close(self) -> None:
-        """End it."""
+        """End it, and its thread before the descriptor can be another's."""
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
         for opened in (*self._opened, self._listening):
             opened.close()
 

@@ -100,7 +100,7 @@ async def test_a_reader_that_stalls_leaves_its_group_and_comes_back_complete(
 
         assert await stalled.seqs(300) == list(range(1, 301))
         await until(lambda: lags(server) == [0, 0], "it has caught up")
-        assert len(server.fanout._rides) == 2
+        await until(lambda: len(server.fanout._rides) == 2, "it rides again")
         assert len(server.fanout._groups) == 1
         await server.publish(task())
         assert await stalled.seqs(1) == await other.seqs(1) == [301]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
+import stat
 import sys
+import threading
 import time
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -83,6 +87,7 @@ def tail(
         raise typer.BadParameter("--since and --last exclude each other")
     wanted = options.wanted(types, not_types, projects, sources, paths)
     ahead = _seconds_ahead(until)
+    _end_with_reader()
     _end_after(options.seconds(timeout, "--timeout"), ahead)
     printer = _Printer(
         pretty=is_terminal() if output is None else output == "pretty",
@@ -183,6 +188,25 @@ class _Printer:
         if self._fail_on_gap:
             raise GapFound(text)
         notice(text)
+
+
+def _end_with_reader() -> None:
+    """End when whoever reads the pipe has gone: `tail | head -1` would wait for another event."""
+    if not stat.S_ISFIFO(os.fstat(1).st_mode):
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        # Not BrokenPipeError: the client would take it for a lost connection.
+        raise typer.Exit
+
+    def watch() -> None:
+        gone = select.poll()
+        gone.register(1, 0)  # errors are told whether asked for or not
+        gone.poll()
+        os.kill(os.getpid(), signal.SIGPIPE)
+
+    signal.signal(signal.SIGPIPE, end)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _seconds_ahead(until: str | None) -> float | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 
 from rtevents import __version__
-from rtevents.core.event import type_name
+from rtevents.core.event import is_project_id, type_name
 from rtevents.core.filter import parse_filter
 from rtevents.core.payloads import PAYLOADS, reference, schema, summary
-from rtevents.errors import BadInput, NotFound
+from rtevents.errors import BadInput, FilterError, NotFound
 from rtevents.server.guard import SESSION_SECONDS, TICKET_SECONDS, Token
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, answer, read_json
 from rtevents.server.stream import change
@@ -121,7 +121,8 @@ async def change_connection(request: web.Request) -> web.Response:
         name: getattr(given, name) for name in ("type", "not_type", "project", "source", "path")
     }
     wanted = principal.grant.narrow(parse_filter(query, house.service.types))
-    member = house.members[connection.connection_id]
+    if (member := house.members.get(connection.connection_id)) is None:
+        raise NotFound(f"connection {connection.connection_id} is not a stream of this server")
     return answer(await change(house, member, wanted, given.since))
 
 
@@ -190,14 +191,19 @@ class _NewToken(msgspec.Struct, forbid_unknown_fields=True):
     projects: list[str] = []
     types: list[str] = []
     name: str = ""
-    expires_in: float | None = None
+    expires_in: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
 
 async def create_token(request: web.Request) -> web.Response:
     """Make a token; its secret is told this once."""
     house = request.app[HOUSE]
     given = await read_json(request, _NewToken)
-    parse_filter({"type": given.types}, house.service.types)
+    for name in given.types:
+        if type_name(name) not in house.service.types:
+            raise FilterError(house.service.types.unknown(name), field="types")
+    for project in given.projects:
+        if not is_project_id(project):
+            raise BadInput(f"projects: not a project's id: {project[:60]!r}", field="projects")
     token, secret = house.guard.tokens.create(
         given.role,
         projects=given.projects,
@@ -247,8 +253,6 @@ class _Ticket(msgspec.Struct, forbid_unknown_fields=True):
 async def log_in(request: web.Request) -> web.Response:
     """Exchange a browser's ticket for its cookie."""
     guard = request.app[HOUSE].guard
-    if request.content_type != "application/json":
-        raise BadInput("expected application/json")
     given = await read_json(request, _Ticket)
     response = answer({"until": time.time() + SESSION_SECONDS})
     response.set_cookie(

@@ -212,14 +212,16 @@ class Guard:
         if opened is not None and opened.family == socket.AF_UNIX:
             return _peer(opened)
         self._check_host(request)
-        self._check_site(request)
+        self._check_site(request, is_page=is_public)
         if is_public:
             return Principal("anonymous", Grant(role="anonymous"))
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             token = self.tokens.find(secret.strip())
             return Principal(f"token:{token.id}", token.grant)
-        if cookie := request.cookies.get(self.cookie):
+        # A browser says with every WebSocket where it comes from, and has to (S2).
+        is_silent = "Upgrade" in request.headers and "Origin" not in request.headers
+        if not is_silent and (cookie := request.cookies.get(self.cookie)):
             return self._session(cookie)
         raise NotAuthenticated(
             "no credential: send `Authorization: Bearer rte_…` (rtevents token create), "
@@ -260,10 +262,13 @@ class Guard:
         if host.lower() not in self._hosts:
             raise Misdirected(f"not a host of this daemon: {host[:80]!r}")
 
-    def _check_site(self, request: web.Request) -> None:
+    def _check_site(self, request: web.Request, *, is_page: bool) -> None:
         """Refuse what another site's page sends: Go's CrossOriginProtection rule (S2, S4)."""
         site = request.headers.get("Sec-Fetch-Site")
-        is_visit = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
+        # Another site may link to the dashboard, not to what is behind it: in a frame, that too
+        # would be a visit.
+        is_get = request.method == "GET"
+        is_visit = is_page and is_get and request.headers.get("Sec-Fetch-Mode") == "navigate"
         if site not in (None, "same-origin", "none") and not is_visit:
             raise NotAllowed(f"the request comes from another site: {site[:40]!r}")
         if (origin := request.headers.get("Origin")) is not None and not self._is_own(origin):

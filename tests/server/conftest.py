@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from rtevents.core.event import Event, Stored
+from rtevents.core.event import Event, Stored, type_name
 from rtevents.core.filter import Filter
 from rtevents.core.service import EventService
 from rtevents.core.store import Page, Store
@@ -199,6 +199,10 @@ class Server:
         self.guard.listen(self.tcp[1])
         self.owner = self._caller(aiohttp.UnixConnector(self.socket), "http://localhost", {})
 
+    async def listen(self, file: Path) -> None:
+        """Accept on another Unix socket as well."""
+        await web.UnixSite(self._runner, file).start()
+
     def hang_up(self) -> None:
         """Close the connections of the test's own that are left."""
         for wire in self._wires:
@@ -270,6 +274,10 @@ class Server:
         """Open a WebSocket on the Unix socket."""
         return await Socket.open(await self.wire(), query, headers)
 
+    async def tcp_stream(self, query: str = "", **headers: str) -> Stream:
+        """Open a stream by TCP; `headers` hold the credential."""
+        return await Stream.open(await self.wire(self.tcp), query, {**self.host, **headers})
+
     async def narrow_stream(self, query: str = "") -> Stream:
         """Open a stream by TCP, with the smallest receive buffer."""
         wire = await Wire.open(self.tcp, receive_buffer=4096)
@@ -326,7 +334,7 @@ class Houses:
 
         async def add_type(name: str, schema: dict[str, Any] | None) -> None:
             service.types.add(name, None)
-            own_types[name] = schema
+            own_types[type_name(name)] = schema
 
         house = House(
             service=service,

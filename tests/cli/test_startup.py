@@ -92,22 +92,18 @@ def hello(name: str = "you") -> None:
 app()
 """
 
+SLOWER = 1.3
+"""How many times as long as the hello-world a command may take, that is not asked for its help."""
+
 ROUNDS = 9
 """Runs of each program, one after the other; the quickest of each counts."""
 
 
 @pytest.mark.parametrize(
-    ("words", "times"),
-    [
-        (["tail", "--help"], 1.3),
-        (["publish", "--help"], 1.3),
-        # What is left is msgspec (6 ms), the socket, and the daemon that is looked for.
-        (["publish", "risk", "full"], 1.6),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+    "words", [["tail", "--help"], ["publish", "--help"], ["publish", "risk", "full"]], ids=" ".join
 )
-def test_a_command_starts_about_as_quickly_as_a_typer_hello_world(
-    stopped_daemon: Daemon, words: list[str], times: float
+def test_a_command_starts_as_quickly_as_a_typer_hello_world_or_nearly(
+    stopped_daemon: Daemon, words: list[str]
 ) -> None:
     hello = [sys.executable, "-c", HELLO]
     command = [sys.executable, "-m", "rtevents", *words]
@@ -120,4 +116,4 @@ def test_a_command_starts_about_as_quickly_as_a_typer_hello_world(
             subprocess.run(arguments, env=env, capture_output=True, check=False)
             took[name] = min(took[name], time.perf_counter() - start)
 
-    assert took["command"] <= times * took["hello"], took
+    assert took["command"] <= SLOWER * took["hello"], took

@@ -128,7 +128,7 @@ async def test_a_stalled_reader_costs_no_memory_and_delays_nobody(houses: Houses
         most = max(most, resident_bytes() or 0)
 
     assert most - before < 20 * MIB
-    assert slowest < 1.0
+    assert slowest < 2
     assert lags(server)[0] > 1500
     assert await stalled.seqs(1650) == list(range(1, 1651))
     await until(lambda: lags(server)[0] == 0, "it has caught up")
@@ -158,7 +158,7 @@ async def test_a_reader_that_accepts_nothing_is_cut_off_and_resumes_complete(
 
 
 async def test_a_slow_reader_that_accepts_something_is_not_cut_off(houses: Houses) -> None:
-    server = await houses.open(send_timeout=0.25, event_retention=20)
+    server = await houses.open(send_timeout=0.5, event_retention=20)
     async with await server.narrow_stream() as slow:
         await slow.live()
         for number in range(120):

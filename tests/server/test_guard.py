@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -89,18 +90,16 @@ ODD_HOSTS = [
 
 
 @pytest.mark.parametrize("host", ODD_HOSTS)
-@pytest.mark.parametrize("path", ["/", "/v1/health/live", "/v1/events", "/v1/events/stream"])
-async def test_another_host_is_refused_everywhere(server: Server, host: bytes, path: str) -> None:
+async def test_another_host_is_refused_everywhere(server: Server, host: bytes) -> None:
     host = host.replace(b"PORT", b"%d" % server.tcp[1])
     secret = server.token("owner").encode()
-
-    head = await knock(
-        server,
-        b"GET %b HTTP/1.1\r\nHost: %b\r\nAuthorization: Bearer %b\r\n\r\n"
-        % (path.encode(), host, secret),
-    )
-
-    assert head.status in (400, 421)
+    for path in (b"/", b"/v1/health/live", b"/v1/events", b"/v1/events/stream"):
+        head = await knock(
+            server,
+            b"GET %b HTTP/1.1\r\nHost: %b\r\nAuthorization: Bearer %b\r\n\r\n"
+            % (path, host, secret),
+        )
+        assert head.status in (400, 421), path
 
 
 @pytest.mark.parametrize(
@@ -317,9 +316,9 @@ async def test_what_is_no_token_is_not_taken(server: Server) -> None:
 
 
 async def test_an_expired_token_is_not_taken(server: Server) -> None:
-    secret = server.token("viewer", expires_in=0.2)
+    token, secret = server.guard.tokens.create("viewer", expires_in=60)
     assert await ask(server, "/v1/events", Authorization=f"Bearer {secret}") == 200
-    await asyncio.sleep(0.25)
+    token.expires = time.time()
 
     answer = await server.caller(Authorization=f"Bearer {secret}").get("/v1/events")
 

@@ -199,7 +199,7 @@ async def test_a_long_poll_with_something_there_answers_at_once(server: Server) 
 async def test_a_long_poll_that_waits_in_vain_moves_past_what_the_filter_hides(
     server: Server,
 ) -> None:
-    waiting = asyncio.create_task(page(server, type="RISK_ALERT", wait=0.3))
+    waiting = asyncio.create_task(page(server, type="RISK_ALERT", wait=0.7))
     await asyncio.sleep(0.05)
     await server.publish(task(), task())
 

@@ -32,6 +32,7 @@ if [ "${{RTEVENTS:-1}}" != 0 ]; then (
       "ref: "*) [ -f "$dir/${{head#ref: }}" ] && read -r sha < "$dir/${{head#ref: }}" ;;
       *) sha=$head ;;
     esac
+    case $sha in *[!0-9a-f]*) sha= ;; esac
   fi
   if [ "${{#sha}}" -lt 40 ]; then
     dir=$(git rev-parse --git-common-dir) && sha=$(git rev-parse HEAD) || exit 0
@@ -54,6 +55,10 @@ code=$?
 {block}exit $code
 """
 """Runs a hook that no block can be put into, and ends as it does."""
+
+
+_NOTHING = ("", SHEBANG)
+"""What is left, but for white space, of a hook in which nothing but the block was."""
 
 
 class HookStatus(msgspec.Struct, frozen=True):
@@ -88,13 +93,13 @@ def status(repository: Path) -> HookStatus:
         BadInput: It is no repository.
     """
     file, problem = _find(repository)
-    text = _read(file)
-    ours = text is not None and BEGIN in text
-    chained = os.path.lexists(file.with_name(CHAINED))
-    others = text is not None and _without_block(text).strip() not in ("", SHEBANG)
+    text = _read(file) or ""
+    rest = _without_block(text)
+    ours = rest != text
+    other = file.with_name(CHAINED).exists() if _chains(rest) else rest.strip() not in _NOTHING
     if ours and not os.access(file, os.X_OK):
         problem = "it is not executable, so git does not run it"
-    return HookStatus(file, ours, chained or others, problem)
+    return HookStatus(file, ours, other, problem)
 
 
 def install(repository: Path, *, force: bool = False) -> HookStatus:
@@ -123,7 +128,7 @@ def _put(file: Path) -> None:
     text = _read(file)
     if text is None and not file.is_symlink():
         _write(file, f"{SHEBANG}\n{_block()}", 0o755)
-    elif text is not None and BEGIN in text:
+    elif text is not None and _without_block(text) != text:
         _write(file, _without_block(text, _block()), _mode(file))
     elif text is not None and _takes_block(file, text):
         first, _, rest = text.partition("\n")
@@ -153,13 +158,15 @@ def uninstall(repository: Path) -> HookStatus:
 
 
 def _take_out(file: Path) -> None:
-    text = _read(file)
+    text = _read(file) or ""
+    rest = _without_block(text)
     chained = file.with_name(CHAINED)
-    if text is None or BEGIN not in text:
+    if rest == text:
         return
-    if os.path.lexists(chained):
+    # Only what calls it may give way to it: another program may have written its own hook since.
+    if _chains(rest) and os.path.lexists(chained):
         chained.replace(file)
-    elif (rest := _without_block(text)) == f"{SHEBANG}\n":
+    elif _chains(rest) or rest == f"{SHEBANG}\n":
         file.unlink()
     else:
         _write(file, rest, _mode(file))
@@ -206,6 +213,11 @@ def _git(repository: Path, *arguments: str) -> str:
 def _block() -> str:
     program = shutil.which("rtevents", path=str(Path(sys.executable).parent)) or "rtevents"
     return BLOCK.format(begin=BEGIN, end=END, program=shlex.quote(program))
+
+
+def _chains(rest: str) -> bool:
+    """Tell whether a hook, without the block, is ours and does no more than call another."""
+    return f'/{CHAINED}"\n' in rest
 
 
 def _without_block(text: str, instead: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from rtevents.producers.pattern import Pattern
@@ -13,10 +13,15 @@ IGNORE_FILE = ".gitignore"
 GIT_FOLDER = ".git"
 EXCLUDES = "info/exclude"
 
+_Mark = tuple[int, int, int]
+
 
 class IgnoreRules:
     """
     The rules of one project, read when they are needed.
+
+    A project below the top of its repository has the rules of the folders around it too, unless
+    those hide the whole project: who has it watched wants to see it.
 
     Args:
         root: The project's folder.
@@ -24,12 +29,25 @@ class IgnoreRules:
     """
 
     def __init__(self, root: Path, extra: Sequence[str] = ()) -> None:
-        self._root = root
         self._extra = _parse([os.fsencode(line) for line in extra])
-        self._outer = [_read(_own_excludes(root)), _read(_global_excludes(root))]
-        # Folder, relative to the root, -> the rules of its own ignore file.
+        self._top, self._prefix = _place(root)
+        self._marks: dict[Path, _Mark | None] = {}
+        # All paths below are relative to the top.
+        users = self._note(_global_excludes(self._top))
+        self._outer = [self._note(_own_excludes(root)), users]
+        # Folder -> the rules of its own ignore file.
         self._inner: dict[str, list[Pattern]] = {}
         self._folders: dict[str, bool] = {"": False}
+        for folder in _around(self._prefix):
+            self._inner[folder] = self._note(self._top / folder / IGNORE_FILE)
+        if self._prefix and self._hides_folder(self._prefix[:-1]):
+            self._top, self._prefix, self._outer = root, "", [users]
+            self._inner, self._folders = {}, {"": False}
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a file with rules that is not below the root changed since it was read."""
+        return any(_mark(file) != mark for file, mark in self._marks.items())
 
     def hides(self, path: str, *, is_folder: bool = False) -> bool:
         """
@@ -38,10 +56,10 @@ class IgnoreRules:
         Args:
             path: Relative to the root, `/` between its parts.
         """
-        parts = path.split("/")
-        if GIT_FOLDER in parts:
+        if GIT_FOLDER in path.split("/"):
             return True
-        folder = "/".join(parts[:-1])
+        path = self._prefix + path
+        folder = path.rpartition("/")[0]
         if self._hides_folder(folder):
             return True
         return (
@@ -50,6 +68,7 @@ class IgnoreRules:
 
     def forget(self, folder: str) -> None:
         """Read the rules in and below a folder again: it may be another one by now."""
+        folder = self._prefix + folder
         for known in [*self._inner]:
             if known == folder or known.startswith(f"{folder}/"):
                 del self._inner[known]
@@ -70,8 +89,10 @@ class IgnoreRules:
         """Ask the rules from the nearest to the farthest: the first that has a word decides."""
         whole = os.fsencode(path)
         name = whole.rpartition(b"/")[2]
-        if self._extra and (word := _word(self._extra, whole, name, is_folder)) is not None:
-            return word
+        if self._extra and path.startswith(self._prefix):
+            within = os.fsencode(path.removeprefix(self._prefix))
+            if (word := _word(self._extra, within, name, is_folder)) is not None:
+                return word
         while True:
             inner = os.fsencode(path[len(folder) + 1 :]) if folder else whole
             if (word := _word(self._of(folder), inner, name, is_folder)) is not None:
@@ -86,13 +107,18 @@ class IgnoreRules:
 
     def _of(self, folder: str) -> list[Pattern]:
         if folder not in self._inner:
-            self._inner[folder] = _read(self._root / folder / IGNORE_FILE)
+            self._inner[folder] = _read(self._top / folder / IGNORE_FILE)
         return self._inner[folder]
+
+    def _note(self, file: Path) -> list[Pattern]:
+        """Read a file that no watch of the project looks at."""
+        self._marks[file] = _mark(file)
+        return _read(file)
 
 
 def is_rule_file(path: str) -> bool:
     """Tell whether a change of this path, relative to the root, changes the rules."""
-    return PurePosixPath(path).name == IGNORE_FILE or path == f"{GIT_FOLDER}/{EXCLUDES}"
+    return PurePosixPath(path).name == IGNORE_FILE
 
 
 def _word(rules: Sequence[Pattern], path: bytes, name: bytes, is_folder: bool) -> bool | None:
@@ -121,11 +147,37 @@ def _parse(lines: Sequence[bytes]) -> list[Pattern]:
     return [pattern for pattern in patterns if pattern is not None]
 
 
+def _mark(file: Path) -> _Mark | None:
+    """Return what differs when a file is another one; None when it is not there."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _place(root: Path) -> tuple[Path, str]:
+    """Return the top of the repository around a folder, and the way from there: `packages/web/`."""
+    if (root / GIT_FOLDER).exists():
+        return root, ""
+    prefix = _ask(root, "rev-parse", "--show-prefix")
+    depth = prefix.count("/")
+    return (root.parents[depth - 1], prefix) if depth else (root, "")
+
+
+def _around(prefix: str) -> Iterator[str]:
+    """Yield each folder on the way to a prefix, the top first, which is the empty string."""
+    for at, char in enumerate(prefix):
+        if char == "/":
+            yield prefix[:at].rpartition("/")[0]
+
+
 def _own_excludes(root: Path) -> Path:
-    """Return the repository's own ignore file; a linked work tree's is elsewhere."""
-    if (root / GIT_FOLDER).is_file():
+    """Return the repository's own ignore file: it is elsewhere for all but a plain work tree."""
+    if not (root / GIT_FOLDER).is_dir():
         told = _ask(root, "rev-parse", "--path-format=absolute", "--git-path", EXCLUDES)
-        return Path(told) if told else root / GIT_FOLDER / EXCLUDES
+        if told:
+            return Path(told)
     return root / GIT_FOLDER / EXCLUDES
 
 

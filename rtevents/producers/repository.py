@@ -46,6 +46,9 @@ FORMAT = "%x00%H%x00%P%x00%an%x00%ae%x00%ct%x00%B%x00"
 
 SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 
+LATEST = 1000
+"""How many commits of a branch are looked through for one: a long history takes seconds."""
+
 MAX_MESSAGE = 100_000
 """Most characters of a message: an event's bytes are limited, and one may be six bytes."""
 
@@ -78,17 +81,27 @@ class Refs(msgspec.Struct, frozen=True):
     Args:
         tips: Object id by the name of each branch, remote branch and tag.
         heads: Object ids of the HEAD of each work tree.
-        branch: The branch of the work tree that was asked; None on a detached HEAD.
+        branch: The branch of the work tree that was asked, also while that is being rebased; None
+            on a detached HEAD.
+        rebased: Object id of what that branch has become so far, in a rebase; None in none.
     """
 
     tips: dict[str, str]
     heads: list[str]
     branch: str | None
+    rebased: str | None
 
     @property
     def all(self) -> set[str]:
         """Every object id."""
-        return {*self.tips.values(), *self.heads}
+        return {*self.branches.values(), *self.tips.values(), *self.heads}
+
+    @property
+    def branches(self) -> dict[str, str]:
+        """The tips, with a branch that is being rebased where it will be put."""
+        if self.branch is None or self.rebased is None:
+            return self.tips
+        return self.tips | {self.branch: self.rebased}
 
 
 class Repository:
@@ -125,6 +138,13 @@ class Repository:
 
     def refs(self) -> Refs:
         """Return where the refs are."""
+        # In this order: whatever one answer has of a branch that moves meanwhile, the next has too.
+        branch, is_rebased = self._branch()
+        heads = []
+        for line in self._ask("worktree", "list", "--porcelain", "-z").split(b"\0"):
+            word, _, sha = os.fsdecode(line).partition(" ")
+            if word == "HEAD" and SHA.match(sha) and set(sha) != {"0"}:
+                heads.append(sha)
         tips = {}
         patterns = ("refs/heads", "refs/remotes", "refs/tags")
         told = self._ask("for-each-ref", "--format=%(objectname) %(refname)", *patterns)
@@ -132,13 +152,31 @@ class Repository:
             sha, _, name = os.fsdecode(line).partition(" ")
             if SHA.match(sha):
                 tips[name] = sha
-        heads = []
-        for line in self._ask("worktree", "list", "--porcelain", "-z").split(b"\0"):
-            word, _, sha = os.fsdecode(line).partition(" ")
-            if word == "HEAD" and SHA.match(sha) and set(sha) != {"0"}:
-                heads.append(sha)
-        branch = os.fsdecode(self._ask("symbolic-ref", "-q", "HEAD", check=False).strip())
-        return Refs(tips, heads, branch or None)
+        return Refs(tips, heads, branch, self._sha_of("HEAD") if is_rebased else None)
+
+    def current_branch_of(self, sha: str) -> str | None:
+        """Return the full name of the current branch if this commit is one of its latest."""
+        branch, is_rebased = self._branch()
+        tip = self._sha_of("HEAD" if is_rebased else branch) if branch else None
+        if tip is None or tip == sha:
+            return branch
+        latest = self._ask("rev-list", f"--max-count={LATEST}", "--end-of-options", tip)
+        return branch if sha in latest.decode().split() else None
+
+    def _branch(self) -> tuple[str | None, bool]:
+        """Return the full name of the current branch, and whether it is being rebased."""
+        told = os.fsdecode(self._ask("symbolic-ref", "-q", "HEAD", check=False).strip())
+        if told:
+            return told, False
+        folder = os.fsdecode(self._ask("rev-parse", "--absolute-git-dir").removesuffix(b"\n"))
+        for way in ("rebase-merge", "rebase-apply"):
+            try:
+                name = os.fsdecode(Path(folder, way, "head-name").read_bytes().strip())
+            except OSError:
+                continue
+            if name.startswith("refs/heads/"):
+                return name, True
+        return None, False
 
     def new(self, tips: Iterable[str], old: Iterable[str], noted: Iterable[str] = ()) -> list[str]:
         """
@@ -187,14 +225,18 @@ class Repository:
         Raises:
             BadInput: It names none.
         """
+        sha = self._sha_of(revision)
+        if sha is None:
+            raise BadInput(f"revision: no commit {revision[:80]!r} there", field="revision")
+        return sha
+
+    def _sha_of(self, revision: str) -> str | None:
         told = self._ask(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}",
             check=False,
         )  # fmt: skip
         sha = told.decode(errors="replace").strip()
-        if not SHA.match(sha):
-            raise BadInput(f"revision: no commit {revision[:80]!r} there", field="revision")
-        return sha
+        return sha if SHA.match(sha) else None
 
     def _ask(self, *arguments: str, given: str | None = None, check: bool = True) -> bytes:
         """

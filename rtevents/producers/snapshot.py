@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote_from_bytes
@@ -11,6 +12,9 @@ from urllib.parse import quote_from_bytes
 import msgspec
 
 from rtevents.producers.ignore import IgnoreRules
+
+GONE = (FileNotFoundError, NotADirectoryError)
+"""What says that a file is not there any more; whatever else fails says nothing about that."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -52,27 +56,29 @@ class Snapshot:
         self._root = root
         self._rules = rules
         self._files: dict[str, Seen] = {}
-        # Every folder that held a file at some time.
-        self._folders: set[str] = set()
+        # Folder -> how many files it holds, however deep.
+        self._folders: Counter[str] = Counter()
+
+    @property
+    def has_stale_rules(self) -> bool:
+        """Whether a file with rules that no hint tells of has changed."""
+        return self._rules.is_stale
 
     def scan(self) -> None:
         """Take every file as it is now."""
-        self._files = self._walk("")
-        self._note_folders(self._files)
+        self._take(self._walk(""))
 
     def follow(self, rules: IgnoreRules) -> None:
         """Use other rules: what they show or hide has not changed for that."""
         before, self._rules = self._rules, rules
-        # A file that is known keeps its place until its change is told.
-        known = {path: seen for path, seen in self._files.items() if not rules.hides(path)}
-        # One that was not hidden and is not known is new: that is still to be told.
-        shown = {path: seen for path, seen in self._walk("").items() if before.hides(path)}
-        self._files = shown | known
-        self._note_folders(shown)
+        self._adopt(before, self._walk(""))
 
-    def compare_all(self) -> list[Change]:
-        """Look at every file; return what changed, and remember it."""
-        return self._settle(self._walk(""), set(self._files))
+    def compare_all(self, rules: IgnoreRules) -> list[Change]:
+        """Look at every file, by rules read anew; return what changed, and remember it."""
+        before, self._rules = self._rules, rules
+        now = self._walk("")
+        self._adopt(before, now)
+        return self._settle(now, set(self._files))
 
     def compare(self, hints: Iterable[str]) -> list[Change]:
         """
@@ -84,8 +90,8 @@ class Snapshot:
             hints: Paths relative to the root.
         """
         now: dict[str, Seen] = {}
-        looked = {path for path in hints if not self._is_below_link(path)}
-        folders = {path for path in looked if path not in self._files} & self._folders
+        looked = self._not_behind_links(hints)
+        folders = {path for path in looked if path not in self._files} & self._folders.keys()
         for path in sorted(looked):
             found = self._look(path)
             if isinstance(found, Seen):
@@ -97,21 +103,47 @@ class Snapshot:
             looked.update(path for path in self._files if not folders.isdisjoint(_above(path)))
         return self._settle(now, looked)
 
-    def _is_below_link(self, path: str) -> bool:
-        """Tell whether the way to a path leads over a symlink: the watch follows them."""
-        folder = str(self._root / os.path.dirname(path))  # noqa: PTH120 - for every hint
-        return os.path.realpath(folder) != folder
+    def _adopt(self, before: IgnoreRules, now: dict[str, Seen]) -> None:
+        """Take the files that other rules hid `before`; leave those that are hidden now."""
+        # A file that is known keeps its place until its change is told.
+        known = {path: seen for path, seen in self._files.items() if not self._rules.hides(path)}
+        # One that was not hidden and is not known is new: that is still to be told.
+        shown = {path: seen for path, seen in now.items() if before.hides(path)}
+        self._take(shown | known)
 
-    def _note_folders(self, paths: Iterable[str]) -> None:
+    def _take(self, files: dict[str, Seen]) -> None:
+        self._files = files
+        self._folders = Counter(folder for path in files for folder in _above(path))
+
+    def _drop(self, paths: Iterable[str]) -> None:
         for path in paths:
-            self._folders.update(_above(path))
+            del self._files[path]
+            for folder in _above(path):
+                self._folders[folder] -= 1
+                if not self._folders[folder]:
+                    del self._folders[folder]
+
+    def _not_behind_links(self, paths: Iterable[str]) -> set[str]:
+        """Return the paths to which no symlink below the root leads: the watch follows them."""
+        # The root's own way may lead over one: it may have been moved, and linked to.
+        root = os.path.realpath(self._root)
+        paths = set(paths)
+        folders = {path: path.rpartition("/")[0] for path in paths}
+        linked = {
+            folder
+            for folder in set(folders.values())
+            if folder and os.path.realpath(f"{root}/{folder}") != f"{root.rstrip('/')}/{folder}"
+        }
+        return {path for path in paths if folders[path] not in linked}
 
     def _look(self, path: str) -> Seen | bool | None:
         """Return a file as it is, True for a folder, else nothing that is shown."""
         try:
             status = os.lstat(self._root / path)
-        except OSError:
+        except GONE:
             return None
+        except OSError:
+            return self._files.get(path)
         if stat.S_ISDIR(status.st_mode):
             return not self._rules.hides(path, is_folder=True)
         if not _is_file(status.st_mode) or self._rules.hides(path):
@@ -131,17 +163,13 @@ class Snapshot:
         places = {seen: path for path, seen in gone.items()}
         for path, seen in created.items():
             old_path = places.pop(seen, None)
-            if old_path is None:
-                changes.append(Change(path, "created", size=seen.size))
-            else:
-                changes.append(Change(path, "renamed", old_path=old_path, size=seen.size))
-                del gone[old_path]
-                del self._files[old_path]
-        changes += [Change(path, "deleted") for path in gone]
-        for path in gone:
-            del self._files[path]
+            kind = "created" if old_path is None else "renamed"
+            changes.append(Change(path, kind, old_path=old_path, size=seen.size))
+        moved = {change.old_path for change in changes}
+        changes += [Change(path, "deleted") for path in gone if path not in moved]
+        self._drop(gone)
         self._files |= now
-        self._note_folders(created)
+        self._folders.update(folder for path in created for folder in _above(path))
         return sorted(changes, key=lambda change: (change.kind != "deleted", change.path))
 
     def _walk(self, folder: str) -> dict[str, Seen]:
@@ -151,19 +179,38 @@ class Snapshot:
         while waiting:
             folder = waiting.pop()
             try:
-                with os.scandir(self._root / folder if folder else self._root) as entries:
-                    for entry in entries:
-                        path = f"{folder}/{entry.name}" if folder else entry.name
-                        if entry.is_dir(follow_symlinks=False):
-                            if not self._rules.hides(path, is_folder=True):
-                                waiting.append(path)
-                        elif not self._rules.hides(path):
-                            status = entry.stat(follow_symlinks=False)
-                            if _is_file(status.st_mode):
-                                found[path] = _seen(status)
+                with os.scandir(self._root / folder) as listing:
+                    entries = list(listing)
+            except GONE:
+                continue
             except OSError:
-                continue  # it went while we looked, or is not ours to read
+                # What cannot be read for now, as when files are open without end, is not gone.
+                found |= self._below(folder)
+                continue
+            for entry in entries:
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if not self._rules.hides(path, is_folder=True):
+                        waiting.append(path)
+                elif not self._rules.hides(path) and (seen := _status_of(entry)):
+                    found[path] = seen
         return found
+
+    def _below(self, folder: str) -> dict[str, Seen]:
+        """Return what is known to be in a folder."""
+        if folder and folder not in self._folders:
+            return {}
+        start = f"{folder}/" if folder else ""
+        return {path: seen for path, seen in self._files.items() if path.startswith(start)}
+
+
+def _status_of(entry: os.DirEntry[str]) -> Seen | None:
+    """Return a file as it is; None for one that went while the folder was read, or is no file."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return _seen(status) if _is_file(status.st_mode) else None
 
 
 def _above(path: str) -> Iterator[str]:

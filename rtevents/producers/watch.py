@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from watchfiles._rust_notify import RustNotify  # its documented backend: armed when it is made
+# Its documented backend: armed when it is made.
+from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
-from rtevents.errors import StoreError
+logger = logging.getLogger(__name__)
 
 WAKE_MS = 1000
 """Milliseconds after which the thread looks whether it is to end."""
 
 POLL_MS = 300
 """Milliseconds between two looks where the system has to be polled."""
+
+NO_MORE_WATCHES = (
+    "the system allows no more watches: raise fs.inotify.max_user_watches "
+    "(sudo sysctl fs.inotify.max_user_watches=524288)"
+)
+
+NO_WATCH_AT_ALL = (
+    "the system allows no watch at all: raise fs.inotify.max_user_instances "
+    "(sudo sysctl fs.inotify.max_user_instances=1024)"
+)
 
 
 class Watch:
@@ -25,19 +37,26 @@ class Watch:
     A thread of its own waits for the kernel, so that many projects do not wait for one another.
 
     Args:
-        notify: The armed watch.
+        notify: The armed watch; None when there can be none.
+        gap: Why something is not watched; None when all is.
         settle_ms: Milliseconds of quiet after which a burst is told.
         max_settle_ms: Milliseconds after which it is told without waiting for quiet.
+
+    Attributes:
+        gap: Why some changes are not hinted at: who wants them has to look. None when all are.
     """
 
-    def __init__(self, notify: RustNotify, settle_ms: int, max_settle_ms: int) -> None:
+    def __init__(
+        self, notify: RustNotify | None, gap: str | None, settle_ms: int, max_settle_ms: int
+    ) -> None:
+        self.gap = gap
         self._notify = notify
         self._settle_ms = settle_ms
         self._max_settle_ms = max_settle_ms
         self._loop = asyncio.get_running_loop()
         self._told = asyncio.Event()
         self._paths: set[str] = set()
-        self._failure: Exception | None = None
+        self._has_ended = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rtevents-watch", daemon=True)
         self._thread.start()
@@ -47,23 +66,23 @@ class Watch:
         cls, paths: Sequence[Path], *, recursive: bool, settle_ms: int, max_settle_ms: int
     ) -> Watch:
         """
-        Arm a watch.
+        Arm a watch of as much as the system lets be watched.
 
         Raises:
-            StoreError: The system allows no more watches; the text has the remedy.
-            OSError: A folder cannot be watched.
+            OSError: One of the paths is not there.
         """
-        notify = await asyncio.to_thread(_arm, paths, recursive)
-        return cls(notify, settle_ms, max_settle_ms)
+        notify, gap = await asyncio.to_thread(_arm, paths, recursive)
+        return cls(notify, gap, settle_ms, max_settle_ms)
 
-    async def next(self, wait: float) -> set[str]:
+    async def next(self, wait: float) -> set[str] | None:
         """
         Return the paths that were hinted at since the last call; none when none came in time.
 
         Args:
             wait: Seconds.
-        Raises:
-            Exception: The watch failed: make another, and look at everything.
+        Returns:
+            None when the watch ended, as at a name that is not UTF-8: open another, and look at
+            everything.
         """
         if not self._told.is_set():
             try:
@@ -72,8 +91,8 @@ class Watch:
             except TimeoutError:
                 return set()
         self._told.clear()
-        if self._failure is not None:
-            raise self._failure
+        if self._has_ended:
+            return None
         paths, self._paths = self._paths, set()
         return paths
 
@@ -83,35 +102,50 @@ class Watch:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
+        if self._notify is None:
+            return
         while not self._stop.is_set():
             try:
                 found = self._notify.watch(
                     self._max_settle_ms, self._settle_ms, WAKE_MS, self._stop
                 )
-            except Exception as error:  # noqa: BLE001 - handed over to who asks next
-                self._say(set(), error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the watch is over
+                logger.debug("a watch ended: %s", error)
+                self._say(set(), has_ended=True)
                 break
             if isinstance(found, set):
-                self._say({path for _, path in found}, None)
+                self._say({path for _, path in found}, has_ended=False)
         self._notify.close()
 
-    def _say(self, paths: set[str], failure: Exception | None) -> None:
+    def _say(self, paths: set[str], *, has_ended: bool) -> None:
         if not self._stop.is_set():
-            self._loop.call_soon_threadsafe(self._note, paths, failure)
+            self._loop.call_soon_threadsafe(self._note, paths, has_ended)
 
-    def _note(self, paths: set[str], failure: Exception | None) -> None:
+    def _note(self, paths: set[str], has_ended: bool) -> None:
         self._paths |= paths
-        self._failure = failure or self._failure
+        self._has_ended = self._has_ended or has_ended
         self._told.set()
 
 
-def _arm(paths: Sequence[Path], recursive: bool) -> RustNotify:
+def _arm(paths: Sequence[Path], recursive: bool) -> tuple[RustNotify | None, str | None]:
+    """Arm what can be armed; return that, and why something is not watched."""
     try:
-        return RustNotify([str(path) for path in paths], False, False, POLL_MS, recursive, True)
-    except OSError as error:
-        if "limit" in str(error):
-            raise StoreError(
-                "the system allows no more watches: raise fs.inotify.max_user_watches "
-                "(sudo sysctl fs.inotify.max_user_watches=524288)"
-            ) from error
+        return _notify(paths, recursive), None
+    except FileNotFoundError:
         raise
+    except PermissionError as error:
+        gap = f"a folder cannot be read: {error}"
+    except WatchfilesRustInternalError as error:
+        if "Too many open files" not in str(error):
+            raise
+        return None, NO_WATCH_AT_ALL
+    except OSError as error:
+        if "limit" not in str(error):
+            raise
+        gap = NO_MORE_WATCHES
+    # The backend ends at the first folder that it cannot watch, and then says nothing of that.
+    return _notify(paths, recursive, is_partial=True), gap
+
+
+def _notify(paths: Sequence[Path], recursive: bool, *, is_partial: bool = False) -> RustNotify:
+    return RustNotify([str(path) for path in paths], False, False, POLL_MS, recursive, is_partial)

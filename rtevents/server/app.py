@@ -150,8 +150,11 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         response = problem(BadInput(f"{request.path[:80]} takes {allowed}"), 405)
         response.headers["Allow"] = allowed
         return response
-    except (web.HTTPException, ConnectionError):
+    except web.HTTPException:
         raise
+    except ConnectionError:
+        # The peer has gone: nobody reads the answer, and aiohttp would log what we raise.
+        return web.Response()
     except Exception:
         # The one place where a bug of ours meets a request: told in the log, not to the peer.
         logger.exception("a request failed: %s %s", request.method, request.path)

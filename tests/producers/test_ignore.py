@@ -242,4 +242,4 @@ def test_rules_that_are_forgotten_are_read_again(root: Path) -> None:
 def test_a_rule_file_is_known_by_its_name() -> None:
     paths = [".gitignore", "a/.gitignore", ".git/info/exclude", "gitignore", "a/.gitignore/b"]
 
-    assert [is_rule_file(path) for path in paths] == [True, True, True, False, False]
+    assert [is_rule_file(path) for path in paths] == [True, True, False, False, False]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+import socket
+import struct
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -472,6 +475,41 @@ async def test_a_peer_that_vanishes_before_the_stream_begins_is_forgotten(houses
     await server.alone()
     assert server.service.counters.connections_total <= 1
     assert server.house.members == {}
+
+
+@pytest.mark.parametrize("tcp", [True, False])
+async def test_peers_that_vanish_at_any_moment_leave_no_trace_in_the_log(
+    houses: Houses, caplog: pytest.LogCaptureFixture, tcp: bool
+) -> None:
+    """A reset is nothing that the daemon's owner should read about."""
+    server = await houses.open(heartbeat_interval=0.01, event_retention=10)
+    await server.fill(2000)
+    headers = {"Authorization": f"Bearer {server.token('owner')}", **server.host}
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    requests = [
+        request_head("GET", "/v1/events/stream?since=all", headers),
+        request_head("GET", "/v1/events/ws?since=all", headers | handshake),
+        request_head("GET", "/v1/events?limit=1000&wait=1", headers),
+        request_head("POST", "/v1/events", headers | {"Content-Length": "100"}) + b"{",
+        request_head("GET", "/", headers),
+    ]
+    dice = random.Random(7)
+    for number in range(150):
+        wire = await server.wire(server.tcp if tcp else server.socket)
+        await wire.send(requests[number % len(requests)])
+        for _ in range(dice.randrange(12)):
+            await asyncio.sleep(0)
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        wire.socket.close()
+
+    await server.alone()
+    await until(lambda: not server.house.members, "no member is left")
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 async def test_readers_get_what_was_stored_before_the_shutdown_and_then_bye(

@@ -8,8 +8,8 @@ import re
 import time
 from collections.abc import Sequence
 from enum import StrEnum
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,6 +26,24 @@ MAX_SOURCE = 256
 
 PROJECT_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f:]{1,48}\Z")
 """A project's id: `:` is kept out because it separates the parts of a commit's event id."""
+
+
+NAMES = 4096
+"""Names of types, projects and sources of which it is remembered whether they are well formed."""
+
+MAX_NAME = 256
+"""Longest name that is worth remembering, in characters; none that is well formed is longer."""
+
+T = TypeVar("T")
+
+
+class once(cached_property[T]):  # noqa: N801 - used as its base class is
+    """A ``cached_property`` without its lock, which until Python 3.12 costs more than the work."""
+
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> T:  # type: ignore[override]
+        """Work the value out, and leave it where it is found from then on."""
+        value = instance.__dict__[self.attrname] = self.func(instance)
+        return value
 
 
 class EventType(StrEnum):
@@ -46,11 +64,21 @@ class EventType(StrEnum):
 
 def type_name(text: str) -> str:
     """Return an event type as it is written: upper case, `_` for `-`."""
+    return _spelled(text) if len(text) <= MAX_NAME else text.upper()
+
+
+@lru_cache(NAMES)
+def _spelled(text: str) -> str:
     return text.strip().upper().replace("-", "_")
 
 
 def is_type_name(text: str) -> bool:
     """Tell whether `text` can be a type's name: a letter and up to 63 of ``A-Z 0-9 _``."""
+    return len(text) <= MAX_NAME and _is_type_name(text)
+
+
+@lru_cache(NAMES)
+def _is_type_name(text: str) -> bool:
     return _TYPE.match(text) is not None
 
 
@@ -94,7 +122,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         path = self.data.get("file_path") or self.data.get("path")
         return path if isinstance(path, str) else ""
 
-    @cached_property
+    @once
     def body(self) -> bytes:
         """
         The wire form without ``seq``: one line of JSON, encoded once.
@@ -141,15 +169,16 @@ class Entry(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, event: Event, seq: int) -> Entry:
         """Return the entry that `event` becomes as number `seq`."""
+        # Without names: this is done for every event, and names double its cost.
         return cls(
-            seq=seq,
-            event_id=event.event_id,
-            type=event.type,
-            project_id=event.project_id,
-            source=event.source,
-            path=event.path,
-            timestamp=event.timestamp,
-            wire=with_seq(event.body, seq),
+            seq,
+            event.event_id,
+            event.type,
+            event.project_id,
+            event.source,
+            event.path,
+            event.timestamp,
+            with_seq(event.body, seq),
         )
 
     @property
@@ -217,18 +246,21 @@ def check_event(event: Event) -> None:
         EventRefused: A field has the wrong form; `field` names it.
         EventTooLarge: Its wire form is longer than ``MAX_EVENT_BYTES``.
     """
-    if not _is_text(event.event_id) or not is_event_id(event.event_id):
+    if not isinstance(event.event_id, str) or not is_event_id(event.event_id):
         raise _wrong("event_id", event.event_id, "1 to 128 of A-Z a-z 0-9 . _ : -")
-    if not _is_text(event.type) or not is_type_name(event.type):
+    if not isinstance(event.type, str) or not is_type_name(event.type):
         raise _wrong("type", event.type, "a letter and up to 63 of A-Z 0-9 _")
     if not isinstance(event.data, dict):
         raise _wrong("data", event.data, "an object")
-    if not isinstance(event.timestamp, float | int) or not math.isfinite(event.timestamp):
+    if not isinstance(event.timestamp, (float, int)) or not math.isfinite(event.timestamp):
         raise _wrong("timestamp", event.timestamp, "unix seconds")
-    if not _is_text(event.source) or len(event.source) > MAX_SOURCE:
-        raise _wrong("source", event.source, f"at most {MAX_SOURCE} characters")
-    if event.project_id is not None and not is_project_id(event.project_id):
-        raise _wrong("project_id", event.project_id, "1 to 48 printable characters without ':'")
+    source = event.source
+    if not isinstance(source, str) or len(source) > MAX_SOURCE or not _is_source(source):
+        raise _wrong("source", source, f"at most {MAX_SOURCE} characters")
+    if (project_id := event.project_id) is not None and (
+        not isinstance(project_id, str) or not is_project_id(project_id)
+    ):
+        raise _wrong("project_id", project_id, "1 to 48 printable characters without ':'")
     if event.extensions is not msgspec.UNSET:
         _check_extensions(event.extensions)
     _ = event.body
@@ -236,7 +268,17 @@ def check_event(event: Event) -> None:
 
 def is_project_id(text: str) -> bool:
     """Tell whether `text` can be a project's id: 1 to 48 printable characters without ``:``."""
+    return len(text) <= MAX_NAME and _is_project_id(text)
+
+
+@lru_cache(NAMES)
+def _is_project_id(text: str) -> bool:
     return _is_text(text) and PROJECT_ID.match(text) is not None
+
+
+@lru_cache(NAMES)
+def _is_source(text: str) -> bool:
+    return _is_text(text)
 
 
 def with_seq(body: bytes, seq: int) -> bytes:
@@ -252,6 +294,17 @@ def decode_event(raw: bytes) -> Event:
         BadInput: It is not JSON.
         EventRefused: It is JSON but not an event: a field is missing, wrong or unknown.
     """
+    try:
+        event = _whole_decoder.decode(raw)
+    except (msgspec.ValidationError, *NOT_JSON):
+        return _decode_draft(raw)
+    if (name := type_name(event.type)) != event.type:
+        msgspec.structs.force_setattr(event, "type", name)
+    return event
+
+
+def _decode_draft(raw: bytes) -> Event:
+    """Read an event in which something is left out, or wrong; raises as ``decode_event``."""
     try:
         draft = _draft_decoder.decode(raw)
     except msgspec.ValidationError as error:
@@ -370,6 +423,13 @@ class _Draft(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     seq: int | None = None
 
 
+class _Whole(Event, frozen=True, kw_only=True, dict=True, forbid_unknown_fields=True):
+    """An event of which its publisher left out nothing that would have to be made up."""
+
+    event_id: str
+    timestamp: float
+
+
 class _Numbered(Event, frozen=True, kw_only=True, dict=True):
     """An event as it comes back from the log."""
 
@@ -384,6 +444,7 @@ _BOOKMARK = re.compile(r"([0-9a-f]{8})-([0-9]{1,18})\Z")
 _NAMED_FIELD = re.compile(r"(missing|unknown) field (\S+)\Z")
 
 _encoder = msgspec.json.Encoder()
+_whole_decoder = msgspec.json.Decoder(_Whole)
 _draft_decoder = msgspec.json.Decoder(_Draft)
 _array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _event_decoder = msgspec.json.Decoder(Event)

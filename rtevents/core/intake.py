@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 COMMIT_EVENTS = 2000
 """Most events of one transaction: beyond it, waiting costs more than another fsync saves."""
 
+PACE_SHARE = 0.2
+"""How much the newest transaction counts in the pace of the store."""
+
 MAX_RETRY_AFTER = 30.0
 """Longest time, in seconds, that a refused publisher is asked to stay away."""
 
@@ -66,6 +69,8 @@ class Intake:
         self._drained = asyncio.Event()
         self._turn = asyncio.Lock()
         self._is_closed = False
+        # Seconds that the store takes for an event, the newest transactions counting most.
+        self._pace = 0.0
 
     async def put(self, events: Sequence[Event]) -> list[Stored]:
         """
@@ -110,9 +115,8 @@ class Intake:
             ) from None
 
     def _retry_after(self) -> float:
-        """Return the seconds in which the queue drains, at the rate of the last minute."""
-        rate = self._counters.rate.per_second() or 1.0
-        return min(MAX_RETRY_AFTER, max(1.0, self.events / rate))
+        """Return the seconds in which the queue drains at its present pace."""
+        return min(MAX_RETRY_AFTER, max(1.0, self.events * self._pace))
 
     async def close(self) -> None:
         """Refuse what comes from now on, and return when all that waits is stored."""
@@ -141,6 +145,7 @@ class Intake:
         return taken
 
     async def _commit(self, batches: list[_Batch]) -> None:
+        begun = time.monotonic()
         try:
             answers = await self._log.append([batch.events for batch in batches])
         except Unavailable as error:
@@ -157,10 +162,13 @@ class Intake:
                     self._counters.note_stored(batch.events, answer)
                     self._counters.latency.add(now - batch.begun, len(answer))
                 _settle(batch.answer, answer)
+        count = 0
         for batch in batches:
             self._queue.popleft()
-            self.events -= len(batch.events)
+            count += len(batch.events)
             self.size_bytes -= batch.size_bytes
+        self.events -= count
+        self._pace += PACE_SHARE * ((time.monotonic() - begun) / count - self._pace)
         self._drained.set()
 
     def note_trouble(self, error: Unavailable) -> None:

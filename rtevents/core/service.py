@@ -171,7 +171,7 @@ class EventService:
         return await self._intake.put(events)
 
     def _check(self, event: Event) -> None:
-        if event.type == EventType.HEALTH_CHECK:
+        if event.type == _HEARTBEAT:
             raise EventRefused("HEALTH_CHECK is the daemon's own heartbeat", field="type")
         self.types.check(event)
 
@@ -381,6 +381,9 @@ class EventService:
             failures=failures,
             warnings=[f"{name}: {text}" for name, text in self.warnings.items()],
         )
+
+
+_HEARTBEAT = EventType.HEALTH_CHECK.value
 
 
 async def _every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:

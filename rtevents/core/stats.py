@@ -6,6 +6,7 @@ import time
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -132,9 +133,11 @@ class Counters:
 
     def note_stored(self, events: Sequence[Event], answers: Sequence[Stored]) -> None:
         """Count a batch that is stored."""
-        new = [e.type for e, a in zip(events, answers, strict=True) if not a.duplicate]
+        if any(map(_is_duplicate, answers)):
+            events = [e for e, a in zip(events, answers, strict=True) if not a.duplicate]
+        new = [event.type for event in events]
         self.published += len(new)
-        self.duplicates += len(events) - len(new)
+        self.duplicates += len(answers) - len(new)
         self.by_type.update(new)
         self.rate.add(len(new))
 
@@ -148,3 +151,6 @@ def resident_bytes() -> int | None:
             return int(statm.read().split()[1]) * resource.getpagesize()
     except OSError:
         return None
+
+
+_is_duplicate = attrgetter("duplicate")

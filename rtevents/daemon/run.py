@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -34,6 +35,13 @@ logger = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 3.0
 """How long open requests have to end; streams have ended by then."""
+
+SWITCH_SECONDS = 0.001
+"""How long a thread waits for the interpreter: the writer does for each statement, and the event
+loop under load does not let go by itself."""
+
+COLLECT_AFTER = 20_000
+"""New objects after which the garbage collector looks at them: what an event leaves is no cycle."""
 
 GIT_VARIABLES = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -98,6 +106,7 @@ def run(
     for name in GIT_VARIABLES:
         os.environ.pop(name, None)
     make_folders(paths)
+    sys.setswitchinterval(SWITCH_SECONDS)
     with lock(paths), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(config, paths, projects, on_ready))
     return 0
@@ -125,6 +134,7 @@ async def _serve(
         # What is there now stays: the collector need not go through it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(COLLECT_AFTER)
         await stopping.wait()
         logger.info("stopping")
 

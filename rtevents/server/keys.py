@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -81,7 +82,7 @@ def problem(error: RteventsError, status: int | None = None) -> web.Response:
     fields = problem_fields(error, status)
     headers = {}
     if (retry_after := getattr(error, "retry_after", None)) is not None:
-        headers["Retry-After"] = str(max(1, round(retry_after)))
+        headers["Retry-After"] = retry_seconds(retry_after)
     if fields["status"] == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return web.Response(
@@ -90,6 +91,11 @@ def problem(error: RteventsError, status: int | None = None) -> web.Response:
         headers=headers,
         content_type="application/problem+json",
     )
+
+
+def retry_seconds(seconds: float) -> str:
+    """Return what a Retry-After header says: whole seconds, at least one (RFC 9110, 10.2.3)."""
+    return str(max(1, math.ceil(seconds)))
 
 
 def problem_fields(error: RteventsError, status: int | None = None) -> dict[str, Any]:

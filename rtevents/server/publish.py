@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from rtevents.core.event import MAX_EVENT_BYTES, Event, Stored, decode_event
+from rtevents.core.filter import Grant
 from rtevents.errors import (
     BadInput,
     EventRefused,
@@ -28,6 +29,7 @@ from rtevents.server.keys import (
     answer,
     decode,
     problem_fields,
+    retry_seconds,
 )
 
 MAX_ARRAY = 1000
@@ -70,8 +72,7 @@ async def publish_as(house: House, principal: Principal, events: Sequence[Event]
     """
     if len(events) > MAX_ARRAY:
         raise EventTooLarge(f"more than {MAX_ARRAY} events at once")
-    for index, event in enumerate(events):
-        _permit(principal, event, index if len(events) > 1 else None)
+    _permit(principal.grant, events)
     try:
         return await house.service.publish_many(events)
     except RecursionError as error:
@@ -151,17 +152,19 @@ def _items(body: bytes) -> list[bytes]:
     return [bytes(item) for item in items if item is not msgspec.UNSET]
 
 
-def _permit(principal: Principal, event: Event, index: int | None) -> None:
-    if event.source.startswith(OWN_SOURCES):
-        raise EventRefused(
-            f"source: names that begin with {OWN_SOURCES} are the daemon's own",
-            index=index,
-            field="source",
-        )
-    if not principal.grant.permits(event.type, event.project_id):
-        raise NotAllowed(
-            f"the grant does not hold {event.type[:64]!r} in project {event.project_id!r:.60}"
-        )
+def _permit(grant: Grant, events: Sequence[Event]) -> None:
+    is_limited = bool(grant.types or grant.projects)
+    for index, event in enumerate(events):
+        if event.source.startswith(OWN_SOURCES):
+            raise EventRefused(
+                f"source: names that begin with {OWN_SOURCES} are the daemon's own",
+                index=index if len(events) > 1 else None,
+                field="source",
+            )
+        if is_limited and not grant.permits(event.type, event.project_id):
+            raise NotAllowed(
+                f"the grant does not hold {event.type[:64]!r} in project {event.project_id!r:.60}"
+            )
 
 
 def _stored(house: House, stored: Sequence[Stored]) -> web.Response:
@@ -177,23 +180,29 @@ async def _publish_lines(house: House, principal: Principal, body: bytes) -> web
         raise EventTooLarge(f"a request of more than {MAX_LINES} lines")
     lines = [line for line in body.split(b"\n") if line.strip()]
     answers: list[bytes] = []
-    status = 201
+    status, retry_after = 201, 0.0
     for at in range(0, len(lines), LINE_CHUNK):
-        chunk = lines[at : at + LINE_CHUNK]
-        for offset, outcome in enumerate(await _publish_chunk(house, principal, chunk)):
-            if isinstance(outcome, RteventsError):
-                fields = problem_fields(outcome) | {"index": at + offset}
-                status = fields["status"] if status == 201 else status
-                answers.append(msgspec.json.encode(fields))
-            else:
-                answers.append(msgspec.json.encode(outcome))
-    headers = {"Retry-After": "1"} if status == 503 else {}
+        outcomes = await _publish_chunk(house, principal, lines[at : at + LINE_CHUNK])
+        fields = [_outcome_fields(outcome, at + i) for i, outcome in enumerate(outcomes)]
+        answers.append(_json.encode_lines(fields))
+        if status == 201:
+            status = next((f["status"] for f in fields if isinstance(f, dict)), 201)
+        if isinstance(outcomes[0], Unavailable):
+            retry_after = max(retry_after, outcomes[0].retry_after)
+    headers = {"Retry-After": retry_seconds(retry_after)} if retry_after else {}
     return web.Response(
-        body=b"".join(line + b"\n" for line in answers),
+        body=b"".join(answers),
         status=status,
         headers=headers,
         content_type="application/x-ndjson",
     )
+
+
+def _outcome_fields(outcome: Stored | RteventsError, index: int) -> Stored | dict[str, Any]:
+    """Return what a line is answered."""
+    if isinstance(outcome, Stored):
+        return outcome
+    return problem_fields(outcome) | {"index": index}
 
 
 async def _publish_chunk(
@@ -214,3 +223,6 @@ async def _publish_line(house: House, principal: Principal, line: bytes) -> Stor
         return (await publish_as(house, principal, [read_event(line)]))[0]
     except RteventsError as error:
         return error
+
+
+_json = msgspec.json.Encoder()

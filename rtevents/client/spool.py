@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtevents.core.event import Event, decode_event
+from rtevents.core.draft import decode_event
+from rtevents.core.event import Event
 from rtevents.core.keep import write_whole
 from rtevents.errors import BadInput, EventRefused, NotAllowed
 

@@ -6,6 +6,7 @@ import asyncio
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import compress
 from operator import attrgetter
 
 import msgspec
@@ -120,15 +121,15 @@ class Log:
             StoreError: Nothing is stored.
         """
         answers = await self._store.append(batches)
-        grown = [
-            Entry.of(event, stored.seq)
-            for batch, answer in zip(batches, answers, strict=True)
-            if not isinstance(answer, EventConflict)
-            for event, stored in zip(batch, answer, strict=True)
-            if not stored.duplicate
-        ]
-        if grown:
-            self._grow(grown)
+        events: list[Event] = []
+        seqs: list[int] = []
+        for batch, answer in zip(batches, answers, strict=True):
+            if not isinstance(answer, EventConflict):
+                new = [not stored.duplicate for stored in answer]
+                events += compress(batch, new)
+                seqs += [stored.seq for stored in answer if not stored.duplicate]
+        if events:
+            self._grow(Entry.of_all(events, seqs))
         return answers
 
     def _grow(self, entries: list[Entry]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from rtevents.core.event import Event, EventType, check_event, is_type_name, refusal, type_name
+from rtevents.core.draft import are_well_formed, check_event, refusal
+from rtevents.core.event import Event, EventType, encode_together, is_type_name, type_name
 from rtevents.errors import EventRefused
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -237,6 +238,8 @@ PAYLOADS: dict[str, type[msgspec.Struct]] = {
 }
 """The payload of each built-in type. A new built-in type is a struct above and a row here."""
 
+_LISTS: dict[str, Any] = {name: list[struct] for name, struct in PAYLOADS.items()}  # type: ignore[valid-type]
+
 Checker = Callable[[dict[str, Any]], None]
 """Raises ``EventRefused`` when the data is not what a user's own type demands."""
 
@@ -306,6 +309,42 @@ class EventTypes:
             msgspec.convert(event.data, PAYLOADS[event.type])
         except msgspec.ValidationError as error:
             raise refusal(error, "data") from error
+
+    def check_all(self, events: Sequence[Event]) -> None:
+        """
+        Check many events as ``check`` does, at a fifth of its cost when nothing is wrong.
+
+        Raises:
+            EventRefused: As ``check``; `index` says which, where there are several.
+            EventTooLarge: As ``check``.
+        """
+        try:
+            if self._are_right(events):
+                return
+        except (TypeError, ValueError, OverflowError, RecursionError, EventRefused):
+            pass  # which one, and what of it, is found out below
+        for index, event in enumerate(events):
+            try:
+                self.check(event)
+            except EventRefused as error:
+                error.index = index if len(events) > 1 else None
+                raise
+
+    def _are_right(self, events: Sequence[Event]) -> bool:
+        if not are_well_formed(events):
+            return False
+        encode_together(events)
+        names = {event.type for event in events}
+        for name in names:
+            data = [event.data for event in events if len(names) == 1 or event.type == name]
+            if name in PAYLOADS:
+                msgspec.convert(data, _LISTS[name])
+            elif name not in self._own:
+                return False
+            elif check := self._own[name]:
+                for one in data:
+                    check(one)
+        return True
 
 
 class FieldReference(msgspec.Struct, frozen=True):

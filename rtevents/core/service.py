@@ -161,19 +161,20 @@ class EventService:
         """
         if not events:
             return []
-        for index, event in enumerate(events):
-            try:
-                self._check(event)
-            except EventRefused as error:
-                self.counters.refused += 1
-                error.index = index if len(events) > 1 else None
-                raise
+        try:
+            self._check(events)
+        except EventRefused:
+            self.counters.refused += 1
+            raise
         return await self._intake.put(events)
 
-    def _check(self, event: Event) -> None:
-        if event.type == _HEARTBEAT:
-            raise EventRefused("HEALTH_CHECK is the daemon's own heartbeat", field="type")
-        self.types.check(event)
+    def _check(self, events: Sequence[Event]) -> None:
+        for index, event in enumerate(events):
+            if event.type == _HEARTBEAT:
+                place = index if len(events) > 1 else None
+                text = "HEALTH_CHECK is the daemon's own heartbeat"
+                raise EventRefused(text, field="type", index=place)
+        self.types.check_all(events)
 
     async def _trim(self) -> None:
         limits = self._retention

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from pathlib import Path
 
-from rtevents.core.event import Event, decode_event
+from rtevents.core.draft import decode_event
+from rtevents.core.event import Event
 from rtevents.core.service import EventService
 from rtevents.errors import EventConflict, RteventsError, Unavailable
 

@@ -10,7 +10,8 @@ from urllib.parse import unquote
 
 import msgspec
 
-from rtevents.core.event import NOT_JSON, Event, Undated, not_json, type_name
+from rtevents.core.draft import not_json
+from rtevents.core.event import NOT_JSON, Event, Undated, type_name
 from rtevents.errors import BadInput, EventRefused
 
 STRUCTURED = "application/cloudevents+json"

@@ -10,7 +10,8 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
-from rtevents.core.event import NOT_JSON, Stored, not_json, refusal
+from rtevents.core.draft import not_json, refusal
+from rtevents.core.event import NOT_JSON, Stored
 from rtevents.core.service import EventService
 from rtevents.errors import BadInput, RteventsError, outcome
 from rtevents.server.fanout import Fanout, Member

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from rtevents.core.event import MAX_EVENT_BYTES, Event, Stored, decode_event
+from rtevents.core.draft import decode_event
+from rtevents.core.event import MAX_EVENT_BYTES, Event, Stored
 from rtevents.core.filter import Grant
 from rtevents.errors import (
     BadInput,
@@ -209,7 +210,9 @@ async def _publish_chunk(
     house: House, principal: Principal, lines: Sequence[bytes]
 ) -> Sequence[Stored | RteventsError]:
     try:
-        return await publish_as(house, principal, [read_event(line) for line in lines])
+        if max(map(len, lines)) > MAX_RAW_BYTES:
+            raise EventTooLarge(f"a line of more than {MAX_RAW_BYTES} bytes")
+        return await publish_as(house, principal, list(map(decode_event, lines)))
     except Unavailable as error:
         return [error] * len(lines)
     except RteventsError:

@@ -14,11 +14,12 @@ import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import accumulate, chain, repeat
 from typing import NamedTuple
 
 import msgspec
 
-from rtevents.core.event import Entry, Event, decode_entry
+from rtevents.core.event import Entry, Event, columns, decode_entry
 from rtevents.core.filter import Filter
 from rtevents.core.store import PAGE_BYTES
 from rtevents.errors import BadInput, StoreError
@@ -90,25 +91,25 @@ def insert(db: sqlite3.Connection, events: Sequence[Event], extent: Extent, now:
     while start < len(events):
         # Powers of two: few statements for any number of events, so that all stay prepared.
         rows = min(ROWS, 1 << (len(events) - start).bit_length() - 1)
-        values: list[object] = []
-        for event in events[start : start + rows]:
-            last += 1
-            path, body = event.path, event.body
-            values += (
-                last,
-                event.event_id,
-                event.type,
-                event.project_id,
-                event.source,
-                path if len(path) <= MAX_PATH else None,
-                float(event.timestamp),
-                stored_at,
-                end,
-                body,
-            )
-            end += wire_bytes(last, len(body))
-        db.execute(_insert_sql(rows), values)
+        some = events[start : start + rows]
+        seqs = range(last + 1, last + 1 + rows)
+        paths = [path if len(path := event.path) <= MAX_PATH else None for event in some]
+        bodies = [event.body for event in some]
+        sizes = map(wire_bytes, seqs, map(len, bodies))
+        ends = list(accumulate(sizes, initial=end))
+        values = zip(
+            seqs,
+            *columns(some),
+            paths,
+            [float(event.timestamp) for event in some],
+            repeat(stored_at, rows),
+            ends[:-1],
+            bodies,
+            strict=True,
+        )
+        db.execute(_insert_sql(rows), list(chain.from_iterable(values)))
         start += rows
+        last, end = seqs[-1], ends[-1]
     return Extent(first, last, end, stored_at)
 
 

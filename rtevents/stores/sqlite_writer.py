@@ -208,7 +208,7 @@ class Writer:
         extent = rows.insert(db, events, self.extent, self._clock())
         seqs = count(self.extent.last + 1)
         answers: list[Answers] = [
-            [[Stored(event.event_id, next(seqs), duplicate=False) for event in batch]
+            [[Stored(event.event_id, seq, False) for event, seq in zip(batch, seqs)]  # noqa: B905
              for batch in batches]
             for batches in waiting
         ]  # fmt: skip

@@ -25,7 +25,7 @@ SERVE = [sys.executable, "-P", "-m", "rtevents", "serve", "--quiet", "--no-proje
 """The daemon as the service unit and `serve --detach` run it."""
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """A peer is not installed here; the text says what is missing."""
 
 
@@ -93,9 +93,7 @@ def redis(work: Work) -> Iterator[Target]:
     # As many as the load generator opens; and no reader is cut off for being slow.
     command += ["--maxclients", "12000", "--client-output-buffer-limit", "pubsub 0 0 0"]
     with _folder() as home, _server(command, home, port) as pid:
-        yield Target(
-            address=f"127.0.0.1:{port}", pids=[pid], subscriber="redis", publisher="redis"
-        )
+        yield Target(address=f"127.0.0.1:{port}", pids=[pid], subscriber="redis", publisher="redis")
 
 
 @contextmanager
@@ -129,7 +127,8 @@ http {{
   nchan_shared_memory_size 256M;
   server {{
     listen 127.0.0.1:{port} backlog=4096;
-    location = /publish {{ nchan_publisher; nchan_channel_id ev; nchan_message_buffer_length 2000; }}
+    location = /publish {{ nchan_publisher; nchan_channel_id ev;
+      nchan_message_buffer_length 2000; }}
     location = /events {{ nchan_subscriber; nchan_channel_id ev;
       nchan_subscriber_first_message newest; }}
   }}
@@ -144,7 +143,7 @@ def nchan(work: Work) -> Iterator[Target]:
     program = _find("nginx")
     found = [*Path("/usr/lib/nginx/modules").glob("ngx_nchan_module.so")]
     if not found:
-        raise Missing("nginx has no nchan module")
+        raise MissingError("nginx has no nchan module")
     with _folder() as home:
         conf = home / "nginx.conf"
         module = f"load_module {found[0]};"
@@ -164,7 +163,7 @@ def _python_app(name: str, *modules: str) -> Callable[[Work], Iterator[Target]]:
     def app(work: Work) -> Iterator[Target]:
         for module in modules:
             if importlib.util.find_spec(module) is None:
-                raise Missing(f"Python has no {module}")
+                raise MissingError(f"Python has no {module}")
         port = _free_port()
         command = [sys.executable, str(HERE / "apps" / f"{name}.py"), str(port)]
         with _folder() as home, _server(command, home, port) as pid:
@@ -193,7 +192,7 @@ aiohttp_send = contextmanager(_python_app("send", "aiohttp"))
 def _find(program: str) -> str:
     found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if found is None:
-        raise Missing(f"{program} is not installed")
+        raise MissingError(f"{program} is not installed")
     return found
 
 
@@ -239,9 +238,7 @@ def _server(
 
 def _listens(where: int | Path) -> bool:
     family = socket.AF_INET if isinstance(where, int) else socket.AF_UNIX
-    address: tuple[str, int] | str = (
-        ("127.0.0.1", where) if isinstance(where, int) else str(where)
-    )
+    address: tuple[str, int] | str = ("127.0.0.1", where) if isinstance(where, int) else str(where)
     with socket.socket(family) as probe:
         try:
             probe.connect(address)

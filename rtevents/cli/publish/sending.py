@@ -70,7 +70,7 @@ def publish(
 
 
 def _send(event: Event, *, spool: bool) -> None:
-    from rtevents.core.event import check_event
+    from rtevents.core.draft import check_event
 
     check_event(event)
     with options.client() as client:

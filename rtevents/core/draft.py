@@ -41,13 +41,26 @@ def decode_event(raw: bytes) -> Event:
         BadInput: It is not JSON.
         EventRefused: It is JSON but not an event: a field is missing, wrong or unknown.
     """
+    return decode_events([raw])[0]
+
+
+def decode_events(raws: Sequence[bytes]) -> list[Event]:
+    """
+    Read published events, each from a JSON text of its own.
+
+    Raises:
+        BadInput, EventRefused: As ``decode_event``; which one it was is not told.
+    """
+    events: list[Event]
     try:
-        event = _whole_decoder.decode(raw)
+        events = list(map(_whole_decoder.decode, raws))
     except (msgspec.ValidationError, *NOT_JSON):
-        return _decode_draft(raw)
-    if (name := type_name(event.type)) != event.type:
-        msgspec.structs.force_setattr(event, "type", name)
-    return event
+        return list(map(_decode_draft, raws))
+    spelled = {event.type: type_name(event.type) for event in events}
+    if any(given != name for given, name in spelled.items()):
+        for event in events:
+            msgspec.structs.force_setattr(event, "type", spelled[event.type])
+    return events
 
 
 def _decode_draft(raw: bytes) -> Event:

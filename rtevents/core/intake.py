@@ -83,7 +83,7 @@ class Intake:
             QueueFull: There was no room within the timeout.
             Unavailable: The store refused, or the intake is closed.
         """
-        size = sum(len(event.body) for event in events)
+        size = sum([len(event.body) for event in events])
         begun = time.monotonic()
         if self._turn.locked() or not self._has_room(len(events), size):
             await self._wait_for_room(len(events), size)

@@ -77,7 +77,7 @@ class Log:
             if page.looked < self._floor or not chunk:
                 break
             older[:0] = chunk
-            self._held_bytes += sum(len(entry.wire) for entry in chunk)
+            self._held_bytes += wire_bytes(chunk)
             self._floor = reach
         self._window = older
         self._trim()
@@ -134,14 +134,14 @@ class Log:
 
     def _grow(self, entries: list[Entry]) -> None:
         self._window += entries
-        self._held_bytes += sum(len(entry.wire) for entry in entries)
+        self._held_bytes += wire_bytes(entries)
         self._bounds = Bounds(self._bounds.first, entries[-1].seq)
         self._trim()
         self._wake()
 
     def _trim(self) -> None:
         surplus = max(0, len(self._window) - self._window_events)
-        size = self._held_bytes - sum(len(entry.wire) for entry in self._window[:surplus])
+        size = self._held_bytes - wire_bytes(self._window[:surplus])
         while size > self._window_bytes:
             size -= len(self._window[surplus].wire)
             surplus += 1
@@ -340,4 +340,10 @@ class Cursor:
                 return []
 
 
+def wire_bytes(entries: Sequence[Entry]) -> int:
+    """Return the sum of the wire bytes of entries."""
+    return sum(map(len, map(_wire, entries)))
+
+
 _seq = attrgetter("seq")
+_wire = attrgetter("wire")

@@ -335,7 +335,7 @@ class EventTypes:
             return False
         encode_together(events)
         names = {event.type for event in events}
-        for name in names:
+        for name in sorted(names):
             data = [event.data for event in events if len(names) == 1 or event.type == name]
             if name in PAYLOADS:
                 msgspec.convert(data, _LISTS[name])

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from rtevents.core.draft import decode_event
+from rtevents.core.draft import decode_event, decode_events
 from rtevents.core.event import MAX_EVENT_BYTES, Event, Stored
 from rtevents.core.filter import Grant
 from rtevents.errors import (
@@ -212,7 +212,7 @@ async def _publish_chunk(
     try:
         if max(map(len, lines)) > MAX_RAW_BYTES:
             raise EventTooLarge(f"a line of more than {MAX_RAW_BYTES} bytes")
-        return await publish_as(house, principal, list(map(decode_event, lines)))
+        return await publish_as(house, principal, decode_events(lines))
     except Unavailable as error:
         return [error] * len(lines)
     except RteventsError:

@@ -11,6 +11,15 @@ from rtevents.core.event import Bookmark
 from rtevents.core.filter import Filter
 
 
+class Place:
+    """A position in the log; several connections that are served together may share one."""
+
+    __slots__ = ("seq",)
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
+
+
 class Connection:
     """
     One subscriber.
@@ -26,7 +35,6 @@ class Connection:
     Attributes:
         connection_id: Opaque; a name, never a credential.
         connected_at: Unix seconds.
-        position: The seq up to which it was served.
         delivered: Entries written to it.
         sent_bytes: Bytes written to it.
         close_reason: Why it was closed; None while it is open.
@@ -46,7 +54,7 @@ class Connection:
         self.connected_at = time.time()
         self._active_at = time.monotonic()
         self.wanted = wanted
-        self.position = after
+        self._place = Place(after)
         self.kind = kind
         self.principal = principal
         self.pid = pid
@@ -55,6 +63,19 @@ class Connection:
         self.close_reason: str | None = None
         self._epoch = epoch
         self._on_close: list[Callable[[], None]] = []
+
+    @property
+    def position(self) -> int:
+        """The seq up to which it was served."""
+        return self._place.seq
+
+    @position.setter
+    def position(self, seq: int) -> None:
+        self._place = Place(seq)
+
+    def share(self, place: Place) -> None:
+        """Let it be wherever `place` is, until it is given a position of its own."""
+        self._place = place
 
     @property
     def last_activity(self) -> float:

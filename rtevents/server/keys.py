@@ -14,8 +14,9 @@ from rtevents.core.draft import not_json, refusal
 from rtevents.core.event import NOT_JSON, Stored
 from rtevents.core.service import EventService
 from rtevents.errors import BadInput, RteventsError, outcome
-from rtevents.server.fanout import Fanout, Member
+from rtevents.server.fanout import Fanout
 from rtevents.server.guard import Guard, Principal
+from rtevents.server.member import Member
 
 T = TypeVar("T")
 

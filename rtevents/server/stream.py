@@ -17,9 +17,9 @@ from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
 from rtevents.core.log import Start
 from rtevents.core.since import Since, parse_since
 from rtevents.errors import BadInput, BookmarkError, RteventsError
-from rtevents.server.fanout import GOODBYE, SEND_BUFFER, Member
 from rtevents.server.guard import Principal, require
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, decode, problem_fields, query_of
+from rtevents.server.member import GOODBYE, SEND_BUFFER, Member
 from rtevents.server.publish import publish_as, read_each, read_event
 from rtevents.server.wire import NDJSON, SSE, Encoding, WebSocket
 

@@ -18,8 +18,11 @@ class Encoding(Protocol):
 
     key: str
 
-    def entries(self, entries: Sequence[Entry], epoch: str) -> bytes:
-        """Return the bytes of one page."""
+    def frames(self, entries: Sequence[Entry], epoch: str) -> list[bytes]:
+        """Return the bytes of each entry."""
+
+    def block(self, frames: Sequence[bytes]) -> bytes:
+        """Return what is written at once for these frames."""
 
     def control(self, name: str, fields: dict[str, Any]) -> bytes:
         """Return the bytes of a control frame: ``hello gap live bye`` or an answer."""
@@ -44,17 +47,19 @@ class SSE:
         self.key = "sse named" if named else "sse"
         self._named = named
 
-    def entries(self, entries: Sequence[Entry], epoch: str) -> bytes:
-        """Return one chunk with an event for each entry."""
+    def frames(self, entries: Sequence[Entry], epoch: str) -> list[bytes]:
+        """Return an event for each entry."""
         name = epoch.encode()
         if self._named:
-            blocks = [
+            return [
                 b"event: %b\nid: %b-%d\ndata: %b\n\n" % (e.type.encode(), name, e.seq, e.wire)
                 for e in entries
             ]
-        else:
-            blocks = [b"id: %b-%d\ndata: %b\n\n" % (name, e.seq, e.wire) for e in entries]
-        return chunk(b"".join(blocks))
+        return [b"id: %b-%d\ndata: %b\n\n" % (name, e.seq, e.wire) for e in entries]
+
+    def block(self, frames: Sequence[bytes]) -> bytes:
+        """Return one chunk."""
+        return chunk(b"".join(frames))
 
     def control(self, name: str, fields: dict[str, Any]) -> bytes:
         """Return a named event; its ``id:`` is the bookmark that it tells."""
@@ -80,9 +85,13 @@ class NDJSON:
 
     key = "ndjson"
 
-    def entries(self, entries: Sequence[Entry], epoch: str) -> bytes:
-        """Return one chunk with a line for each entry."""
-        return chunk(b"\n".join([entry.wire for entry in entries]) + b"\n")
+    def frames(self, entries: Sequence[Entry], epoch: str) -> list[bytes]:
+        """Return a line for each entry."""
+        return [entry.wire + b"\n" for entry in entries]
+
+    def block(self, frames: Sequence[bytes]) -> bytes:
+        """Return one chunk."""
+        return chunk(b"".join(frames))
 
     def control(self, name: str, fields: dict[str, Any]) -> bytes:
         """Return a line whose ``control`` names the frame."""
@@ -103,9 +112,13 @@ class WebSocket:
 
     key = "ws"
 
-    def entries(self, entries: Sequence[Entry], epoch: str) -> bytes:
-        """Return a frame for each entry, joined."""
-        return b"".join([text_frame(entry.wire) for entry in entries])
+    def frames(self, entries: Sequence[Entry], epoch: str) -> list[bytes]:
+        """Return a text frame for each entry."""
+        return [text_frame(entry.wire) for entry in entries]
+
+    def block(self, frames: Sequence[bytes]) -> bytes:
+        """Return the frames, joined."""
+        return b"".join(frames)
 
     def control(self, name: str, fields: dict[str, Any]) -> bytes:
         """Return a frame whose ``control`` names it."""

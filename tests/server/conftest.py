@@ -221,7 +221,6 @@ class Server:
             await self.fanout.close()
         assert self.service.connections == {}
         assert self.house.members == {}
-        assert not self.fanout._rides
         assert not self.fanout._climbing
         assert not self.fanout._groups
 
@@ -288,6 +287,12 @@ class Server:
     async def alone(self) -> None:
         """Return when nobody is connected any more."""
         await until(lambda: not self.service.connections, "every connection is forgotten")
+
+    @property
+    def riding(self) -> list[int]:
+        """How many ride with the same filter and the same encoding, for each such."""
+        groups = self.fanout._groups.values()
+        return sorted(len(part.members) for group in groups for part in group._parts.values())
 
     @property
     def host(self) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from rtevents.core.event import Event
 from rtevents.core.stats import resident_bytes
 from rtevents.server import stream as stream_module
-from rtevents.server.fanout import HIGH_WATER
+from rtevents.server.member import HIGH_WATER
 
 from .conftest import Houses, Server, StagedStore, risk, task
 from .readers import PATIENCE, Message, until
@@ -50,17 +50,16 @@ def lags(server: Server) -> list[int]:
 
 def waiting_bytes(server: Server) -> int:
     """Return the bytes that wait in the transports of all members."""
-    return sum(
-        member._transport.get_write_buffer_size() for member in server.house.members.values()
-    )
+    return sum(member.transport.get_write_buffer_size() for member in server.house.members.values())
 
 
-async def test_readers_with_the_same_filter_share_one_group(server: Server) -> None:
+async def test_readers_with_the_same_filter_share_their_bytes(server: Server) -> None:
     queries = ["?type=COMMIT,RISK_ALERT", "?type=RISK_ALERT&type=COMMIT", "?type=RISK_ALERT"]
     for query in queries:
         await (await server.stream(query)).live()
 
-    assert sorted(len(group.members) for group in server.fanout._groups.values()) == [1, 2]
+    assert server.riding == [1, 2]
+    assert len(server.fanout._groups) == 1
 
 
 async def test_readers_in_different_encodings_do_not_share(server: Server) -> None:
@@ -69,7 +68,7 @@ async def test_readers_in_different_encodings_do_not_share(server: Server) -> No
     await (await server.stream(Accept="application/x-ndjson")).live()
     await (await server.ws()).live()
 
-    assert len(server.fanout._groups) == 4
+    assert server.riding == [1, 1, 1, 1]
 
 
 async def test_a_group_ends_with_its_last_member(server: Server) -> None:
@@ -100,8 +99,7 @@ async def test_a_reader_that_stalls_leaves_its_group_and_comes_back_complete(
 
         assert await stalled.seqs(300) == list(range(1, 301))
         await until(lambda: lags(server) == [0, 0], "it has caught up")
-        await until(lambda: len(server.fanout._rides) == 2, "it rides again")
-        assert len(server.fanout._groups) == 1
+        await until(lambda: server.riding == [2], "it rides again")
         await server.publish(task())
         assert await stalled.seqs(1) == await other.seqs(1) == [301]
 
@@ -376,4 +374,4 @@ async def test_a_stalled_reader_that_is_ended_does_not_stay(
     connection.close(reason)
 
     await server.alone()
-    await until(member._transport.is_closing, "the peer is cut off")
+    await until(member.transport.is_closing, "the peer is cut off")

@@ -458,7 +458,7 @@ async def test_peers_that_vanish_are_forgotten(server: Server, moment: str) -> N
 
     await server.alone()
     await until(lambda: not server.house.members, "no member is left")
-    assert not server.fanout._rides
+    assert server.riding == []
     assert not server.fanout._climbing
 
 

@@ -343,7 +343,7 @@ async def test_a_peer_that_does_not_read_its_answers_is_cut_off(houses: Houses) 
         while True:
             await ws.send(TEXT, command)
             for member in server.house.members.values():
-                assert member._transport.get_write_buffer_size() < 100_000
+                assert member.transport.get_write_buffer_size() < 100_000
 
     with pytest.raises(ConnectionError):
         await asyncio.wait_for(insist(), PATIENCE)

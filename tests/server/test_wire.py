@@ -61,7 +61,7 @@ def shown(event: Event, seq: int) -> dict[str, Any]:
 def test_any_text_in_any_field_is_one_message_with_equal_content(
     event: Event, before: Event
 ) -> None:
-    block = SSE().entries([Entry.of(before, 6), Entry.of(event, 7)], EPOCH)
+    block = encode(SSE(), [Entry.of(before, 6), Entry.of(event, 7)], EPOCH)
 
     first, message = by_sse(block)
 
@@ -76,7 +76,7 @@ def test_any_text_in_any_field_is_one_message_with_equal_content(
 
 @given(event=events)
 def test_no_reader_takes_a_character_of_an_event_for_a_line_end(event: Event) -> None:
-    block = SSE(named=True).entries([Entry.of(event, 7)], EPOCH)
+    block = encode(SSE(named=True), [Entry.of(event, 7)], EPOCH)
 
     # str.splitlines knows eleven line ends, SSE three: httpx-sse split on all of them once (S10).
     lines = Chunks().feed(block).decode().splitlines()
@@ -86,7 +86,7 @@ def test_no_reader_takes_a_character_of_an_event_for_a_line_end(event: Event) ->
 
 @given(event=events)
 def test_a_line_of_ndjson_is_one_event_with_equal_content(event: Event) -> None:
-    [message] = LineParser().feed(Chunks().feed(NDJSON().entries([Entry.of(event, 7)], EPOCH)))
+    [message] = LineParser().feed(Chunks().feed(encode(NDJSON(), [Entry.of(event, 7)], EPOCH)))
 
     assert message.json == shown(event, 7)
 
@@ -101,14 +101,14 @@ def test_any_text_in_a_control_frame_is_one_message_with_equal_content(
 
 
 def test_an_event_has_its_bookmark_as_id_and_no_name() -> None:
-    block = SSE().entries([Entry.of(risk(), 42)], EPOCH)
+    block = encode(SSE(), [Entry.of(risk(), 42)], EPOCH)
 
     assert Chunks().feed(block).startswith(b'id: 0a1b2c3d-42\ndata: {"seq":42,"event_id":')
     assert b"event:" not in block.split(b"data:")[0]
 
 
 def test_a_named_stream_tells_the_type() -> None:
-    messages = by_sse(SSE(named=True).entries([Entry.of(risk(), 1), Entry.of(task(), 2)], EPOCH))
+    messages = by_sse(encode(SSE(named=True), [Entry.of(risk(), 1), Entry.of(task(), 2)], EPOCH))
 
     assert [message.event for message in messages] == ["RISK_ALERT", "TASK_UPDATE"]
 
@@ -193,7 +193,7 @@ def test_a_text_frame_has_the_shortest_length_that_holds_it(size: int, head: str
 def test_a_websocket_carries_one_entry_a_frame() -> None:
     entries = [Entry.of(risk("x" * 200), 1), Entry.of(task(), 2)]
 
-    frames = WebSocket().entries(entries, EPOCH)
+    frames = encode(WebSocket(), entries, EPOCH)
 
     assert frames == text_frame(entries[0].wire) + text_frame(entries[1].wire)
 

@@ -1,0 +1,138 @@
+"""Member: a connection and the socket that it is written to."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rtevents.core.connection import Connection
+from rtevents.core.filter import Grant
+from rtevents.server.wire import Encoding
+
+if TYPE_CHECKING:
+    from rtevents.server.group import Part
+
+HIGH_WATER = 64 * 1024
+"""Bytes that may wait in a member's transport before it leaves its group."""
+
+SEND_BUFFER = 256 * 1024
+"""The kernel's send buffer of a stream, in bytes: what a slow reader may cost (promise P5)."""
+
+GOODBYE = 2.0
+"""Seconds that a peer has to answer a close frame before its transport is aborted."""
+
+
+class Drain(Protocol):
+    """What tells when a transport has room again: aiohttp's ``request.writer``."""
+
+    async def drain(self) -> None:
+        """Return when the transport wants more."""
+
+
+class Member:
+    """
+    A connection and the socket that it is written to.
+
+    Args:
+        connection: What the service knows of it.
+        transport: Where its bytes go.
+        drain: Tells when the transport has room again.
+        encoding: How it is written.
+        grant: What its principal may see: whoever changes its filter stays within it.
+        max_latency: Seconds that an entry may wait for others to be sent with it.
+    """
+
+    __slots__ = (
+        "_drain", "_room", "connection", "encoding", "grant", "is_live", "is_subscribed",
+        "max_latency", "part", "served", "transport", "unanswered_since",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        connection: Connection,
+        transport: asyncio.WriteTransport,
+        drain: Drain,
+        encoding: Encoding,
+        grant: Grant,
+        max_latency: float = 0.0,
+    ) -> None:
+        self.connection = connection
+        self.transport = transport
+        self.encoding = encoding
+        self.grant = grant
+        self.max_latency = max_latency
+        self.part: Part | None = None
+        """Where it rides; None while it goes at its own pace."""
+        self.served = 0
+        """The number of the round in which its group wrote to it last."""
+        self.unanswered_since: float | None = None
+        """When the first heartbeat was sent that it has not answered, by the loop's clock."""
+        self.is_live = False
+        """Whether it was told that the replay is over."""
+        self.is_subscribed = True
+        """Whether it wants what its filter says: a WebSocket that unsubscribed does not."""
+        self._drain = drain
+        self._room: asyncio.Future[None] | None = None
+
+    def write(self, block: bytes, entries: int = 0) -> None:
+        """Write bytes; a transport that is closing takes none."""
+        if self.transport.is_closing():
+            return
+        self.transport.write(block)
+        connection = self.connection
+        connection.sent_bytes += len(block)
+        connection.delivered += entries
+        if not self.transport.get_write_buffer_size():
+            connection.touch()
+
+    @property
+    def is_lagging(self) -> bool:
+        """Whether so much waits in its transport that the group should not wait for it."""
+        return self.transport.get_write_buffer_size() > HIGH_WATER
+
+    def control(self, name: str, **fields: Any) -> None:
+        """Write a control frame."""
+        self.write(self.encoding.control(name, fields))
+
+    async def drained(self, patience: float) -> None:
+        """
+        Return when the transport has room.
+
+        Args:
+            patience: Seconds in which it must accept a byte.
+        Raises:
+            TimeoutError: It accepted none.
+            ConnectionError: The peer is gone.
+        """
+        while waiting := self.transport.get_write_buffer_size():
+            # In a task of its own, for aiohttp's drain must not be cancelled: every later one of
+            # that connection would be cancelled too (3.14.5, `BaseProtocol._drain_helper`).
+            if self._room is None or self._room.done():
+                self._room = asyncio.ensure_future(self._drain.drain())
+                self._room.add_done_callback(_forgive)
+            await asyncio.wait([self._room], timeout=patience)
+            if not self._room.done() and self.transport.get_write_buffer_size() >= waiting:
+                raise TimeoutError
+            self.connection.touch()
+            if self._room.done():
+                self._room.result()
+                return
+
+    def end(self) -> None:
+        """Write no more once everything is written, and listen until the peer hangs up."""
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
+
+    def close(self) -> None:
+        """Hang up when everything is written."""
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Cut the peer off."""
+        self.transport.abort()
+
+
+def _forgive(room: asyncio.Future[None]) -> None:
+    """Take note of how a wait ended for which nobody may be waiting any more."""
+    if not room.cancelled():
+        room.exception()

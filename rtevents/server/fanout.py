@@ -33,7 +33,7 @@ class Fanout:
     def __init__(self, service: EventService, *, send_timeout: float, pong_timeout: float) -> None:
         self.service = service
         self._pong_timeout = pong_timeout
-        self._send_timeout = send_timeout
+        self.send_timeout = send_timeout
         # By the latency that their members allow, in seconds.
         self._groups: dict[float, Group] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,7 +113,7 @@ class Fanout:
             ConnectionError: The peer is gone, or was cut off since it accepted no byte.
         """
         try:
-            await member.drained(self._send_timeout)
+            await member.drained(self.send_timeout)
         except TimeoutError:
             logger.info("cut off %s: no byte accepted", member.connection.connection_id)
             member.connection.close("slow")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from rtevents.core.connection import Connection
 from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
 from rtevents.core.log import Start
-from rtevents.core.since import Since, parse_since
+from rtevents.core.since import Since, parse_duration, parse_since
 from rtevents.errors import BadInput, BookmarkError, RteventsError
 from rtevents.server.guard import Principal, require
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, decode, problem_fields, query_of
@@ -26,10 +27,16 @@ from rtevents.server.wire import NDJSON, SSE, Encoding, WebSocket
 MAX_MESSAGE = 16 * 1024 * 1024
 """Largest WebSocket message, in bytes: what a request may be."""
 
+LATENCIES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""The steps of `max_latency`, in seconds: streams with the same one are served together."""
+
+KERNEL_PATIENCE_MS = 5000
+"""Milliseconds by which the kernel is more patient than `send_timeout` with a silent TCP peer."""
+
 CLOSE_CODES = {"shutdown": 1001, "slow": 4008, "inactive": 4009, "no pong": 4010, "ended": 4500}
 """WebSocket close code of each reason: below 4500 come back, from there on do not."""
 
-STREAM_KEYS = FILTER_KEYS | {"since", "last_event_id", "named"}
+STREAM_KEYS = FILTER_KEYS | {"since", "last_event_id", "named", "max_latency"}
 """The keys of a stream's query string."""
 
 
@@ -41,6 +48,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     encoding: Encoding = NDJSON() if is_ndjson else SSE(named=named)
     if request.version < (1, 1):
         raise BadInput("a stream needs HTTP/1.1")
+    max_latency = _max_latency(request)
     response = web.StreamResponse(
         headers={
             "Content-Type": "application/x-ndjson" if is_ndjson else "text/event-stream",
@@ -55,7 +63,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     connection.on_close(ended.set)
     try:
         await response.prepare(request)
-        member = _member(request, connection, encoding)
+        member = _member(request, connection, encoding, max_latency)
         house.members[connection.connection_id] = member
         house.fanout.board(member, start)
         await ended.wait()
@@ -73,10 +81,11 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     opened = _Opened(lambda: house.service.disconnect(connection))
     if not opened.can_prepare(request):
         raise BadInput("expected a WebSocket handshake")
+    max_latency = _max_latency(request)
     connection, start = await _connect(request, "ws")
     try:
         await opened.prepare(request)
-        member = _member(request, connection, WebSocket())
+        member = _member(request, connection, WebSocket(), max_latency)
         house.members[connection.connection_id] = member
         house.fanout.board(member, start)
         connection.on_close(lambda: _say_goodbye(house, member))
@@ -139,14 +148,37 @@ async def _end(response: web.StreamResponse, member: Member) -> None:
         member.abort()
 
 
-def _member(request: web.Request, connection: Connection, encoding: Encoding) -> Member:
+def _member(
+    request: web.Request, connection: Connection, encoding: Encoding, max_latency: float
+) -> Member:
     transport = request.transport
     if transport is None:
         raise ConnectionResetError("the peer is gone")
     raw = transport.get_extra_info("socket")
     if raw is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    return Member(connection, transport, request.writer, encoding, request[PRINCIPAL].grant)
+        if raw.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+            # A peer that has gone without a word: the kernel must not be quicker than we are.
+            patience = int(request.app[HOUSE].fanout.send_timeout * 1000) + KERNEL_PATIENCE_MS
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
+    grant = request[PRINCIPAL].grant
+    return Member(connection, transport, request.writer, encoding, grant, max_latency)
+
+
+def _max_latency(request: web.Request) -> float:
+    """
+    Return the seconds that an entry may wait for others: what was asked for, or less.
+
+    Raises:
+        BadInput: It is no duration.
+    """
+    text = request.query.get("max_latency", "0s")
+    if (seconds := parse_duration(text)) is None:
+        raise BadInput(
+            f"max_latency: expected a duration such as 100ms, got {text[:40]!r}",
+            field="max_latency",
+        )
+    return LATENCIES[bisect_right(LATENCIES, seconds) - 1]
 
 
 def _wanted(house: House, principal: Principal, request: web.Request) -> tuple[Filter, Since]:

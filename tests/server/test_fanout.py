@@ -10,6 +10,7 @@ import pytest
 
 from rtevents.core.event import Event
 from rtevents.core.stats import resident_bytes
+from rtevents.server import group as group_module
 from rtevents.server import stream as stream_module
 from rtevents.server.member import HIGH_WATER
 
@@ -375,3 +376,57 @@ async def test_a_stalled_reader_that_is_ended_does_not_stay(
 
     await server.alone()
     await until(member.transport.is_closing, "the peer is cut off")
+
+
+async def test_streams_that_allow_a_latency_are_served_together_and_get_the_same(
+    server: Server,
+) -> None:
+    streams = [
+        await (await server.stream(f"?max_latency={value}")).live()
+        for value in ("0s", "99ms", "50ms", "100ms", "1h")
+    ]
+    socket = await (await server.ws("?max_latency=100ms")).live()
+
+    assert sorted(server.fanout._groups) == [0.0, 0.05, 0.1, 5.0]
+    for _ in range(3):
+        await server.fill(100)
+    for stream in streams:
+        assert await stream.seqs(300) == list(range(1, 301))
+    assert await socket.seqs(300) == list(range(1, 301))
+
+
+@pytest.mark.parametrize("value", ["soon", "100", "-1s", ""])
+async def test_a_latency_that_is_no_duration_is_refused(server: Server, value: str) -> None:
+    answer = await server.bearer("viewer").get(f"/v1/events/stream?max_latency={value}")
+
+    assert (answer.status, answer.json["field"]) == (400, "max_latency")
+
+
+async def test_a_member_joins_leaves_and_changes_in_the_middle_of_a_round(
+    houses: Houses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two slices of a round anything may happen; everybody gets everything once."""
+    monkeypatch.setattr(group_module, "SLICE", 1)
+    server = await houses.open(event_retention=5000)
+    total = 1500
+    streams = [await (await server.stream("?since=all")).live() for _ in range(8)]
+    followers = [asyncio.create_task(stream.seqs(total)) for stream in streams]
+
+    async def come_and_go() -> None:
+        """Read some, go, and come back with the bookmark, until everything was read."""
+        seen: list[int] = []
+        bookmark = "all"
+        while len(seen) < total:
+            async with await server.stream(f"?since={bookmark}") as stream:
+                some = await stream.seqs(min(97, total - len(seen)))
+                seen += some
+                bookmark = f"{server.service.log.epoch}-{seen[-1]}"
+        assert seen == list(range(1, total + 1))
+
+    async def publish() -> None:
+        for _ in range(total // 10):
+            await server.fill(10)
+
+    await asyncio.wait_for(asyncio.gather(publish(), *(come_and_go() for _ in range(4))), PATIENCE)
+    for follower in followers:
+        assert await asyncio.wait_for(follower, PATIENCE) == list(range(1, total + 1))

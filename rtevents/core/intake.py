@@ -83,10 +83,31 @@ class Intake:
             QueueFull: There was no room within the timeout.
             Unavailable: The store refused, or the intake is closed.
         """
-        size = sum([len(event.body) for event in events])
         begun = time.monotonic()
-        if self._turn.locked() or not self._has_room(len(events), size):
+        answer = self.offer(events)
+        if answer is None:
+            size = sum([len(event.body) for event in events])
             await self._wait_for_room(len(events), size)
+            answer = self._queue_up(events, size, begun)
+        return await answer
+
+    def offer(self, events: Sequence[Event]) -> asyncio.Future[list[Stored]] | None:
+        """
+        Queue checked events if there is room at once.
+
+        Returns:
+            What ``put`` would return, to come; None when there is no room.
+        Raises:
+            LogClosed: The intake is closed.
+        """
+        size = sum([len(event.body) for event in events])
+        if self._turn.locked() or not self._has_room(len(events), size):
+            return None
+        return self._queue_up(events, size, time.monotonic())
+
+    def _queue_up(
+        self, events: Sequence[Event], size: int, begun: float
+    ) -> asyncio.Future[list[Stored]]:
         if self._is_closed:
             raise LogClosed("the daemon is stopping")
         answer: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
@@ -94,7 +115,7 @@ class Intake:
         self.events += len(events)
         self.size_bytes += size
         self._filled.set()
-        return await answer
+        return answer
 
     def _has_room(self, count: int, size: int) -> bool:
         # An empty queue takes any batch: one larger than the queue could never be stored else.

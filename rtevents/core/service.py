@@ -161,14 +161,29 @@ class EventService:
         """
         if not events:
             return []
+        self._check(events)
+        return await self._intake.put(events)
+
+    def offer(self, events: Sequence[Event]) -> asyncio.Future[list[Stored]] | None:
+        """
+        Publish events as ``publish_many`` does, if there is room in the queue at once.
+
+        Returns:
+            What ``publish_many`` would return, to come; None when there is no room.
+        Raises:
+            RteventsError: As there.
+        """
+        self._check(events)
+        return self._intake.offer(events)
+
+    def _check(self, events: Sequence[Event]) -> None:
         try:
-            self._check(events)
+            self._check_each(events)
         except EventRefused:
             self.counters.refused += 1
             raise
-        return await self._intake.put(events)
 
-    def _check(self, events: Sequence[Event]) -> None:
+    def _check_each(self, events: Sequence[Event]) -> None:
         for index, event in enumerate(events):
             if event.type == _HEARTBEAT:
                 place = index if len(events) > 1 else None

@@ -26,6 +26,7 @@ from rtevents.daemon.spool import deliver
 from rtevents.daemon.types import OwnTypes
 from rtevents.errors import EXIT_INTERRUPTED, RteventsError
 from rtevents.server.app import create_app
+from rtevents.server.express import Entrance
 from rtevents.server.fanout import Fanout
 from rtevents.server.guard import Guard, Tokens
 from rtevents.server.keys import House
@@ -189,8 +190,15 @@ async def _open(config: Config, paths: Paths, folders: Sequence[Path]) -> AsyncI
         if listening is None:
             listening = bind(paths.socket)
             stack.callback(paths.socket.unlink, missing_ok=True)
-        await web.SockSite(server, listening, backlog=BACKLOG).start()
-        await _listen(config, server, guard, running)
+        if server.server is None:
+            raise RuntimeError("the server was not set up")
+        entrance = Entrance(house, server.server)
+        stack.callback(entrance.close)
+        loop = asyncio.get_running_loop()
+        local = await loop.create_server(entrance, sock=listening, backlog=BACKLOG)
+        stack.callback(local.close)
+        if tcp := await _listen(config, entrance, guard, running):
+            stack.callback(tcp.close)
         spool = asyncio.create_task(deliver(service, paths.spool), name="rtevents spool")
         stack.push_async_callback(_cancel, spool)
         stack.push_async_callback(projects.stop)
@@ -202,23 +210,28 @@ async def _open(config: Config, paths: Paths, folders: Sequence[Path]) -> AsyncI
         yield running
 
 
-async def _listen(config: Config, server: web.AppRunner, guard: Guard, running: Running) -> None:
+async def _listen(
+    config: Config, entrance: Entrance, guard: Guard, running: Running
+) -> asyncio.Server | None:
     """Listen on TCP; a port that is taken is a warning, the socket goes on (DESIGN section 7)."""
     address = parse_listen(config.listen)
     if address is None:
-        return
+        return None
     host, port = address
     try:
-        await web.TCPSite(server, host, port, backlog=BACKLOG).start()
+        server = await asyncio.get_running_loop().create_server(
+            entrance, host, port, backlog=BACKLOG
+        )
     except OSError as error:
         warning = f"not listening on {config.listen}: {error.strerror or error}"
         logger.warning("%s", warning)
         running.warnings.append(warning)
-        return
-    bound = server.addresses[-1][1]
+        return None
+    bound = server.sockets[-1].getsockname()[1]
     guard.listen(bound)
     shown = f"[{host}]" if ":" in host else host
     running.listen = f"{shown}:{bound}"
+    return server
 
 
 async def _add(projects: Projects, folder: Path, running: Running) -> None:

@@ -10,11 +10,11 @@ from importlib.resources import files
 import msgspec
 from aiohttp import web
 
-from rtevents.errors import BadInput, EventTooLarge, NotFound, RteventsError
+from rtevents.errors import BadInput, EventTooLarge, NotFound
 from rtevents.server import admin
-from rtevents.server.guard import Misdirected, require
+from rtevents.server.guard import require
 from rtevents.server.history import history
-from rtevents.server.keys import HOUSE, PRINCIPAL, House, UnsupportedMedia, problem
+from rtevents.server.keys import HOUSE, PRINCIPAL, House, problem, problem_of
 from rtevents.server.publish import publish
 from rtevents.server.stream import stream, websocket
 
@@ -130,17 +130,11 @@ def _page(name: str, kind: str) -> Handler:
     return page
 
 
-STATUSES: dict[type[RteventsError], int] = {Misdirected: 421, UnsupportedMedia: 415}
-"""Statuses of errors that only HTTP knows."""
-
-
 @web.middleware
 async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every error into ``application/problem+json``: one line, no traceback."""
     try:
         return await handler(request)
-    except RteventsError as error:
-        return problem(error, STATUSES.get(type(error)))
     except web.HTTPRequestEntityTooLarge:
         return problem(EventTooLarge(f"a request of more than {MAX_REQUEST} bytes"))
     except web.HTTPNotFound:
@@ -155,10 +149,8 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
     except ConnectionError:
         # The peer has gone: nobody reads the answer, and aiohttp would log what we raise.
         return web.Response()
-    except Exception:
-        # The one place where a bug of ours meets a request: told in the log, not to the peer.
-        logger.exception("a request failed: %s %s", request.method, request.path)
-        return problem(RteventsError("the daemon failed to answer; its log tells why"), 500)
+    except Exception as error:  # noqa: BLE001 - told in the log
+        return problem_of(error)
 
 
 async def _drop_server(request: web.Request, response: web.StreamResponse) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import os
@@ -9,12 +10,12 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
-from aiohttp import web
 
 from rtevents.core.filter import INCLUDES, OWNER, Grant
 from rtevents.core.keep import load, save
@@ -32,6 +33,26 @@ BROWSER = Grant(role="browser")
 
 class Misdirected(RteventsError):  # noqa: N818 - named for the reader's situation
     """The request was meant for another host (RFC 9110, section 15.5.20)."""
+
+
+class Asking(Protocol):
+    """What is looked at of a request: aiohttp's has it all."""
+
+    @property
+    def transport(self) -> asyncio.BaseTransport | None:
+        """Where it came from."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its headers, their names in title case or in any."""
+
+    @property
+    def method(self) -> str:
+        """Its method."""
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """Its cookies."""
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -197,7 +218,7 @@ class Guard:
         """The cookie's name: cookies are shared by all ports of a host, so it carries the port."""
         return f"rtevents_{self._port}"
 
-    def identify(self, request: web.Request, *, is_public: bool = False) -> Principal:
+    def identify(self, request: Asking, *, is_public: bool = False) -> Principal:
         """
         Return who makes a request.
 
@@ -257,12 +278,12 @@ class Guard:
             raise NotAuthenticated("the browser's session has ended: run rtevents dashboard again")
         return Principal(f"browser:{digest[:8]}", BROWSER)
 
-    def _check_host(self, request: web.Request) -> None:
+    def _check_host(self, request: Asking) -> None:
         host = request.headers.get("Host", "")
         if host.lower() not in self._hosts:
             raise Misdirected(f"not a host of this daemon: {host[:80]!r}")
 
-    def _check_site(self, request: web.Request, *, is_page: bool) -> None:
+    def _check_site(self, request: Asking, *, is_page: bool) -> None:
         """Refuse what another site's page sends: Go's CrossOriginProtection rule (S2, S4)."""
         site = request.headers.get("Sec-Fetch-Site")
         # Another site may link to the dashboard, not to what is behind it: in a frame, that too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,10 @@ from rtevents.core.event import NOT_JSON, Stored
 from rtevents.core.service import EventService
 from rtevents.errors import BadInput, RteventsError, outcome
 from rtevents.server.fanout import Fanout
-from rtevents.server.guard import Guard, Principal
+from rtevents.server.guard import Guard, Misdirected, Principal
 from rtevents.server.member import Member
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -98,6 +101,18 @@ def problem(error: RteventsError, status: int | None = None) -> web.Response:
 def retry_seconds(seconds: float) -> str:
     """Return what a Retry-After header says: whole seconds, at least one (RFC 9110, 10.2.3)."""
     return str(max(1, math.ceil(seconds)))
+
+
+STATUSES: dict[type[RteventsError], int] = {Misdirected: 421, UnsupportedMedia: 415}
+"""Statuses of errors that only HTTP knows."""
+
+
+def problem_of(error: BaseException) -> web.Response:
+    """Return what a request is answered that failed; a bug of ours is told in the log alone."""
+    if isinstance(error, RteventsError):
+        return problem(error, STATUSES.get(type(error)))
+    logger.error("a request failed", exc_info=error)
+    return problem(RteventsError("the daemon failed to answer; its log tells why"), 500)
 
 
 def problem_fields(error: RteventsError, status: int | None = None) -> dict[str, Any]:

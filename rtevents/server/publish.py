@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -49,16 +50,56 @@ OWN_SOURCES = "rtevents/"
 """How the daemon's own sources begin; nobody else may use such a name."""
 
 
+NDJSON_TYPE = "application/x-ndjson"
+
+PLAIN_TYPES = ("application/json", NDJSON_TYPE)
+"""The media types of bodies that hold events as they are."""
+
+
 async def publish(request: web.Request) -> web.StreamResponse:
     """Publish events; answer when they are stored."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
     if "Content-Encoding" in request.headers:
         raise UnsupportedMedia("a compressed body is not taken: send it as it is")
-    if request.content_type == "application/x-ndjson":
-        return await _publish_lines(house, principal, await request.read())
-    events = _read(request, await request.read())
-    stored = await publish_as(house, principal, events)
-    return _stored(house, stored)
+    body = await request.read()
+    return await answer_to(house, principal, request.content_type, request.headers, body)
+
+
+async def answer_to(
+    house: House,
+    principal: Principal,
+    content_type: str,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> web.Response:
+    """
+    Publish the body of a request, and return its answer.
+
+    Raises:
+        RteventsError: As ``publish_as``; not for NDJSON, where each line has an answer.
+    """
+    if content_type == NDJSON_TYPE:
+        return await _publish_lines(house, principal, body)
+    return _stored(house, await publish_as(house, principal, _read(content_type, headers, body)))
+
+
+def offer(
+    house: House, principal: Principal, content_type: str, body: bytes
+) -> asyncio.Future[list[Stored]] | None:
+    """
+    Publish the body of a plain request, all or none, if there is room in the queue at once.
+
+    Returns:
+        What is stored, to come; None when there is no room, or nothing to store.
+    Raises:
+        RteventsError: As ``publish_as``.
+    """
+    if content_type == NDJSON_TYPE:
+        events = _read_lines(_lines(body))
+    else:
+        events = _read(content_type, {}, body)
+    with _not_too_deep():
+        return house.service.offer(events) if _may_publish(principal, events) else None
 
 
 async def publish_as(house: House, principal: Principal, events: Sequence[Event]) -> list[Stored]:
@@ -71,27 +112,39 @@ async def publish_as(house: House, principal: Principal, events: Sequence[Event]
         BadInput: One of them is nested too deeply.
         RteventsError: As ``EventService.publish_many``.
     """
+    _may_publish(principal, events)
+    with _not_too_deep():
+        return await house.service.publish_many(events)
+
+
+def _may_publish(principal: Principal, events: Sequence[Event]) -> bool:
+    """Check that somebody may publish these events; return whether there are any."""
     if len(events) > MAX_ARRAY:
         raise EventTooLarge(f"more than {MAX_ARRAY} events at once")
     _permit(principal.grant, events)
+    return bool(events)
+
+
+@contextmanager
+def _not_too_deep() -> Iterator[None]:
+    """Refuse what a decoder takes, but is too deep for those that walk through it afterwards."""
     try:
-        return await house.service.publish_many(events)
+        yield
     except RecursionError as error:
-        # A decoder takes what is too deep for those that walk through it afterwards.
         raise BadInput("not acceptable JSON: nested too deeply") from error
 
 
-def _read(request: web.Request, body: bytes) -> list[Event]:
-    match request.content_type:
-        case "application/json" if "ce-specversion" in request.headers:
-            return [from_headers(request.headers, _fitting(body))]
+def _read(content_type: str, headers: Mapping[str, str], body: bytes) -> list[Event]:
+    match content_type:
+        case "application/json" if "ce-specversion" in headers:
+            return [from_headers(headers, _fitting(body))]
         case "application/json" if body.lstrip()[:1] == b"[":
             return read_each(_items(body), read_event)
         case "application/json":
             return [read_event(body)]
-        case _ if request.content_type == STRUCTURED:
+        case _ if content_type == STRUCTURED:
             return [_read_cloudevent(body)]
-        case _ if request.content_type == BATCH:
+        case _ if content_type == BATCH:
             return read_each(_items(body), _read_cloudevent)
         case other:
             raise UnsupportedMedia(
@@ -179,7 +232,7 @@ async def _publish_lines(house: House, principal: Principal, body: bytes) -> web
     """Publish NDJSON: a chunk is stored at once if all its lines can be, else line by line."""
     if body.count(b"\n") > MAX_LINES:
         raise EventTooLarge(f"a request of more than {MAX_LINES} lines")
-    lines = [line for line in body.split(b"\n") if line.strip()]
+    lines = _lines(body)
     answers: list[bytes] = []
     status, retry_after = 201, 0.0
     for at in range(0, len(lines), LINE_CHUNK):
@@ -195,7 +248,7 @@ async def _publish_lines(house: House, principal: Principal, body: bytes) -> web
         body=b"".join(answers),
         status=status,
         headers=headers,
-        content_type="application/x-ndjson",
+        content_type=NDJSON_TYPE,
     )
 
 
@@ -206,13 +259,21 @@ def _outcome_fields(outcome: Stored | RteventsError, index: int) -> Stored | dic
     return problem_fields(outcome) | {"index": index}
 
 
+def _lines(body: bytes) -> list[bytes]:
+    return [line for line in body.split(b"\n") if line and not line.isspace()]
+
+
+def _read_lines(lines: Sequence[bytes]) -> list[Event]:
+    if lines and max(map(len, lines)) > MAX_RAW_BYTES:
+        raise EventTooLarge(f"a line of more than {MAX_RAW_BYTES} bytes")
+    return decode_events(lines)
+
+
 async def _publish_chunk(
     house: House, principal: Principal, lines: Sequence[bytes]
 ) -> Sequence[Stored | RteventsError]:
     try:
-        if max(map(len, lines)) > MAX_RAW_BYTES:
-            raise EventTooLarge(f"a line of more than {MAX_RAW_BYTES} bytes")
-        return await publish_as(house, principal, decode_events(lines))
+        return await publish_as(house, principal, _read_lines(lines))
     except Unavailable as error:
         return [error] * len(lines)
     except RteventsError:

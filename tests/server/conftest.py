@@ -19,6 +19,7 @@ from rtevents.core.service import EventService
 from rtevents.core.store import Page, Store
 from rtevents.errors import EventConflict, NotFound, StoreError, Taken
 from rtevents.server.app import create_app
+from rtevents.server.express import Entrance
 from rtevents.server.fanout import Fanout
 from rtevents.server.guard import Guard, Tokens
 from rtevents.server.keys import House
@@ -187,21 +188,29 @@ class Server:
         self._sessions: list[aiohttp.ClientSession] = []
         self._wires: list[Wire] = []
         self._is_stopped = False
+        self._listening: list[asyncio.Server] = []
 
     async def start(self) -> None:
         """Begin to accept."""
         await self.service.start()
         await self._runner.setup()
-        await web.UnixSite(self._runner, self.socket, backlog=1024).start()
-        site = web.TCPSite(self._runner, *self.tcp, backlog=1024)
-        await site.start()
-        self.tcp = ("127.0.0.1", self._runner.addresses[-1][1])
+        assert self._runner.server is not None
+        self._entrance = Entrance(self.house, self._runner.server)
+        await self.listen(Path(self.socket))
+        tcp = await asyncio.get_running_loop().create_server(
+            self._entrance, *self.tcp, backlog=1024
+        )
+        self._listening.append(tcp)
+        self.tcp = ("127.0.0.1", tcp.sockets[0].getsockname()[1])
         self.guard.listen(self.tcp[1])
         self.owner = self._caller(aiohttp.UnixConnector(self.socket), "http://localhost", {})
 
     async def listen(self, file: Path) -> None:
         """Accept on another Unix socket as well."""
-        await web.UnixSite(self._runner, file).start()
+        server = await asyncio.get_running_loop().create_unix_server(
+            self._entrance, file, backlog=1024
+        )
+        self._listening.append(server)
 
     def hang_up(self) -> None:
         """Close the connections of the test's own that are left."""
@@ -217,6 +226,9 @@ class Server:
             await self.service.stop()
             for session in self._sessions:
                 await session.close()
+            for server in self._listening:
+                server.close()
+            self._entrance.close()
             await self._runner.cleanup()
             await self.fanout.close()
         assert self.service.connections == {}

@@ -1,0 +1,384 @@
+"""
+Express: takes plain publish requests from the socket itself, and leaves the rest to aiohttp.
+
+Publishing is what this server does most, and aiohttp serves the requests of a connection one after
+the other: pipelined events could not share a transaction. So a connection that begins with a plain
+``POST /v1/events`` is read here; whatever is not plain, or not quite as expected, is handed over to
+aiohttp as it came, with the connection, for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from email.utils import formatdate
+from functools import lru_cache, partial
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from rtevents.core.event import Stored
+from rtevents.errors import RteventsError
+from rtevents.server.guard import Principal, require
+from rtevents.server.keys import House, problem_of
+from rtevents.server.publish import LINE_CHUNK, NDJSON_TYPE, PLAIN_TYPES, answer_to, offer
+
+START = b"POST /v1/events HTTP/1.1\r\n"
+"""How a plain request begins (RFC 9112, section 3)."""
+
+MAX_HEAD = 2048
+"""Longest head of a plain request, in bytes."""
+
+MAX_BODY = 1024 * 1024
+"""Longest body of a plain request, in bytes: it lies in memory until it is whole."""
+
+MAX_WAITING = 64
+"""Most requests of a connection that wait for their answers before the next are read."""
+
+KEEP_ALIVE = 75.0
+"""Seconds after which a connection that asks for nothing is closed, as aiohttp does."""
+
+
+class Plain(msgspec.Struct, frozen=True):
+    """
+    The head of a plain request.
+
+    Args:
+        headers: Its headers, their names in title case.
+        content_type: The body's media type, without parameters.
+        length: The body's length, in bytes.
+    """
+
+    headers: Mapping[str, str]
+    content_type: str
+    length: int
+
+
+class _Asking(msgspec.Struct):
+    """What the guard looks at."""
+
+    transport: asyncio.Transport
+    headers: Mapping[str, str]
+    method: str = "POST"
+    cookies: Mapping[str, str] = {}
+
+
+class _Slot:
+    """The place of an answer among those of its connection."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self) -> None:
+        self.answer: bytes | None = None
+
+
+class Entrance:
+    """
+    Where connections come in: the protocol factory of a listening socket.
+
+    Args:
+        house: The rooms.
+        aiohttp: Returns the protocol of a connection that is not for publishing alone.
+    """
+
+    def __init__(self, house: House, aiohttp: Callable[[], asyncio.BaseProtocol]) -> None:
+        self.house = house
+        self.aiohttp = aiohttp
+        self.open: set[Express] = set()
+
+    def __call__(self) -> Express:
+        """Return the protocol of a new connection."""
+        return Express(self)
+
+    def close(self) -> None:
+        """Close every connection that is not aiohttp's once its answers are written."""
+        for express in list(self.open):
+            express.close()
+
+
+class Express(asyncio.Protocol):
+    """
+    One connection, as long as plain publish requests come by it.
+
+    Args:
+        entrance: Where it came in.
+    """
+
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance = entrance
+        self._house = entrance.house
+        self._transport: asyncio.Transport | None = None
+        self._given = b""
+        self._slots: deque[_Slot] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle: asyncio.TimerHandle | None = None
+        self._active_at = 0.0
+        self._is_at_end = False
+        self._is_leaving = False
+        self._is_paused = False
+        self._is_flushing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's, by contract
+        self._transport = transport
+        self._entrance.open.add(self)
+        loop = asyncio.get_running_loop()
+        self._active_at = loop.time()
+        self._idle = loop.call_later(KEEP_ALIVE, self._end_if_idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget everything; what was published is stored all the same."""
+        self._leave()
+        self._transport = None
+        self._slots.clear()
+
+    def eof_received(self) -> bool:
+        """Keep the connection for the answers that are still to be written."""
+        self._is_at_end = True
+        return bool(self._slots)
+
+    def pause_writing(self) -> None:
+        """Read no more from who does not read the answers."""
+        self._pause(True)
+
+    def resume_writing(self) -> None:
+        """Read on."""
+        self._pause(False)
+        self._take()
+
+    def data_received(self, data: bytes) -> None:
+        """Serve what is whole."""
+        self._given += data
+        self._take()
+
+    def close(self) -> None:
+        """Close once the answers that are waited for are written."""
+        self._is_leaving = True
+        if not self._slots and self._transport is not None:
+            self._transport.close()
+
+    def _take(self) -> None:
+        """Serve the requests that are whole, as far as may wait for their answers."""
+        # What takes a while is waited for, so that a publisher's events stay in their order.
+        while self._given and not (self._is_leaving or self._is_paused or self._tasks):
+            if len(self._slots) >= MAX_WAITING:
+                self._pause(True)
+                return
+            if (end := self._given.find(b"\r\n\r\n", 0, MAX_HEAD)) < 0:
+                if len(self._given) >= MAX_HEAD or not START.startswith(self._given[: len(START)]):
+                    self._hand_over()
+                return
+            plain = read_head(self._given[: end + 2])
+            if plain is None:
+                self._hand_over()
+                return
+            whole = end + 4 + plain.length
+            if len(self._given) < whole:
+                return
+            body, self._given = self._given[end + 4 : whole], self._given[whole:]
+            self._serve(plain, body)
+
+    def _serve(self, plain: Plain, body: bytes) -> None:
+        """Publish; the answer is written when all before it are."""
+        slot = _Slot()
+        self._slots.append(slot)
+        assert self._transport is not None  # noqa: S101 - data came by it
+        try:
+            principal = self._house.guard.identify(_Asking(self._transport, plain.headers))
+            require(principal, "publisher")
+        except RteventsError as error:
+            self._fill(slot, _encode(problem_of(error)))
+            return
+        slowly = partial(self._publish, slot, principal, plain.content_type, body)
+        is_lines = plain.content_type == NDJSON_TYPE
+        stored = None
+        try:
+            if not is_lines or body.count(b"\n") < LINE_CHUNK:
+                stored = offer(self._house, principal, plain.content_type, body)
+        except Exception as error:  # noqa: BLE001 - answered, and told in the log if it is a bug
+            if not is_lines or not isinstance(error, RteventsError):
+                self._fill(slot, _encode(problem_of(error)))
+                return
+        if stored is None:
+            # There is no room at the moment, or one of many lines is wrong: that takes a while.
+            self._spawn(slowly())
+        else:
+            stored.add_done_callback(partial(self._answer, slot, slowly if is_lines else None))
+
+    def _answer(
+        self,
+        slot: _Slot,
+        slowly: Callable[[], Coroutine[Any, Any, None]] | None,
+        stored: asyncio.Future[list[Stored]],
+    ) -> None:
+        """Answer what was stored, or why it was not; of several lines, each for itself."""
+        if (error := stored.exception()) is None:
+            is_lines = slowly is not None
+            self._fill(slot, _encode_stored(self._house, stored.result(), is_lines=is_lines))
+        elif slowly is not None:
+            self._spawn(slowly())
+        else:
+            self._fill(slot, _encode(problem_of(error)))
+
+    async def _publish(
+        self, slot: _Slot, principal: Principal, content_type: str, body: bytes
+    ) -> None:
+        try:
+            response = await answer_to(self._house, principal, content_type, {}, body)
+        except Exception as error:  # noqa: BLE001 - answered, and told in the log if it is a bug
+            response = problem_of(error)
+        self._fill(slot, _encode(response))
+
+    def _fill(self, slot: _Slot, answer: bytes) -> None:
+        slot.answer = answer
+        if not self._is_flushing:
+            # At the end of this turn: what one transaction stored is answered by one write.
+            self._is_flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Write the answers that are there, in the order of the requests."""
+        self._is_flushing = False
+        if self._transport is None:
+            return
+        answers = []
+        while self._slots and self._slots[0].answer is not None:
+            answers.append(self._slots.popleft().answer or b"")
+        if answers:
+            self._transport.write(b"".join(answers))
+            self._active_at = asyncio.get_running_loop().time()
+        if len(self._slots) < MAX_WAITING // 2:
+            self._pause(False)
+            self._take()
+        if (self._is_leaving or self._is_at_end) and not self._slots and self._transport:
+            self._transport.close()
+
+    def _pause(self, is_paused: bool) -> None:
+        if self._transport is None or is_paused == self._is_paused:
+            return
+        self._is_paused = is_paused
+        if is_paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _hand_over(self) -> None:
+        """Give the connection to aiohttp, with what was not served; its answers come first."""
+        if self._transport is None:
+            return
+        if self._slots:
+            self._pause(True)
+            return
+        transport, given = self._transport, self._given
+        self._pause(False)
+        self._leave()
+        self._transport = None
+        protocol = self._entrance.aiohttp()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if isinstance(protocol, asyncio.Protocol):
+            protocol.data_received(given)
+
+    def _leave(self) -> None:
+        self._entrance.open.discard(self)
+        if self._idle is not None:
+            self._idle.cancel()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._end_task)
+
+    def _end_task(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._take()
+
+    def _end_if_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        left = self._active_at + KEEP_ALIVE - loop.time()
+        if left <= 0 and not self._slots:
+            self.close()
+        else:
+            self._idle = loop.call_later(max(1.0, left), self._end_if_idle)
+
+
+@lru_cache(1024)
+def read_head(head: bytes) -> Plain | None:
+    """
+    Read a request's head, up to and including the line end of its last header.
+
+    Returns:
+        None for a request that is not plain: any line, header or value but the usual ones.
+    """
+    if not head.startswith(START):
+        return None
+    headers: dict[str, str] = {}
+    for line in head[len(START) :].split(b"\r\n")[:-1]:
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            return None
+        name, value = match[1].decode().title(), match[2].decode()
+        if name in headers or not _USUAL.get(name, _NOTHING).fullmatch(value):
+            return None
+        headers[name] = value
+    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    length = int(headers.get("Content-Length", MAX_BODY + 1))
+    if content_type not in PLAIN_TYPES or length > MAX_BODY or "Host" not in headers:
+        return None
+    return Plain(headers, content_type, length)
+
+
+_HEADER = re.compile(rb"([A-Za-z-]{1,40}):[ \t]*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)[ \t]*")
+_ANYTHING = re.compile(r".*")
+_NOTHING = re.compile(r"(?!)")
+_USUAL = {
+    "Host": _ANYTHING,
+    "User-Agent": _ANYTHING,
+    "Accept": _ANYTHING,
+    "Accept-Encoding": _ANYTHING,
+    "Authorization": _ANYTHING,
+    "Content-Type": _ANYTHING,
+    "Content-Length": re.compile(r"[0-9]{1,8}"),
+    "Connection": re.compile(r"(?i:keep-alive)"),
+}
+"""The headers that a plain request may have, and their values."""
+
+
+def _encode(response: web.Response) -> bytes:
+    """Return a response as aiohttp would write it."""
+    status = HTTPStatus(response.status)
+    body = response.body
+    assert isinstance(body, bytes)  # noqa: S101 - all of ours are
+    headers = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\n{headers}"
+    return b"%bContent-Length: %d\r\nDate: %b\r\n\r\n%b" % (
+        head.encode(), len(body), _date(int(time.time())), body,
+    )  # fmt: skip
+
+
+def _encode_stored(house: House, stored: list[Stored], *, is_lines: bool) -> bytes:
+    """Return what a publisher is answered whose events are stored."""
+    if is_lines:
+        kind, body = b"x-ndjson", _json.encode_lines(stored)
+    else:
+        last = max(one.seq for one in stored)
+        bookmark = str(house.service.log.bookmark(last))
+        kind, body = b"json", _json.encode({"events": stored, "bookmark": bookmark})
+    return (
+        b"HTTP/1.1 201 Created\r\nContent-Type: application/%b\r\nContent-Length: %d\r\n"
+        b"Date: %b\r\n\r\n%b" % (kind, len(body), _date(int(time.time())), body)
+    )
+
+
+@lru_cache(1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
+
+
+_json = msgspec.json.Encoder()

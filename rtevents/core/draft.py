@@ -41,7 +41,13 @@ def decode_event(raw: bytes) -> Event:
         BadInput: It is not JSON.
         EventRefused: It is JSON but not an event: a field is missing, wrong or unknown.
     """
-    return decode_events([raw])[0]
+    try:
+        event = _whole_decoder.decode(raw)
+    except (msgspec.ValidationError, *NOT_JSON):
+        return _decode_draft(raw)
+    if (name := type_name(event.type)) != event.type:
+        msgspec.structs.force_setattr(event, "type", name)
+    return event
 
 
 def decode_events(raws: Sequence[bytes]) -> list[Event]:

@@ -129,7 +129,8 @@ class Log:
                 events += compress(batch, new)
                 seqs += [stored.seq for stored in answer if not stored.duplicate]
         if events:
-            self._grow(Entry.of_all(events, seqs))
+            several = len(events) > 1
+            self._grow(Entry.of_all(events, seqs) if several else [Entry.of(events[0], seqs[0])])
         return answers
 
     def _grow(self, entries: list[Entry]) -> None:

@@ -238,6 +238,9 @@ PAYLOADS: dict[str, type[msgspec.Struct]] = {
 }
 """The payload of each built-in type. A new built-in type is a struct above and a row here."""
 
+SEVERAL = 4
+"""Events from which on it is cheaper to check them together."""
+
 _LISTS: dict[str, Any] = {name: list[struct] for name, struct in PAYLOADS.items()}  # type: ignore[valid-type]
 
 Checker = Callable[[dict[str, Any]], None]
@@ -319,7 +322,7 @@ class EventTypes:
             EventTooLarge: As ``check``.
         """
         try:
-            if self._are_right(events):
+            if len(events) >= SEVERAL and self._are_right(events):
                 return
         except (TypeError, ValueError, OverflowError, RecursionError, EventRefused):
             pass  # which one, and what of it, is found out below

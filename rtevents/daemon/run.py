@@ -193,7 +193,7 @@ async def _open(config: Config, paths: Paths, folders: Sequence[Path]) -> AsyncI
         if server.server is None:
             raise RuntimeError("the server was not set up")
         entrance = Entrance(house, server.server)
-        stack.callback(entrance.close)
+        stack.push_async_callback(entrance.close)
         loop = asyncio.get_running_loop()
         local = await loop.create_server(entrance, sock=listening, backlog=BACKLOG)
         stack.callback(local.close)

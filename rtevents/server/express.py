@@ -10,6 +10,7 @@ aiohttp as it came, with the connection, for good.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections import deque
@@ -26,6 +27,7 @@ from rtevents.core.event import Stored
 from rtevents.errors import RteventsError
 from rtevents.server.guard import Principal, require
 from rtevents.server.keys import House, problem_of
+from rtevents.server.member import GOODBYE
 from rtevents.server.publish import LINE_CHUNK, NDJSON_TYPE, PLAIN_TYPES, answer_to, offer
 
 START = b"POST /v1/events HTTP/1.1\r\n"
@@ -90,15 +92,29 @@ class Entrance:
         self.house = house
         self.aiohttp = aiohttp
         self.open: set[Express] = set()
+        self._emptied = asyncio.Event()
 
     def __call__(self) -> Express:
         """Return the protocol of a new connection."""
         return Express(self)
 
-    def close(self) -> None:
+    def leave(self, express: Express) -> None:
+        """Forget a connection that has ended, or is aiohttp's by now."""
+        self.open.discard(express)
+        if not self.open:
+            self._emptied.set()
+
+    async def close(self) -> None:
         """Close every connection that is not aiohttp's once its answers are written."""
+        self._emptied.clear()
         for express in list(self.open):
             express.close()
+        if self.open:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE):
+                    await self._emptied.wait()
+        for express in list(self.open):
+            express.abort()
 
 
 class Express(asyncio.Protocol):
@@ -118,8 +134,10 @@ class Express(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: asyncio.TimerHandle | None = None
         self._active_at = 0.0
+        self._known: tuple[Plain, int, Principal] | None = None
         self._is_at_end = False
         self._is_leaving = False
+        self._is_unread = False
         self._is_paused = False
         self._is_flushing = False
 
@@ -145,11 +163,12 @@ class Express(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Read no more from who does not read the answers."""
-        self._pause(True)
+        self._is_unread = True
+        self._may_take()
 
     def resume_writing(self) -> None:
         """Read on."""
-        self._pause(False)
+        self._is_unread = False
         self._take()
 
     def data_received(self, data: bytes) -> None:
@@ -165,11 +184,7 @@ class Express(asyncio.Protocol):
 
     def _take(self) -> None:
         """Serve the requests that are whole, as far as may wait for their answers."""
-        # What takes a while is waited for, so that a publisher's events stay in their order.
-        while self._given and not (self._is_leaving or self._is_paused or self._tasks):
-            if len(self._slots) >= MAX_WAITING:
-                self._pause(True)
-                return
+        while self._may_take() and self._given:
             if (end := self._given.find(b"\r\n\r\n", 0, MAX_HEAD)) < 0:
                 if len(self._given) >= MAX_HEAD or not START.startswith(self._given[: len(START)]):
                     self._hand_over()
@@ -184,14 +199,30 @@ class Express(asyncio.Protocol):
             body, self._given = self._given[end + 4 : whole], self._given[whole:]
             self._serve(plain, body)
 
+    def abort(self) -> None:
+        """Cut the peer off."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _may_take(self) -> bool:
+        """Tell whether the next request may be served; read no further while it may not."""
+        is_full = self._is_unread or len(self._slots) >= MAX_WAITING
+        if is_full != self._is_paused and self._transport is not None:
+            self._is_paused = is_full
+            if is_full:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+        # What takes a while is waited for, so that a publisher's events stay in their order.
+        return not (is_full or self._is_leaving or self._tasks or self._transport is None)
+
     def _serve(self, plain: Plain, body: bytes) -> None:
         """Publish; the answer is written when all before it are."""
         slot = _Slot()
         self._slots.append(slot)
         assert self._transport is not None  # noqa: S101 - data came by it
         try:
-            principal = self._house.guard.identify(_Asking(self._transport, plain.headers))
-            require(principal, "publisher")
+            principal = self._identify(self._transport, plain)
         except RteventsError as error:
             self._fill(slot, _encode(problem_of(error)))
             return
@@ -210,6 +241,19 @@ class Express(asyncio.Protocol):
             self._spawn(slowly())
         else:
             stored.add_done_callback(partial(self._answer, slot, slowly if is_lines else None))
+
+    def _identify(self, transport: asyncio.Transport, plain: Plain) -> Principal:
+        """Return who publishes; the very same head from the same peer is looked at once."""
+        guard = self._house.guard
+        if self._known is not None:
+            head, version, principal = self._known
+            is_good = principal.grant.expires is None or principal.grant.expires > time.time()
+            if head is plain and version == guard.tokens.version and is_good:
+                return principal
+        principal = guard.identify(_Asking(transport, plain.headers))
+        require(principal, "publisher")
+        self._known = (plain, guard.tokens.version, principal)
+        return principal
 
     def _answer(
         self,
@@ -253,30 +297,15 @@ class Express(asyncio.Protocol):
         if answers:
             self._transport.write(b"".join(answers))
             self._active_at = asyncio.get_running_loop().time()
-        if len(self._slots) < MAX_WAITING // 2:
-            self._pause(False)
-            self._take()
+        self._take()
         if (self._is_leaving or self._is_at_end) and not self._slots and self._transport:
             self._transport.close()
 
-    def _pause(self, is_paused: bool) -> None:
-        if self._transport is None or is_paused == self._is_paused:
-            return
-        self._is_paused = is_paused
-        if is_paused:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
-
     def _hand_over(self) -> None:
         """Give the connection to aiohttp, with what was not served; its answers come first."""
-        if self._transport is None:
-            return
-        if self._slots:
-            self._pause(True)
-            return
+        if self._transport is None or self._slots:
+            return  # it is tried again when the last answer is written
         transport, given = self._transport, self._given
-        self._pause(False)
         self._leave()
         self._transport = None
         protocol = self._entrance.aiohttp()
@@ -286,7 +315,7 @@ class Express(asyncio.Protocol):
             protocol.data_received(given)
 
     def _leave(self) -> None:
-        self._entrance.open.discard(self)
+        self._entrance.leave(self)
         if self._idle is not None:
             self._idle.cancel()
 
@@ -303,7 +332,7 @@ class Express(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         left = self._active_at + KEEP_ALIVE - loop.time()
         if left <= 0 and not self._slots:
-            self.close()
+            self.abort()
         else:
             self._idle = loop.call_later(max(1.0, left), self._end_if_idle)
 

@@ -113,6 +113,8 @@ class Tokens:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._tokens = {token.id: token for token in load(file, list[Token], [])}
+        self.version = 0
+        """Another one whenever a token comes or goes: what was found before may be wrong."""
 
     def create(
         self,
@@ -182,6 +184,7 @@ class Tokens:
         return token
 
     def _save(self) -> None:
+        self.version += 1
         save(self._file, self.all())
 
 

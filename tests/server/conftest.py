@@ -228,7 +228,7 @@ class Server:
                 await session.close()
             for server in self._listening:
                 server.close()
-            self._entrance.close()
+            await self._entrance.close()
             await self._runner.cleanup()
             await self.fanout.close()
         assert self.service.connections == {}

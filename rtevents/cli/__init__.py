@@ -42,6 +42,10 @@ COMMANDS = {
         "rtevents.cli.connections:app",
         "Show who is connected, with filter, lag and bytes.",
     ),
+    "bench": (
+        "rtevents.cli.bench:app",
+        "Measure how fast the daemon is: publish, fanout, latency.",
+    ),
     "types": ("rtevents.cli.types:app", "Show the event types, and what their data holds."),
     "token": ("rtevents.cli.token:app", "Make, list or revoke what lets in over TCP."),
     "dashboard": ("rtevents.cli.dashboard:app", "Open the stream in your browser, logged in."),

@@ -71,6 +71,7 @@ class Connection:
 
     @position.setter
     def position(self, seq: int) -> None:
+        """Let it be at a place of its own."""
         self._place = Place(seq)
 
     def share(self, place: Place) -> None:

@@ -140,7 +140,7 @@ class DatabaseFile:
                 f"(journal_mode answered {mode}); is it a network drive?"
             )
         db.execute(f"PRAGMA synchronous = {self._synchronous}")
-        db.execute("PRAGMA wal_autocheckpoint = 1000")
+        db.execute("PRAGMA wal_autocheckpoint = 4000")
         db.execute(f"PRAGMA journal_size_limit = {64 * 1024**2}")
         # Zero what is deleted only where that costs no further write.
         db.execute("PRAGMA secure_delete = FAST")

@@ -30,6 +30,24 @@ TRIM_BYTES = 4 * 1024**2
 KNOWN_BYTES = 8 * 1024**2
 """Bodies that are read at once to be compared with what is published again, in bytes."""
 
+HERE_EVENTS = 64
+"""Most events that are stored without the thread."""
+
+HERE_SECONDS = 0.001
+"""
+Longest transaction, in the mean of the last few, for which the thread is not woken: on a quick disk
+a commit takes less time than two threads need to wake each other.
+"""
+
+TOOK_SHARE = 0.1
+"""How much the newest transaction counts in the mean of what they take."""
+
+CHECKPOINTS = 512
+"""
+Transactions without the thread after which it makes a checkpoint: SQLite would make one in the
+midst of a commit, at about 4,000 pages, and hold the event loop for that long.
+"""
+
 HINT_EVERY = 1.0
 """Seconds between two hints: each is a sync of its own."""
 
@@ -52,8 +70,9 @@ class Writer:
     Writes in one thread, in the order in which it was asked.
 
     Appends that wait for the thread share one transaction and one sync; each is answered after
-    the commit returned. After a failure nothing of the transaction is kept, and the next one
-    begins with a fresh connection and with what the database says.
+    the commit returned. While the thread is idle and the disk is quick, the event loop writes in
+    its place: there is still one writer at a time. After a failure nothing of the transaction is
+    kept, and the next one begins with a fresh connection and with what the database says.
 
     Args:
         file: The database.
@@ -80,6 +99,13 @@ class Writer:
         self._grown = grown
         self._hinted = 0
         self._hint_due = 0.0
+        # Held by whoever uses the connection.
+        self._turn = threading.Lock()
+        # Jobs of the thread that are not answered; the event loop's own to count.
+        self._pending = 0
+        # Seconds of a transaction, the newest counting most: not quick before it is known to be.
+        self._took = 1.0
+        self._stored_here = 0
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Append | _Call | None] = queue.SimpleQueue()
         # At most one job: taken from the queue to look at it, and to be done next.
@@ -95,9 +121,29 @@ class Writer:
         Raises:
             StoreError: Nothing of the transaction was stored.
         """
+        if not self._pending and self._took < HERE_SECONDS:
+            events = sum(map(len, batches))
+            if events <= HERE_EVENTS and self._turn.acquire(blocking=False):
+                return self._store_here(batches)
         future: asyncio.Future[Answers] = self._loop.create_future()
+        self._pending += 1
         self._jobs.put(_Append(batches, future))
         return await future
+
+    def _store_here(self, batches: Batches) -> Answers:
+        try:
+            [answers] = self._store([batches])
+        except (sqlite3.Error, OSError) as error:
+            raise self._file.explain(error) from error
+        finally:
+            self._turn.release()
+        self._grown(self.extent.last)
+        self._stored_here += 1
+        if self._stored_here % CHECKPOINTS == 0:
+            # What comes meanwhile waits for it.
+            self._pending += 1
+            self._jobs.put(_Call(self._checkpoint, self._loop.create_future()))
+        return answers
 
     async def trim(self, keep: int) -> None:
         """
@@ -119,15 +165,18 @@ class Writer:
 
     async def _call(self, work: Callable[[], object]) -> None:
         future: asyncio.Future[object] = self._loop.create_future()
+        self._pending += 1
         self._jobs.put(_Call(work, future))
         await future
 
     def _run(self) -> None:
         while (job := self._take()) is not None:
-            self._do(job)
-            if time.monotonic() >= self._hint_due:
-                self._hint()
-        self._finish()
+            with self._turn:
+                self._do(job)
+                if time.monotonic() >= self._hint_due:
+                    self._hint()
+        with self._turn:
+            self._finish()
 
     def _do(self, job: _Append | _Call) -> None:
         if isinstance(job, _Call):
@@ -147,7 +196,8 @@ class Writer:
                 is_hinted = self._hinted == self.extent.last
                 return self._jobs.get(timeout=None if is_hinted else HINT_EVERY)
             except queue.Empty:
-                self._hint()
+                with self._turn:
+                    self._hint()
 
     def _gather(self, first: _Append) -> Iterator[_Append]:
         """Yield the appends that wait already, as many as a transaction takes."""
@@ -186,6 +236,7 @@ class Writer:
                 future.set_exception(result)
             else:
                 future.set_result(result)
+        self._pending -= len(futures)
         self._grown(last)
 
     def _store(self, waiting: Sequence[Batches]) -> list[Answers]:
@@ -251,6 +302,7 @@ class Writer:
         self._file.check_in_place()
         db = self._db or self._reopen()
         before = self.extent
+        begun = time.perf_counter()
         try:
             db.execute("BEGIN IMMEDIATE")
             yield db
@@ -261,6 +313,15 @@ class Writer:
             db.close()
             self.extent = before
             raise
+        finally:
+            self._took += TOOK_SHARE * (time.perf_counter() - begun - self._took)
+
+    def _checkpoint(self) -> None:
+        """Move what is in the WAL to the database, as far as no reader needs it there."""
+        if self._db:
+            # The WAL is as good as the database: what cannot be moved now is moved another time.
+            with suppress(sqlite3.Error):
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _reopen(self) -> sqlite3.Connection:
         db = self._db = self._file.connect_writer()

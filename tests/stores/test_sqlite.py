@@ -148,7 +148,7 @@ def test_the_writer_has_the_pragmas_that_durability_depends_on(
     pragmas = {
         "journal_mode": "wal",
         "synchronous": synchronous,
-        "wal_autocheckpoint": 1000,
+        "wal_autocheckpoint": 4000,
         "journal_size_limit": 64 * 1024**2,
         "foreign_keys": 1,
         "busy_timeout": 1000,

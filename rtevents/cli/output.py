@@ -20,6 +20,10 @@ HIDDEN = re.compile(
 """Control, bidirectional, invisible and unpaired characters (S11)."""
 
 
+CLOCK_SKEW = 60.0
+"""Seconds by which the clock of a publisher may be ahead of ours before its time has a date."""
+
+
 def safe(text: str) -> str:
     """Return `text` with every character that a terminal would obey, or hide, made visible."""
     return HIDDEN.sub(lambda match: _escape(match[0]), text)
@@ -75,13 +79,20 @@ def _escapes(text: str) -> str:
 
 def pretty_line(entry: Entry) -> str:
     """Return an event as one line for a person: time, project, type, what happened."""
-    clock = time.strftime("%H:%M:%S", time.localtime(entry.timestamp))
-    if time.time() - entry.timestamp > 86_400:
-        clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.timestamp))
+    clock = _clock(entry.timestamp)
     data = entry.event.data
     kind = typer.style(f"{safe(entry.type):<18}", fg=_colour(entry.type, data))
     project = typer.style(f"{safe(entry.project_id or '-'):<12}", dim=True)
     return f"{typer.style(clock, dim=True)}  {project}  {kind}  {safe(summary(entry.type, data))}"
+
+
+def _clock(timestamp: float) -> str:
+    """Return the time of the last day, with its date any other, and as a number what is none."""
+    is_near = -CLOCK_SKEW < time.time() - timestamp < 86_400
+    try:
+        return time.strftime("%H:%M:%S" if is_near else "%Y-%m-%d %H:%M", time.localtime(timestamp))
+    except (OverflowError, ValueError, OSError):  # beyond what a calendar holds
+        return f"{timestamp:g}"
 
 
 def summary(kind: str, data: dict[str, Any]) -> str:
@@ -89,7 +100,7 @@ def summary(kind: str, data: dict[str, Any]) -> str:
     if kind in _SUMMARIES:
         try:
             return _SUMMARIES[kind](data)
-        except (TypeError, ValueError, AttributeError, KeyError):
+        except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError):
             pass  # an event of a log whose types were others
     return _json(data)
 

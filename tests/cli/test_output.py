@@ -111,6 +111,21 @@ def test_an_event_of_another_day_has_its_date() -> None:
     assert time.strftime("%Y-%m-%d %H:%M", time.localtime(86_400.0)) in line
 
 
+def test_an_event_of_a_time_to_come_has_its_date() -> None:
+    then = time.time() + 3600
+
+    line = pretty_line(entry("AUTO_COMMIT_ERROR", {"error": "x"}, timestamp=then))
+
+    assert time.strftime("%Y-%m-%d %H:%M", time.localtime(then)) in line
+
+
+@pytest.mark.parametrize("timestamp", [1e300, -1e300, 1e17, 1.7976931348623157e308])
+def test_a_time_that_no_calendar_holds_is_a_number(timestamp: float) -> None:
+    line = pretty_line(entry("AUTO_COMMIT_ERROR", {"error": "x"}, timestamp=timestamp))
+
+    assert f"{timestamp:g}" in line
+
+
 @pytest.mark.parametrize("kind", [*EventType, "DEPLOY"])
 def test_data_of_another_shape_is_shown_as_json(kind: str) -> None:
     line = pretty_line(entry(kind, {"what\x07": None}))

@@ -88,7 +88,11 @@ class Store(Protocol):
         """Return the seq of the entry with this id; None when none is kept."""
 
     async def seek(self, timestamp: float) -> int:
-        """Return the seq before the first entry whose event happened at or after `timestamp`."""
+        """
+        Return the seq before the first entry stored at or after `timestamp`.
+
+        Stored, not happened: publishers' clocks differ, and one event of the future would do.
+        """
 
     async def latest(self, wanted: Filter) -> list[Entry]:
         """Return the newest matching entry of each type, oldest first."""

@@ -121,19 +121,13 @@ class MemoryStore:
 
     async def seek(self, timestamp: float) -> int:
         """
-        Return the seq before the first entry whose event happened at or after `timestamp`.
+        Return the seq before the first entry stored at or after `timestamp`.
 
         Raises:
             LogClosed: The store is closed.
         """
         self._growth.check()
-        last = self._bounds.last
-        for entries in self._chunks(0, last):
-            for entry in entries:
-                if entry.timestamp >= timestamp:
-                    return entry.seq - 1
-            await self._pause()
-        return last
+        return self._first(timestamp, lambda row: row.stored_at) - 1
 
     async def latest(self, wanted: Filter) -> list[Entry]:
         """

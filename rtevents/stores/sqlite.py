@@ -142,9 +142,9 @@ class SQLiteStore:
         return await self._read(lambda db: rows.find(db, event_id))
 
     async def seek(self, timestamp: float) -> int:
-        """Return the seq before the first entry whose event happened at or after `timestamp`."""
-        last = self._writer.extent.last
-        return await self._read(lambda db: rows.seek(db, timestamp, last))
+        """Return the seq before the first entry stored at or after `timestamp`."""
+        extent = self._writer.extent
+        return await self._read(lambda db: rows.first_stored(db, extent, timestamp)) - 1
 
     async def latest(self, wanted: Filter) -> list[Entry]:
         """Return the newest matching entry of each type, oldest first."""

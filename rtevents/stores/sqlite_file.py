@@ -28,9 +28,10 @@ SCHEMA = f"""
 PRAGMA page_size = 8192;
 BEGIN;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
--- AUTOINCREMENT: without it a seq is given twice after the newest entry was trimmed.
+-- Without AUTOINCREMENT, which changes one more page with every transaction: meta has `trimmed`,
+-- the newest seq that was deleted, so that none is given twice.
 CREATE TABLE entry (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER PRIMARY KEY,
     event_id TEXT NOT NULL UNIQUE,
     type TEXT NOT NULL,
     project_id TEXT,
@@ -45,7 +46,6 @@ CREATE TABLE entry (
 CREATE INDEX entry_type ON entry (type);
 CREATE INDEX entry_project_id ON entry (project_id) WHERE project_id IS NOT NULL;
 CREATE INDEX entry_source ON entry (source);
-CREATE INDEX entry_timestamp ON entry (timestamp);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
@@ -140,7 +140,7 @@ class DatabaseFile:
                 f"(journal_mode answered {mode}); is it a network drive?"
             )
         db.execute(f"PRAGMA synchronous = {self._synchronous}")
-        db.execute("PRAGMA wal_autocheckpoint = 4000")
+        db.execute("PRAGMA wal_autocheckpoint = 1000")
         db.execute(f"PRAGMA journal_size_limit = {64 * 1024**2}")
         # Zero what is deleted only where that costs no further write.
         db.execute("PRAGMA secure_delete = FAST")

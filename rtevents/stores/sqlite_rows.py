@@ -62,7 +62,8 @@ class Extent(NamedTuple):
 
 def load_extent(db: sqlite3.Connection) -> Extent:
     """Return what is stored, from the database."""
-    (last,) = db.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence").fetchone()
+    (last,) = db.execute("SELECT value FROM meta WHERE name = 'trimmed'").fetchone() or (0,)
+    last = int(last)
     newest = db.execute(
         "SELECT seq, bytes_before, length(body), stored_at FROM entry ORDER BY seq DESC LIMIT 1"
     ).fetchone()
@@ -120,8 +121,9 @@ def _insert_sql(rows: int) -> str:
 
 
 def delete(db: sqlite3.Connection, keep: int) -> None:
-    """Delete what is before the seq `keep`."""
+    """Delete what is before the seq `keep`; no seq is ever given twice, be the newest among it."""
     db.execute("DELETE FROM entry WHERE seq < ?", (keep,))
+    db.execute("REPLACE INTO meta VALUES ('trimmed', ?)", (str(keep - 1),))
 
 
 def first_stored(db: sqlite3.Connection, extent: Extent, stored_at: float) -> int:
@@ -171,16 +173,6 @@ def find_all(db: sqlite3.Connection, event_ids: Iterable[str]) -> dict[str, tupl
         (_list(event_ids),),
     )
     return {event_id: (seq, size) for event_id, seq, size in _sizes.decode(rows)}
-
-
-def seek(db: sqlite3.Connection, timestamp: float, last: int) -> int:
-    """Return the seq before the first entry that happened at or after `timestamp`."""
-    # SQLite would rather go through the entries, oldest first, than through the newest times.
-    (seq,) = db.execute(
-        "SELECT min(seq) FROM entry INDEXED BY entry_timestamp WHERE timestamp >= ? AND +seq <= ?",
-        (timestamp, last),
-    ).fetchone()
-    return last if seq is None else seq - 1
 
 
 def types(db: sqlite3.Connection) -> list[str]:

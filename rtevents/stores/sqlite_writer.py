@@ -42,10 +42,10 @@ a commit takes less time than two threads need to wake each other.
 TOOK_SHARE = 0.1
 """How much the newest transaction counts in the mean of what they take."""
 
-CHECKPOINTS = 512
+CHECKPOINTS = 150
 """
 Transactions without the thread after which it makes a checkpoint: SQLite would make one in the
-midst of a commit, at about 4,000 pages, and hold the event loop for that long.
+midst of a commit, at about 1,000 pages, and hold the event loop for that long.
 """
 
 HINT_EVERY = 1.0

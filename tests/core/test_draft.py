@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtevents.core.draft import are_well_formed, check_event, decode_event
+from rtevents.core.draft import are_well_formed, check_event, decode_event, decode_events
 from rtevents.core.event import MAX_EVENT_BYTES, Event, EventType, Undated, is_event_id
 from rtevents.core.payloads import EventTypes
 from rtevents.errors import BadInput, EventRefused, EventTooLarge
@@ -188,4 +188,20 @@ def test_checking_many_takes_what_checking_each_would() -> None:
 
 def test_checking_many_refuses_one_that_is_too_large() -> None:
     with pytest.raises(EventTooLarge):
-        EventTypes().check_all([event(), event(data={"task_id": "T", "status": "x" * 2**20})])
+        EventTypes().check_all(
+            [*(event() for _ in range(5)), event(data={"task_id": "T", "status": "x" * 2**20})]
+        )
+
+
+def test_many_are_read_as_each_would_be() -> None:
+    whole = b'{"type":"A","data":{},"timestamp":5,"event_id":"x"}'
+    other = b'{"type":"b-c","data":{},"timestamp":5,"event_id":"y"}'
+    short = b'{"type":"task-update","data":{}}'
+
+    for raws in ([whole], [whole, other], [other, short, whole]):
+        together, alone = decode_events(raws), [decode_event(raw) for raw in raws]
+        assert [one.type for one in together] == [one.type for one in alone]
+        assert [type(one) is Undated for one in together] == [raw is short for raw in raws]
+    for wrong, error in ((b"{", BadInput), (b'{"type":"A"}', EventRefused)):
+        with pytest.raises(error):
+            decode_events([whole, wrong])

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
+from rtevents.core.connection import Place
 from rtevents.core.event import Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
 from rtevents.core.health import Thresholds
@@ -435,3 +436,29 @@ async def test_a_crossed_threshold_or_a_warning_is_degraded(store: TroubledStore
             "files of web: no such folder",
             "connections: 1, above 0",
         ]
+
+
+async def test_events_are_offered_where_there_is_room_at_once(
+    service: EventService, store: TroubledStore
+) -> None:
+    store.gate.clear()
+    offers = [service.offer([task(number)]) for number in range(4)]
+    assert service.offer([task(5)]) is None
+    store.gate.set()
+
+    stored = [await offer for offer in offers if offer is not None]
+    assert [one.seq for [one] in stored] == [1, 2, 3, 4]
+    with pytest.raises(EventRefused):
+        service.offer([Event(type="NO_SUCH", data={})])
+    assert service.counters.refused == 1
+
+
+async def test_connections_that_are_served_together_share_a_place(service: EventService) -> None:
+    first, second = [(await service.connect())[0] for _ in range(2)]
+    place = Place(3)
+    first.share(place)
+    second.share(place)
+    place.seq = 5
+    first.position = 9
+
+    assert (first.position, second.position, place.seq) == (9, 5, 5)

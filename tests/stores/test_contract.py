@@ -534,24 +534,27 @@ async def test_an_id_is_found_as_long_as_its_entry_is_kept(store: Store) -> None
     ]
 
 
-async def test_seek_finds_the_place_before_the_first_entry_of_a_time(store: Store) -> None:
-    await store.append([[event(timestamp=time) for time in (10.0, 30.0, 20.0, 40.0)]])
+async def test_seek_finds_the_place_before_the_first_entry_stored_at_a_time(
+    store: Store, clock: SetClock
+) -> None:
+    """Whatever time a publisher gave: one event of the future moves nobody's place."""
+    begin = clock.now
+    assert await store.seek(begin) == 0
+    for timestamp in (10.0, 1e11, 20.0):
+        await store.append([[event(timestamp=timestamp), event()]])
+        clock.now += 10
 
     assert await store.seek(0) == 0
-    assert await store.seek(10.5) == 1
-    assert await store.seek(25) == 1
-    assert await store.seek(30.5) == 3
-    assert await store.seek(40) == 3
-    assert await store.seek(41) == 4
-    assert await store.seek(float("nan")) == 4
+    assert await store.seek(begin) == 0
+    assert await store.seek(begin + 0.5) == 2
+    assert await store.seek(begin + 10) == 2
+    assert await store.seek(begin + 20) == 4
+    assert await store.seek(begin + 21) == 6
 
-
-async def test_seek_knows_only_what_is_kept(store: Store) -> None:
-    await store.append([[event(timestamp=time) for time in (99.0, 10.0, 20.0, 30.0)]])
     await store.retain(3, 0, 0)
 
-    assert await store.seek(15) == 2
-    assert await store.seek(50) == 4
+    assert await store.seek(begin) == 3
+    assert await store.seek(begin + 20) == 4
 
 
 async def test_latest_is_the_newest_of_each_type(mixed: Store) -> None:

@@ -79,10 +79,6 @@ class Model:
             return Page(found[::-1][:limit], end)
         return Page(found[:limit], found[limit - 1].seq if len(found) >= limit else end)
 
-    def seek(self, timestamp: float) -> int:
-        later = (entry.seq for entry in self.entries if entry.timestamp >= timestamp)
-        return next(later, self.last + 1) - 1
-
     def latest(self, wanted: Filter) -> list[Entry]:
         newest = {entry.type: entry for entry in self.entries if wanted.matches(entry)}
         return sorted(newest.values(), key=lambda entry: entry.seq)
@@ -97,10 +93,9 @@ class Model:
     events=st.lists(made, max_size=40),
     keep=st.integers(0, 30),
     reads=st.lists(reads, min_size=5, max_size=20),
-    times=st.lists(st.floats(-1, 11), max_size=5),
 )
 def test_every_store_reads_as_a_list_would(
-    events: list[Event], keep: int, reads: list[dict[str, Any]], times: list[float]
+    events: list[Event], keep: int, reads: list[dict[str, Any]]
 ) -> None:
     model = Model(events, keep)
 
@@ -110,8 +105,6 @@ def test_every_store_reads_as_a_list_would(
         for read in reads:
             assert await store.read(**read) == model.read(**read)
             assert await store.latest(read["wanted"]) == model.latest(read["wanted"])
-        for time in times:
-            assert await store.seek(time) == model.seek(time)
 
     async def check_all() -> None:
         with tempfile.TemporaryDirectory() as folder:

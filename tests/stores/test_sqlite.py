@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from rtevents.errors import EventConflict, LogClosed, StoreError
 from rtevents.stores import sqlite_rows as rows
 from rtevents.stores.sqlite import SQLiteStore
 from rtevents.stores.sqlite_file import APPLICATION_ID, BALLAST_BYTES, DatabaseFile
+from rtevents.stores.sqlite_writer import HERE_EVENTS, HERE_SECONDS
 from tests.stores.samples import EVERYTHING, event, events, everything, seqs, wanting
 
 
@@ -148,7 +150,7 @@ def test_the_writer_has_the_pragmas_that_durability_depends_on(
     pragmas = {
         "journal_mode": "wal",
         "synchronous": synchronous,
-        "wal_autocheckpoint": 4000,
+        "wal_autocheckpoint": 1000,
         "journal_size_limit": 64 * 1024**2,
         "foreign_keys": 1,
         "busy_timeout": 1000,
@@ -666,14 +668,15 @@ async def test_a_log_with_holes_is_trimmed_where_its_limits_are(path: Path) -> N
 
     second = await SQLiteStore.open(path=path)
 
-    assert await second.bounds() == Bounds(600, 3000)
-    assert await second.retain(0, 3600, 10**9) == Bounds(600, 3000)
-    assert await second.retain(2500, 0, 0) == Bounds(600, 3000)
-    assert await second.retain(1500, 3600, 0) == Bounds(1501, 3000)
+    assert second.epoch != first.epoch  # its end is lost
+    assert await second.bounds() == Bounds(600, 2900)
+    assert await second.retain(0, 3600, 10**9) == Bounds(600, 2900)
+    assert await second.retain(2500, 0, 0) == Bounds(600, 2900)
+    assert await second.retain(1500, 3600, 0) == Bounds(1401, 2900)
     assert await seqs(second) == list(range(2001, 2901))
-    assert await second.append([[event(event_id="a")]]) == [[Stored("a", 3001, duplicate=False)]]
-    assert await second.retain(50, 0, 0) == Bounds(2952, 3001)
-    assert await second.retain(0, 0, 1) == Bounds(3002, 3001)
+    assert await second.append([[event(event_id="a")]]) == [[Stored("a", 2901, duplicate=False)]]
+    assert await second.retain(50, 0, 0) == Bounds(2852, 2901)
+    assert await second.retain(0, 0, 1) == Bounds(2902, 2901)
     await second.close()
 
 
@@ -800,7 +803,6 @@ async def test_a_search_comes_in_order_from_an_index(
     ("look", "used"),
     [
         (lambda db: rows.find(db, "a"), "sqlite_autoindex_entry_1 (event_id=?)"),
-        (lambda db: rows.seek(db, 1.0, 9), "entry_timestamp (timestamp>?)"),
         (rows.types, "entry_type (type>?)"),
     ],
 )
@@ -830,3 +832,71 @@ async def test_a_search_does_not_keep_appends_waiting(store: SQLiteStore) -> Non
 
     assert await search == []
     assert await store.latest(EVERYTHING) != []
+
+
+# Without the thread
+
+
+async def quicken(store: SQLiteStore) -> None:
+    """Let the writer find out that the disk is quick."""
+    store._writer._took = 0.0
+
+
+async def test_few_events_are_stored_without_the_thread_while_it_is_idle(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = store._writer
+    here: list[int] = []
+    store_here = writer._store_here
+
+    def note(batches: Any) -> Any:
+        here.append(sum(map(len, batches)))
+        return store_here(batches)
+
+    monkeypatch.setattr(writer, "_store_here", note)
+    await store.append([[event(event_id="slow")]])  # nobody knows yet how quick the disk is
+    await quicken(store)
+    answers = [await store.append([[event(event_id=f"{n}")]]) for n in range(400)]
+    await store.append([events(HERE_EVENTS)])
+    await store.append([events(HERE_EVENTS + 1)])
+    trimming = asyncio.ensure_future(writer.trim(3))
+    await asyncio.sleep(0)
+    await store.append([[event(event_id="behind the trim")]])
+    await trimming
+
+    # Now and then a checkpoint is made, and what comes meanwhile is the thread's.
+    assert here.count(1) > 300
+    assert here[-1] == HERE_EVENTS
+    assert [one.seq for [[one]] in answers] == list(range(2, 402))  # type: ignore[misc]
+    assert await store.bounds() == Bounds(3, 402 + 2 * HERE_EVENTS + 1)
+
+
+async def test_a_slow_disk_leaves_everything_to_the_thread(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await quicken(store)
+    monkeypatch.setattr(store._writer, "_took", 2 * HERE_SECONDS)
+    monkeypatch.setattr(store._writer, "_store_here", None)
+
+    assert await store.append([[event(event_id="a")]]) == [[Stored("a", 1, duplicate=False)]]
+
+
+async def test_known_ids_and_failures_are_the_same_without_the_thread(
+    store: SQLiteStore, path: Path
+) -> None:
+    await store.append([[event(event_id="a", timestamp=1.0)]])
+    await quicken(store)
+
+    again = [event(event_id="a", timestamp=1.0), event(event_id="b")]
+    assert await store.append([again]) == [
+        [Stored("a", 1, duplicate=True), Stored("b", 2, duplicate=False)]
+    ]
+    path.rename(path.with_name("elsewhere"))
+    with pytest.raises(StoreError, match=r"events\.db"):
+        await store.append([[event(event_id="c")]])
+    path.with_name("elsewhere").rename(path)
+    with locked(path):
+        with pytest.raises(StoreError, match="locked by another process"):
+            await store.append([[event(event_id="c")]])
+        await store._writer._call(store._writer._checkpoint)  # there is no connection to do it by
+    assert await store.append([[event(event_id="c")]]) == [[Stored("c", 3, duplicate=False)]]

@@ -31,7 +31,7 @@ def status(
     rtevents status --json
     """
     with options.client() as client:
-        found = client.status()
+        found = client.status() | {"spool": _spool()}
     if as_json:
         print_json(found)
     else:
@@ -51,9 +51,25 @@ def _print(found: dict[str, Any]) -> None:
     print(f"http     {found['listen'] or found['listen_error'] or 'none'}")
     print(f"store    {found['store']}, durability {found['durability']}")
     print(f"log      {found['epoch']}, entries {found['oldest']} to {found['newest']}")
+    spool = found["spool"]
+    if spool["waiting"] or spool["set_aside"]:
+        words = f"{spool['waiting']} waiting"
+        if spool["set_aside"]:
+            words += f", {spool['set_aside']} refused and set aside as .bad"
+        print(f"spool    {words}  {safe(spool['path'])}")
     for project in found["projects"]:
         error = f"  {safe(project['error'])}" if project["error"] else ""
         print(f"project  {safe(project['id'])}  {safe(project['path'])}  {project['state']}{error}")
+
+
+def _spool() -> dict[str, Any]:
+    """Return what waits on this machine's disk to be delivered, and what never will be."""
+    from rtevents.client.spool import count
+    from rtevents.config.paths import find_paths
+
+    folder = find_paths().spool
+    waiting, set_aside = count(folder)
+    return {"path": str(folder), "waiting": waiting, "set_aside": set_aside}
 
 
 def span(seconds: float) -> str:

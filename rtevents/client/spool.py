@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtevents.core.draft import decode_event
-from rtevents.core.event import Event
+from rtevents.core.draft import check_event, decode_event
+from rtevents.core.event import Event, EventType
 from rtevents.core.keep import write_whole
+from rtevents.core.payloads import PAYLOADS, EventTypes
 from rtevents.errors import BadInput, EventRefused, NotAllowed
 
 if TYPE_CHECKING:
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def keep(folder: Path, event: Event) -> None:
-    """Keep an event on disk until it is delivered; it survives power loss."""
+    """
+    Keep an event on disk until it is delivered; it survives power loss.
+
+    Raises:
+        EventRefused: No daemon would ever store it.
+    """
+    _check(event)
     # mkdir gives the mode to the last folder alone, and a daemon wants its state folder closed.
     for each in (folder.parent, folder):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -31,9 +38,14 @@ def keep_line(folder: Path, line: bytes) -> None:
     Keep an event that was given as a line of JSON.
 
     Raises:
-        BadInput, EventRefused: It is no event.
+        BadInput, EventRefused: It is no event, or none that a daemon would ever store.
     """
     keep(folder, decode_event(line))
+
+
+def count(folder: Path) -> tuple[int, int]:
+    """Return how many events wait, and how many were refused and set aside."""
+    return len(list(folder.glob("*.json"))), len(list(folder.glob("*.bad")))
 
 
 def deliver(client: Client, folder: Path) -> None:
@@ -49,3 +61,17 @@ def deliver(client: Client, folder: Path) -> None:
                 continue  # somebody else's, kept under another grant
             else:
                 file.unlink()
+
+
+def _check(event: Event) -> None:
+    """Refuse what no daemon would store; of a type of the user's own, the daemon alone knows."""
+    if event.type == EventType.HEALTH_CHECK:
+        raise EventRefused("HEALTH_CHECK is the daemon's own heartbeat", field="type")
+    if event.source.startswith("rtevents/"):
+        raise EventRefused(
+            "source: names that begin with rtevents/ are the daemon's own", field="source"
+        )
+    if event.type in PAYLOADS:
+        EventTypes().check(event)
+    else:
+        check_event(event)

@@ -282,6 +282,34 @@ def test_what_was_spooled_is_delivered_once_and_in_order(stopped_daemon: Daemon)
     )
 
 
+def test_what_can_never_be_stored_is_not_spooled(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    line = '{"type":"TASK_UPDATE","data":{"task_id":"a"}}'
+
+    one = daemon.run("publish", "event", "RISK_ALERT", "--data", '{"severity": "x"}', "--spool")
+    lines = daemon.run("publish", "--stdin", "--spool", stdin=line + "\n" + lines_of("b"))
+
+    assert (one.returncode, one.stdout) == (5, "")
+    assert one.stderr == "rtevents: data.severity: invalid enum value 'x'\n"
+    assert lines.returncode == 5
+    assert "line 1: data.status: missing field" in lines.stderr
+    spool = daemon.home / "state/rtevents/spool"
+    assert [file.name.partition("-")[2] for file in spool.iterdir()] == ["b.json"]
+
+
+def test_status_tells_what_was_set_aside_and_where(stopped_daemon: Daemon) -> None:
+    spool = stopped_daemon.home / "state/rtevents/spool"
+    stopped_daemon.run("publish", "event", "NOPE", "--spool")
+    stopped_daemon.start()
+    wait_for(lambda: [file.suffix for file in spool.iterdir()] == [".bad"], "it is refused")
+
+    lines = stopped_daemon.run("status").stdout.splitlines()
+    found = json.loads(stopped_daemon.run("status", "--json").stdout)
+
+    assert f"spool    0 waiting, 1 refused and set aside as .bad  {spool}" in lines
+    assert found["spool"] == {"path": str(spool), "waiting": 0, "set_aside": 1}
+
+
 def test_a_stopped_daemon_makes_no_duplicates_of_spooled_lines(daemon: Daemon) -> None:
     daemon.run("publish", "--stdin", "--spool", stdin=lines_of("a"))
     daemon.stop()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rtevents.client.spool import deliver, keep
+from rtevents.client.spool import count, deliver, keep
 from rtevents.client.sync import Client
 from rtevents.core.event import Event
-from rtevents.errors import NotReachable
+from rtevents.errors import EventRefused, NotReachable
 from tests.client.conftest import risk, wrong
 from tests.conftest import Daemon
 
@@ -29,7 +29,7 @@ def test_what_waits_is_delivered_in_order_with_the_time_of_its_making(
 
 
 def test_what_is_refused_is_set_aside_and_holds_nothing_up(daemon: Daemon, tmp_path: Path) -> None:
-    keep(tmp_path, wrong("a"))
+    (tmp_path / "0-a.json").write_bytes(wrong("a").body)
     (tmp_path / "0-garbage.json").write_text("{")
     keep(tmp_path, risk("b"))
     with daemon.client() as client:
@@ -63,3 +63,26 @@ def test_what_another_grant_may_publish_stays_for_it(daemon: Daemon, tmp_path: P
 
     assert stored == ["a"]
     assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (wrong("a"), "data.severity: invalid enum value 'huge'"),
+        (risk("a b"), "event_id: expected 1 to 128"),
+        (risk("a", source="rtevents/git"), "source: names that begin with rtevents/"),
+        (Event(type="HEALTH_CHECK", data={}), "HEALTH_CHECK is the daemon's own heartbeat"),
+        (Event(type="no such", data={}), "type: expected a letter"),
+    ],
+)
+def test_what_no_daemon_would_store_is_not_kept(tmp_path: Path, event: Event, said: str) -> None:
+    with pytest.raises(EventRefused, match=said):
+        keep(tmp_path, event)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_type_of_ones_own_is_kept(tmp_path: Path) -> None:
+    keep(tmp_path, Event(type="DEPLOY", data={"version": 1}))
+
+    assert count(tmp_path) == (1, 0)

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from rtevents.core.stats import resident_bytes
+from rtevents.stores.memory import MemoryStore
 
 from .conftest import Answer, Houses, Server, StagedStore, risk, task
 from .readers import PATIENCE, Object, until
@@ -113,9 +114,11 @@ async def test_a_page_is_what_is_asked_for(
         assert expected + seqs(rest) == seqs(whole)
 
 
-async def test_times_and_ids_bound_a_page(server: Server) -> None:
+async def test_times_and_ids_bound_a_page(houses: Houses) -> None:
+    times = iter(1e9 + number * 60 for number in range(5))
+    server = await houses.open(MemoryStore(clock=lambda: next(times)))
     for number in range(5):
-        await server.publish(task(number, timestamp=1e9 + number * 60, event_id=f"e{number}"))
+        await server.publish(task(number, event_id=f"e{number}"))
 
     assert seqs(await page(server, since="e1", until="e3")) == [3, 4]
     assert seqs(await page(server, since=1e9 + 60, until="1000000180")) == [2, 3]

@@ -20,6 +20,7 @@ from rtevents.core.filter import Filter
 from rtevents.errors import (
     BadInput,
     ConnectionLost,
+    EventConflict,
     NotAllowed,
     NotReachable,
     RteventsError,
@@ -91,7 +92,14 @@ class Client:
             EventRefused, EventConflict, NotAllowed, Unavailable, NotReachable: As ``publish``;
                 ``index`` says which.
         """
-        return await self._retry(calls.publish(events)) if events else []
+        if not events:
+            return []
+        try:
+            return await self._retry(calls.publish(events))
+        except EventConflict:
+            if all(event.is_dated for event in events):
+                raise
+            return await self._retry(calls.publish(events, again=True))
 
     async def publish_lines(self, lines: Iterable[bytes]) -> AsyncIterator[LineAnswer]:
         """

@@ -15,7 +15,6 @@ from rtevents.core.event import (
     Entry,
     Event,
     Stored,
-    Undated,
     decode_entry,
     new_event_id,
 )
@@ -93,17 +92,21 @@ class LineAnswer(msgspec.Struct, frozen=True):
     error: RteventsError | None = None
 
 
-def publish(events: Sequence[Event]) -> Call[list[Stored]]:
-    """Store events, all or none."""
-    bodies = [_sent(event) for event in events]
+def publish(events: Sequence[Event], *, again: bool = False) -> Call[list[Stored]]:
+    """
+    Store events, all or none.
+
+    Args:
+        again: Whether an id is there already. What nobody gave a time is then sent without one, so
+            that the time of its making does not make it another event (promise P3).
+    """
+    bodies = [_undated(event) if again and not event.is_dated else event.body for event in events]
     body = bodies[0] if len(bodies) == 1 else b"[" + b",".join(bodies) + b"]"
     return Call("POST", "/v1/events", _stored, body)
 
 
-def _sent(event: Event) -> bytes:
-    """Return what is sent of an event; the time of one that has none is the daemon's to give."""
-    if not isinstance(event, Undated):
-        return event.body
+def _undated(event: Event) -> bytes:
+    """Return an event as its publisher gave it: without a time."""
     fields = msgspec.json.decode(event.body, type=dict[str, msgspec.Raw])
     del fields["timestamp"]
     return msgspec.json.encode(fields)

@@ -15,7 +15,7 @@ from rtevents.client.http import Connection
 from rtevents.config.paths import find_target
 from rtevents.core.event import Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
-from rtevents.errors import ConnectionLost, NotAllowed, NotReachable, Unavailable
+from rtevents.errors import ConnectionLost, EventConflict, NotAllowed, NotReachable, Unavailable
 
 T = TypeVar("T")
 
@@ -79,7 +79,14 @@ class Client:
             EventRefused, EventConflict, NotAllowed, Unavailable, NotReachable: As ``publish``;
                 ``index`` says which.
         """
-        return self._retry(calls.publish(events)) if events else []
+        if not events:
+            return []
+        try:
+            return self._retry(calls.publish(events))
+        except EventConflict:
+            if all(event.is_dated for event in events):
+                raise
+            return self._retry(calls.publish(events, again=True))
 
     def publish_lines(self, lines: Iterable[bytes]) -> Iterator[LineAnswer]:
         """

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -95,30 +95,46 @@ def new_event_id() -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+_NOW = float("nan")  # an object of its own: math.nan may be given
+"""Stands for the time of an event for which nobody gave one, until it is made."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """
     Something that happened.
 
     An event has its id and time from the moment it is made, so that publishing the same object
-    again is the same event (promise P3).
+    again is the same event (promise P3). So is publishing another with the same id to which no
+    timestamp was given.
 
     Args:
         type: One of ``EventType``, or a type of the user's own.
         data: What happened; the keys are those of the type's payload, and any others.
         event_id: 1 to 128 of ``A-Z a-z 0-9 . _ : -``.
-        timestamp: When it happened, in unix seconds.
+        timestamp: When it happened, in unix seconds; when it was made, if nobody says.
         source: Who says so, such as ``rtevents/git``; the empty string when nobody said.
         project_id: The project it belongs to; None for none.
         extensions: Text by name, carried along: ``traceparent``, ``correlation_id`` and the like.
+    Attributes:
+        is_dated: Whether the timestamp was given; else it is no part of the body (promise P3).
     """
+
+    is_dated: ClassVar[bool] = True
 
     event_id: str = msgspec.field(default_factory=new_event_id)
     type: str
     data: dict[str, Any]
-    timestamp: float = msgspec.field(default_factory=time.time)
+    timestamp: float = _NOW
     source: str = ""
     project_id: str | None = None
     extensions: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        """Give it the time of its making if it has none."""
+        # Not by a default factory: that would not tell whether somebody gave one.
+        if self.timestamp is _NOW:
+            msgspec.structs.force_setattr(self, "timestamp", time.time())
+            self.__dict__["is_dated"] = False
 
     @property
     def path(self) -> str:
@@ -170,7 +186,9 @@ def encode_together(events: Sequence[Event]) -> int:
 
 
 class Undated(Event, frozen=True, kw_only=True, dict=True):
-    """An event without a ``timestamp`` of its publisher's: the time of arrival stands in for it."""
+    """An event without a ``timestamp`` of its publisher's: another time stands in for it."""
+
+    is_dated: ClassVar[bool] = False
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -332,7 +350,7 @@ def is_same_body(event: Event, stored: Event) -> bool:
         again.type == stored.type
         and again.data == stored.data
         and again.project_id == stored.project_id
-        and (isinstance(event, Undated) or again.timestamp == stored.timestamp)
+        and (not event.is_dated or again.timestamp == stored.timestamp)
     )
 
 

@@ -62,6 +62,32 @@ async def test_an_event_is_stored_once_however_often_it_is_published(daemon: Dae
     assert (caught.value.event_id, caught.value.seq) == ("a", 1)
 
 
+async def test_an_event_that_nobody_dated_is_the_same_when_it_is_made_again(daemon: Daemon) -> None:
+    async with Client(daemon.socket) as client:
+        first, again = (
+            await client.publish(risk("p3-a")),
+            await client.publish(risk("p3-a")),
+        )
+        both = await client.publish_many([risk("p3-b"), risk("p3-a"), risk("p3-b")])
+        with pytest.raises(EventConflict):
+            await client.publish(risk("p3-a", data={"severity": "high", "message": "x"}))
+        with pytest.raises(EventConflict):
+            await client.publish(risk("p3-a", timestamp=5.0))
+
+    assert (first.seq, first.duplicate) == (1, False)
+    assert (again.seq, again.duplicate) == (1, True)
+    assert [(each.seq, each.duplicate) for each in both] == [(2, False), (1, True), (2, True)]
+
+
+async def test_an_event_is_stored_with_the_time_of_its_making(daemon: Daemon) -> None:
+    event = risk("a")
+    async with Client(daemon.socket) as client:
+        await client.publish(event)
+        found = (await client.history()).events[0]
+
+    assert found.event == event
+
+
 async def test_many_events_are_stored_together_or_not_at_all(daemon: Daemon) -> None:
     async with Client(daemon.socket) as client:
         stored = await client.publish_many([risk("a"), risk("b")])

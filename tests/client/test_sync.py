@@ -56,6 +56,32 @@ def test_an_event_is_stored_once_however_often_it_is_published(daemon: Daemon) -
     assert (caught.value.event_id, caught.value.seq) == ("a", 1)
 
 
+def test_an_event_that_nobody_dated_is_the_same_when_it_is_made_again(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        first, again = (
+            client.publish(risk("p3-a")),
+            client.publish(risk("p3-a")),
+        )
+        both = client.publish_many([risk("p3-b"), risk("p3-a"), risk("p3-b")])
+        with pytest.raises(EventConflict):
+            client.publish(risk("p3-a", data={"severity": "high", "message": "x"}))
+        with pytest.raises(EventConflict):
+            client.publish(risk("p3-a", timestamp=5.0))
+
+    assert (first.seq, first.duplicate) == (1, False)
+    assert (again.seq, again.duplicate) == (1, True)
+    assert [(each.seq, each.duplicate) for each in both] == [(2, False), (1, True), (2, True)]
+
+
+def test_an_event_is_stored_with_the_time_of_its_making(daemon: Daemon) -> None:
+    event = risk("a")
+    with daemon.client() as client:
+        client.publish(event)
+        found = client.history().events[0]
+
+    assert found.event == event
+
+
 def test_many_events_are_stored_together_or_not_at_all(daemon: Daemon) -> None:
     with daemon.client() as client:
         stored = client.publish_many([risk("a"), risk("b")])

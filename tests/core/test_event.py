@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from typing import Any
 
 import msgspec
@@ -86,6 +88,17 @@ def test_the_same_body_is_type_data_project_and_a_given_timestamp() -> None:
     assert not is_same_body(event(**fields, timestamp=5.0, type="OTHER"), stored)
     assert not is_same_body(event(**fields, timestamp=5.0, project_id="web"), stored)
     assert not is_same_body(event(event_id="x", timestamp=5.0), stored)
+
+
+def test_a_time_that_nobody_gave_is_that_of_the_making_and_no_part_of_the_body() -> None:
+    begun = time.time()
+    first, again = event(event_id="x"), event(event_id="x")
+
+    assert begun <= first.timestamp <= time.time()
+    assert (first.is_dated, event(timestamp=5.0).is_dated) == (False, True)
+    assert is_same_body(again, event(event_id="x", timestamp=5.0))
+    assert math.isnan(event(timestamp=math.nan).timestamp)
+    assert msgspec.json.decode(first.body)["timestamp"] == first.timestamp
 
 
 def test_ids_are_unique_and_in_the_order_of_their_making() -> None:

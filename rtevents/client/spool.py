@@ -7,14 +7,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from rtevents.core.draft import check_event, decode_event
-from rtevents.core.event import Event, EventType
+from rtevents.core.event import Event, EventType, Undated
 from rtevents.core.keep import write_whole
 from rtevents.core.payloads import PAYLOADS, EventTypes
 from rtevents.errors import BadInput, EventRefused, NotAllowed
 
 if TYPE_CHECKING:
     from rtevents.client.sync import Client
+
+
+UNDATED = ".undated"
+"""Ends the name, before the suffix, of an event whose time is that of its making: nobody gave it,
+so that it is no part of what makes it the same event (promise P3)."""
 
 
 def keep(folder: Path, event: Event) -> None:
@@ -30,7 +37,7 @@ def keep(folder: Path, event: Event) -> None:
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
     # In the order of their making; the id may hold what a file name should not.
     name = f"{time.time_ns():020d}-{event.event_id.replace(':', '_')[:80]}"
-    write_whole(folder / f"{name}.json", event.body)
+    write_whole(folder / f"{name}{'' if event.is_dated else UNDATED}.json", event.body)
 
 
 def keep_line(folder: Path, line: bytes) -> None:
@@ -41,6 +48,20 @@ def keep_line(folder: Path, line: bytes) -> None:
         BadInput, EventRefused: It is no event, or none that a daemon would ever store.
     """
     keep(folder, decode_event(line))
+
+
+def read(file: Path) -> Event:
+    """
+    Return an event that was kept.
+
+    Raises:
+        BadInput, EventRefused: It is none.
+        FileNotFoundError: Somebody has delivered it.
+    """
+    event = decode_event(file.read_bytes())
+    if file.stem.endswith(UNDATED):
+        return Undated(**msgspec.structs.asdict(event))
+    return event
 
 
 def count(folder: Path) -> tuple[int, int]:
@@ -54,7 +75,7 @@ def deliver(client: Client, folder: Path) -> None:
         # The daemon looks here too, and may be quicker.
         with contextlib.suppress(FileNotFoundError):
             try:
-                client.publish(decode_event(file.read_bytes()))
+                client.publish(read(file))
             except (BadInput, EventRefused):
                 file.replace(file.with_suffix(".bad"))
             except NotAllowed:
@@ -70,6 +91,11 @@ def _check(event: Event) -> None:
     if event.source.startswith("rtevents/"):
         raise EventRefused(
             "source: names that begin with rtevents/ are the daemon's own", field="source"
+        )
+    if event.event_id.startswith("git:"):
+        raise EventRefused(
+            "event_id: names that begin with git: are for the commits that the daemon finds itself",
+            field="event_id",
         )
     if event.type in PAYLOADS:
         EventTypes().check(event)

@@ -6,8 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from rtevents.core.draft import decode_event
-from rtevents.core.event import Event
+from rtevents.client.spool import read
 from rtevents.core.service import EventService
 from rtevents.errors import EventConflict, RteventsError, Unavailable
 
@@ -30,7 +29,7 @@ async def deliver(service: EventService, folder: Path) -> None:
 async def _deliver_once(service: EventService, folder: Path) -> None:
     for file in sorted(await asyncio.to_thread(_list, folder)):
         try:
-            event = await asyncio.to_thread(_read, file)
+            event = await asyncio.to_thread(read, file)
             await service.publish(event)
         except FileNotFoundError:
             continue  # a publisher delivered it itself
@@ -49,10 +48,6 @@ async def _deliver_once(service: EventService, folder: Path) -> None:
 
 def _list(folder: Path) -> list[Path]:
     return list(folder.glob("*.json"))
-
-
-def _read(file: Path) -> Event:
-    return decode_event(file.read_bytes())
 
 
 def _set_aside(file: Path) -> None:

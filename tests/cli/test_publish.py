@@ -282,6 +282,24 @@ def test_what_was_spooled_is_delivered_once_and_in_order(stopped_daemon: Daemon)
     )
 
 
+def test_the_same_words_spooled_again_are_the_same_event(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    words = ["publish", "risk", "full", "--id", "disk:1", "--spool"]
+    line = '{"type":"TASK_UPDATE","data":{"task_id":"a","status":"b"},"event_id":"t"}'
+    for _ in range(2):
+        daemon.run(*words)
+        daemon.run("publish", "--stdin", "--spool", stdin=line)
+    spool = daemon.home / "state/rtevents/spool"
+    assert len(list(spool.iterdir())) == 4
+
+    daemon.start()
+    again = daemon.run(*words)
+
+    assert json.loads(again.stdout) == {"event_id": "disk:1", "seq": 1, "duplicate": True}
+    wait_for(lambda: list(spool.iterdir()) == [], "the spool is empty")
+    assert [event.event_id for event in stored(daemon)] == ["disk:1", "t"]
+
+
 def test_what_can_never_be_stored_is_not_spooled(stopped_daemon: Daemon) -> None:
     daemon = stopped_daemon
     line = '{"type":"TASK_UPDATE","data":{"task_id":"a"}}'
@@ -294,7 +312,7 @@ def test_what_can_never_be_stored_is_not_spooled(stopped_daemon: Daemon) -> None
     assert lines.returncode == 5
     assert "line 1: data.status: missing field" in lines.stderr
     spool = daemon.home / "state/rtevents/spool"
-    assert [file.name.partition("-")[2] for file in spool.iterdir()] == ["b.json"]
+    assert [file.name.partition("-")[2] for file in spool.iterdir()] == ["b.undated.json"]
 
 
 def test_status_tells_what_was_set_aside_and_where(stopped_daemon: Daemon) -> None:

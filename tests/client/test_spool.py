@@ -17,7 +17,7 @@ from tests.conftest import Daemon
 def test_what_waits_is_delivered_in_order_with_the_time_of_its_making(
     daemon: Daemon, tmp_path: Path
 ) -> None:
-    events = [risk("b", timestamp=1.5), risk("a"), risk("git:web:c")]
+    events = [risk("b", timestamp=1.5), risk("a"), risk("job:web:c")]
     for event in events:
         keep(tmp_path, event)
     with daemon.client() as client:
@@ -41,6 +41,18 @@ def test_what_is_refused_is_set_aside_and_holds_nothing_up(daemon: Daemon, tmp_p
     assert stored == ["c", "b"]
     assert sorted({file.suffix for file in tmp_path.iterdir()}) == [".bad"]
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_nobody_dated_is_delivered_as_a_duplicate(daemon: Daemon, tmp_path: Path) -> None:
+    first = risk("a")
+    for event in (first, risk("a"), risk("b", timestamp=5.0), risk("b")):
+        keep(tmp_path, event)
+    with daemon.client() as client:
+        deliver(client, tmp_path)
+        found = [entry.event for entry in client.history().events]
+
+    assert [event.timestamp for event in found] == [first.timestamp, 5.0]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_daemon_everything_stays(stopped_daemon: Daemon, tmp_path: Path) -> None:
@@ -71,6 +83,7 @@ def test_what_another_grant_may_publish_stays_for_it(daemon: Daemon, tmp_path: P
         (wrong("a"), "data.severity: invalid enum value 'huge'"),
         (risk("a b"), "event_id: expected 1 to 128"),
         (risk("a", source="rtevents/git"), "source: names that begin with rtevents/"),
+        (risk("git:web:c"), "event_id: names that begin with git:"),
         (Event(type="HEALTH_CHECK", data={}), "HEALTH_CHECK is the daemon's own heartbeat"),
         (Event(type="no such", data={}), "type: expected a letter"),
     ],

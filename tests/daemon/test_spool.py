@@ -47,6 +47,19 @@ async def test_what_waits_is_delivered_in_order_and_once(tmp_path: Path) -> None
     assert list(folder.iterdir()) == []
 
 
+async def test_what_nobody_dated_is_stored_once_with_the_time_of_its_making(tmp_path: Path) -> None:
+    first = task("T-1", event_id="one")
+    for event in (first, task("T-1", event_id="one")):
+        keep(tmp_path, event)
+    store = MemoryStore()
+    async with EventService(store) as service:
+        await deliver_all(service, tmp_path)
+        (found,) = (await store.read(0, 10)).entries
+
+    assert found.event == first
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_what_cannot_be_delivered_is_set_aside_and_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -70,7 +83,7 @@ def test_a_line_that_is_no_event_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_is_for_the_user_alone(tmp_path: Path) -> None:
-    keep(tmp_path / "spool", task("T-1", event_id="git:web:0a1b"))
+    keep(tmp_path / "spool", task("T-1", event_id="web:0a1b"))
     file = next((tmp_path / "spool").iterdir())
 
     assert file.stat().st_mode & 0o777 == 0o600

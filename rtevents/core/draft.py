@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import string
 from collections.abc import Sequence
@@ -28,6 +27,9 @@ from rtevents.core.event import (
     type_name,
 )
 from rtevents.errors import BadInput, EventRefused
+
+END_OF_TIME = 253_402_300_800
+"""Unix seconds of the year 10000: no calendar in use can write what comes after it."""
 
 IDS = string.ascii_letters.encode() + string.digits.encode() + b"._:-"
 """The bytes of which an event's id is made."""
@@ -96,8 +98,8 @@ def check_event(event: Event) -> None:
         raise _wrong("type", event.type, "a letter and up to 63 of A-Z 0-9 _")
     if not isinstance(event.data, dict):
         raise _wrong("data", event.data, "an object")
-    if not isinstance(event.timestamp, (float, int)) or not math.isfinite(event.timestamp):
-        raise _wrong("timestamp", event.timestamp, "unix seconds")
+    if not isinstance(event.timestamp, (float, int)) or not _is_time(event.timestamp):
+        raise _wrong("timestamp", event.timestamp, "unix seconds, from 1970 to 9999")
     source = event.source
     if not isinstance(source, str) or len(source) > MAX_SOURCE or not _is_source(source):
         raise _wrong("source", source, f"at most {MAX_SOURCE} characters")
@@ -127,9 +129,13 @@ def are_well_formed(events: Sequence[Event]) -> bool:
         and all(map(is_type_name, set(types)))
         and all(name is None or is_project_id(name) for name in set(projects))
         and all(len(name) <= MAX_SOURCE and _is_source(name) for name in set(sources))
-        and all(map(math.isfinite, map(_timestamp, events)))
+        and all(map(_is_time, map(_timestamp, events)))
         and all(event.extensions is msgspec.UNSET for event in events)
     )
+
+
+def _is_time(timestamp: float) -> bool:
+    return 0 <= timestamp < END_OF_TIME
 
 
 @lru_cache(NAMES)

@@ -130,6 +130,7 @@ class Intake:
                     self._drained.clear()
                     await self._drained.wait()
         except TimeoutError:
+            self._counters.refused += count
             raise QueueFull(
                 f"the queue is full: {self.events} events wait to be stored",
                 retry_after=self._retry_after(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -87,12 +86,10 @@ def to_cloudevent(event: Event) -> dict[str, Any]:
         # A source must not be empty there.
         "source": event.source or "rtevents",
         "type": event.type,
+        "time": datetime.fromtimestamp(event.timestamp, UTC).isoformat(),
         "datacontenttype": "application/json",
         "data": event.data,
     }
-    # It is optional there, and a calendar ends where a number does not.
-    with contextlib.suppress(ValueError, OverflowError, OSError):
-        fields["time"] = datetime.fromtimestamp(event.timestamp, UTC).isoformat()
     if event.project_id is not None:
         fields["project"] = event.project_id
     if event.extensions is not msgspec.UNSET:

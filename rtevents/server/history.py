@@ -48,7 +48,8 @@ async def _page(house: House, wanted: Filter, query: Any) -> tuple[list[Entry], 
     limit = int(_number(query, "limit", LIMIT, least=1, most=MAX_LIMIT))
     wait = _number(query, "wait", 0.0, least=0, most=MAX_WAIT)
     log = house.service.log
-    after = await _after(house, wanted, query)
+    # A stream that lags may still have from memory what is no longer kept; this is the log.
+    after = max(await _after(house, wanted, query), log.first - 1)
     until = await _until(house, wanted, query.get("until"))
     order = query.get("order", "asc")
     if order == "desc":

@@ -46,6 +46,9 @@ MAX_LINES = 262_144
 MAX_RAW_BYTES = 3 * MAX_EVENT_BYTES
 """Longest text of an event, in bytes: a character that is stored in two may be written in six."""
 
+OWN_IDS = "git:"
+"""How the ids of commits begin: whoever took one first would stand for the commit for good."""
+
 OWN_SOURCES = "rtevents/"
 """How the daemon's own sources begin; nobody else may use such a name."""
 
@@ -214,6 +217,13 @@ def _permit(grant: Grant, events: Sequence[Event]) -> None:
                 f"source: names that begin with {OWN_SOURCES} are the daemon's own",
                 index=index if len(events) > 1 else None,
                 field="source",
+            )
+        if event.event_id.startswith(OWN_IDS):
+            raise EventRefused(
+                f"event_id: names that begin with {OWN_IDS} are for the commits that the daemon "
+                "finds itself; publish one with: rtevents publish commit",
+                index=index if len(events) > 1 else None,
+                field="event_id",
             )
         if is_limited and not grant.permits(event.type, event.project_id):
             raise NotAllowed(

@@ -208,7 +208,7 @@ def _say_goodbye(house: House, member: Member) -> None:
     asyncio.get_running_loop().call_later(GOODBYE, member.abort)
 
 
-class _Command(msgspec.Struct, kw_only=True):
+class _Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a client may send over a WebSocket; `ref` comes back in the answer."""
 
     op: str
@@ -226,6 +226,12 @@ class _Command(msgspec.Struct, kw_only=True):
         """The filter's keys, as a query string would hold them."""
         names = ("type", "not_type", "project", "source", "path")
         return {name: getattr(self, name) for name in names}
+
+
+class _Referring(msgspec.Struct):
+    """A command of which nothing else is sure: its error is to carry its `ref` all the same."""
+
+    ref: Any = None
 
 
 async def _converse(
@@ -252,10 +258,11 @@ async def _converse(
 
 
 async def _obey(house: House, principal: Principal, member: Member, text: str) -> None:
+    raw = text.encode(errors="surrogatepass")
     ref: Any = None
     try:
-        command = decode(text.encode(errors="surrogatepass"), _Command)
-        ref = command.ref
+        ref = decode(raw, _Referring).ref
+        command = decode(raw, _Command)
         fields = await _COMMANDS.get(command.op, _unknown)(house, principal, member, command)
         name, answer = "ok", {"ref": ref, **fields}
     except RteventsError as error:
@@ -310,6 +317,8 @@ async def _publish(
     house: House, principal: Principal, member: Member, command: _Command
 ) -> dict[str, Any]:
     require(principal, "publisher")
+    if not command.events:
+        raise BadInput("events: expected at least one", field="events")
     events = read_each([bytes(raw) for raw in command.events], read_event)
     stored = await publish_as(house, principal, events)
     last = max((one.seq for one in stored), default=house.service.log.last)

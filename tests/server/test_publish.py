@@ -742,3 +742,20 @@ async def test_what_was_published_is_counted(server: Server) -> None:
 
     events = server.service.statistics().events
     assert (events["published"], events["by_type"]) == (2, {"TASK_UPDATE": 1, "RISK_ALERT": 1})
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"event_id": "git:web:0123"}, "event_id"),
+        ({"timestamp": 1e300}, "timestamp"),
+        ({"timestamp": -1}, "timestamp"),
+    ],
+)
+async def test_what_would_stand_for_a_commit_or_for_no_time_is_refused(
+    server: Server, fields: Object, field: str
+) -> None:
+    answer = await post(server, new_task(1, **fields))
+
+    assert (answer.status, answer.json["field"]) == (422, field)
+    assert server.service.log.last == 0

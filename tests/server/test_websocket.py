@@ -578,3 +578,22 @@ async def test_a_handshake_of_another_version_is_refused(server: Server) -> None
 
     assert (await read_head(wire)).status == 400
     assert server.service.connections == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        ({"op": "publish", "ref": 1, "event": {}}, "event"),
+        ({"op": "publish", "ref": 1}, "events"),
+        ({"op": "subscribe", "ref": 1, "types": ["RISK_ALERT"]}, "types"),
+        ({"op": 7, "ref": 1}, "op"),
+    ],
+)
+async def test_a_command_that_asks_for_nothing_known_is_refused_with_its_ref(
+    server: Server, command: dict[str, Any], field: str
+) -> None:
+    socket = await (await server.ws()).live()
+
+    answer = await socket.ask(**command)
+
+    assert (answer["ref"], answer["field"]) == (1, field)

@@ -8,6 +8,7 @@ import typer
 
 from rtevents.cli import options
 from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line
+from rtevents.cli.since import place
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -41,6 +42,7 @@ def history(
     rtevents history -t COMMIT --order desc --limit 5
     rtevents history --limit 1000 -o ndjson > events.ndjson
     """
+    since, until = place(since), place(until)
     wanted = options.wanted(types, not_types, projects, sources, paths)
     pretty = is_terminal() if output is None else output == "pretty"
     with options.client() as client:

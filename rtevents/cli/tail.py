@@ -16,6 +16,7 @@ import typer
 
 from rtevents.cli import options
 from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line
+from rtevents.cli.since import place
 from rtevents.errors import GapFound, TimedOut
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def tail(
         str | None,
         typer.Option(
             metavar="WHEN",
-            help="Where to begin: 10m, RFC 3339, unix time, a bookmark, an event id, all, new, "
-            "last, last-per-type.",
+            help="Where to begin: 10m, RFC 3339, unix time, a bookmark, an event id (id:NAME for "
+            "one that is no UUID and has none of : _ .), all, new, last, last-per-type.",
         ),
     ] = None,
     until: options.Until = None,
@@ -85,6 +86,7 @@ def tail(
     """
     if since is not None and last is not None:
         raise typer.BadParameter("--since and --last exclude each other")
+    since, until = place(since), place(until)
     wanted = options.wanted(types, not_types, projects, sources, paths)
     ahead = _seconds_ahead(until)
     _end_with_reader()

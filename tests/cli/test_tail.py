@@ -107,7 +107,7 @@ def test_a_place_is_a_word_a_time_a_bookmark_or_an_event(filled: Daemon) -> None
         epoch = client.history(limit=1).next.epoch
 
     assert told(filled, "--since", f"{epoch}-4") == ["f1", "r3"]
-    assert told(filled, "--since", "t2") == ["f1", "r3"]
+    assert told(filled, "--since", "id:t2") == ["f1", "r3"]
     assert told(filled, "--since", "1h")[-1] == "r3"
     assert told(filled, "--since", "new") == []
     assert told(filled, "--since", "last") == ["r3"]
@@ -118,10 +118,14 @@ def test_a_place_is_a_word_a_time_a_bookmark_or_an_event(filled: Daemon) -> None
 
 
 def test_until_a_past_place_shows_what_was_before_it(filled: Daemon) -> None:
-    assert told(filled, "--until", "1h") == ["r1", "t1"]
-    assert told(filled, "--until", "1h", "-n", "1") == ["t1"]
-    assert told(filled, "--until", "1500", "-t", "TASK_UPDATE") == []
-    assert told(filled, "--since", "f1", "--until", "t1") == []
+    middle = str(time.time())
+    publish(filled, task("t3", timestamp=5.0))
+
+    assert told(filled, "--until", middle) == ["r1", "t1", "r2", "t2", "f1", "r3"]
+    assert told(filled, "--until", middle, "-n", "1") == ["r3"]
+    assert told(filled, "--since", middle) == ["t3"]
+    assert told(filled, "--until", "1h", "-t", "TASK_UPDATE") == []
+    assert told(filled, "--since", "id:f1", "--until", "id:t1") == []
     assert told(filled, "--until", "2033-05-18", "--count", "2") == ["r1", "t1"]
 
 
@@ -189,11 +193,12 @@ def test_an_unknown_type_is_misuse_with_the_nearest(daemon: Daemon) -> None:
     assert done.stderr == "rtevents: unknown event type 'COMIT', did you mean COMMIT?\n"
 
 
-def test_a_place_that_is_none_is_misuse(daemon: Daemon) -> None:
-    done = daemon.run("tail", "--since", "a b")
+@pytest.mark.parametrize("words", [["tail", "--since"], ["history", "--until"]])
+def test_a_place_that_is_none_is_misuse(stopped_daemon: Daemon, words: list[str]) -> None:
+    done = stopped_daemon.run(*words, "10min")
 
     assert done.returncode == 2
-    assert done.stderr == "rtevents: not a time, a bookmark or an event id: 'a b'\n"
+    assert done.stderr == ("rtevents: not a time, a bookmark or an event id: '10min' (write 10m)\n")
 
 
 def test_a_gap_is_told_once_and_fails_on_request(filled: Daemon) -> None:

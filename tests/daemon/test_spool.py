@@ -87,4 +87,4 @@ def test_what_is_kept_is_for_the_user_alone(tmp_path: Path) -> None:
     file = next((tmp_path / "spool").iterdir())
 
     assert file.stat().st_mode & 0o777 == 0o600
-    assert file.name.endswith("-git_web_0a1b.json")
+    assert file.name.endswith("-web_0a1b.undated.json")

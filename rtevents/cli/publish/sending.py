@@ -54,7 +54,7 @@ def publish(
     spool: bool,
 ) -> None:
     """Make an event of what the command line says, publish it, and tell its place."""
-    from rtevents.core.event import Event, Undated, type_name
+    from rtevents.core.event import Event, type_name
 
     common: dict[str, Any] = {"project_id": project, "source": source}
     if event_id is not None:
@@ -64,9 +64,7 @@ def publish(
 
         common["timestamp"] = parse_time(when)
     given = {name: value for name, value in fields.items() if value is not None}
-    # A time that nobody named is no part of the event: the same words are the same event (P3).
-    make = Undated if when is None else Event
-    _send(make(type=type_name(kind), data=given | _more(data), **common), spool=spool)
+    _send(Event(type=type_name(kind), data=given | _more(data), **common), spool=spool)
 
 
 def _send(event: Event, *, spool: bool) -> None:

@@ -43,6 +43,10 @@ Until = Annotated[
     str | None, typer.Option("--until", help="Where to end; as --since.", metavar="WHEN")
 ]
 
+FailOnGap = Annotated[
+    bool, typer.Option("--fail-on-gap", help="End with 6 when entries can no longer be read.")
+]
+
 
 def client() -> Client:
     """Return a client of the user's daemon."""

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from rtevents.errors import GapFound
+
 if TYPE_CHECKING:
-    from rtevents.core.event import Entry
+    from rtevents.core.event import Entry, Gap
 
 HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
@@ -42,6 +44,23 @@ _SHORT = {9: "\\t", 10: "\\n", 13: "\\r"}
 def notice(text: str) -> None:
     """Say something about the work, on stderr."""
     print(f"rtevents: {safe(text)}", file=sys.stderr, flush=True)
+
+
+def tell_gap(gap: Gap, *, fail: bool) -> None:
+    """
+    Tell what can no longer be read.
+
+    Args:
+        fail: Whether that is an error.
+    Raises:
+        GapFound: It is.
+    """
+    text = f"gap: entries {gap.after + 1} to {gap.before - 1} can no longer be read ({gap.reason})"
+    if gap.before - gap.after <= 1:
+        text = f"gap: it is not known what was missed ({gap.reason}); going on with what is kept"
+    if fail:
+        raise GapFound(text)
+    notice(text)
 
 
 def is_terminal() -> bool:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rtevents.cli import options
-from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line
+from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line, tell_gap
 from rtevents.cli.since import place
-from rtevents.errors import GapFound, TimedOut
+from rtevents.errors import TimedOut
 
 if TYPE_CHECKING:
     from rtevents.client.frames import Frame
@@ -67,9 +67,7 @@ def tail(
         Literal["pretty", "ndjson"] | None,
         typer.Option("--output", "-o", help="pretty on a terminal, else ndjson."),
     ] = None,
-    fail_on_gap: Annotated[
-        bool, typer.Option("--fail-on-gap", help="End with 6 when entries can no longer be read.")
-    ] = False,
+    fail_on_gap: options.FailOnGap = False,
     no_reconnect: Annotated[
         bool, typer.Option("--no-reconnect", help="End with 7 when the connection is lost.")
     ] = False,
@@ -149,7 +147,7 @@ class _Printer:
             return self.is_done
         if isinstance(frame, Gap):
             if self.end is None or frame.after < self.end.seq:
-                self._tell_gap(frame.after, frame.before, frame.reason)
+                tell_gap(frame, fail=self._fail_on_gap)
             return False
         if frame.name == "lost" and not self._is_lost:
             notice(f"connection lost ({frame.fields['reason']}); reconnecting")
@@ -182,14 +180,6 @@ class _Printer:
         sys.stdout.flush()
         if self._left is not None:
             self._left -= 1
-
-    def _tell_gap(self, after: int, before: int, reason: str) -> None:
-        text = f"gap: entries {after + 1} to {before - 1} can no longer be read ({reason})"
-        if before - after <= 1:
-            text = f"gap: it is not known what was missed ({reason}); going on with what is kept"
-        if self._fail_on_gap:
-            raise GapFound(text)
-        notice(text)
 
 
 def _end_with_reader() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from rtevents.core.event import Event
-from tests.conftest import Daemon
+from tests.conftest import Daemon, wait_for
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ def test_it_takes_a_filter_an_order_and_a_limit(filled: Daemon) -> None:
     assert seqs(filled.run("history", "-t", "risk-alert").stdout) == [2, 4]
     assert seqs(filled.run("history", "--not-type", "RISK_ALERT").stdout) == [1, 3, 5]
     assert seqs(filled.run("history", "--order", "desc", "--limit", "2").stdout) == [5, 4]
+    assert seqs(filled.run("history", "-n", "3").stdout) == [1, 2, 3]
     assert seqs(filled.run("history", "--since", "1h").stdout) == [1, 2, 3, 4, 5]
 
 
@@ -48,6 +49,43 @@ def test_a_full_page_tells_how_to_go_on(filled: Daemon) -> None:
     assert first.stderr == f"rtevents: there may be more: --after {bookmark}\n"
     assert (seqs(first.stdout), seqs(second.stdout)) == ([1, 2, 3], [4, 5])
     assert seqs(filled.run("history", "--until", bookmark).stdout) == [1, 2, 3]
+
+
+def test_a_place_that_is_not_kept_is_told_as_a_gap(filled: Daemon) -> None:
+    with filled.client() as client:
+        epoch = client.history(limit=1).next.epoch
+        known = client.history(limit=1).events[0].event_id
+    gone = "gap: it is not known what was missed"
+    said = {
+        "id:xx": f"{gone} (unknown-id); going on with what is kept",
+        "0badc0de-1": f"{gone} (other-epoch); going on with what is kept",
+        f"{epoch}-9": "gap: entries 6 to 9 can no longer be read (ahead)",
+    }
+    for place, words in said.items():
+        done = filled.run("history", "--since", place)
+        failed = filled.run("history", "--since", place, "--fail-on-gap")
+
+        assert (done.returncode, done.stderr) == (0, f"rtevents: {words}\n")
+        assert (failed.returncode, failed.stdout, failed.stderr) == (6, "", done.stderr)
+    for place in (known, f"{epoch}-0", f"{epoch}-5", "1h", "all"):
+        assert filled.run("history", "--since", place, "--fail-on-gap").returncode == 0
+
+
+def test_what_was_trimmed_is_told_as_a_gap(stopped_daemon: Daemon) -> None:
+    limits = {"RTEVENTS_RETENTION__MAX_EVENTS": "2", "RTEVENTS_RETENTION__INTERVAL": "0.05"}
+    stopped_daemon.start("--no-project", env=limits)
+    with stopped_daemon.client() as client:
+        for _ in range(5):
+            client.publish(Event(type="AUTO_COMMIT_ERROR", data={"error": "x"}))
+        wait_for(lambda: client.history().oldest == 4, "it is trimmed")
+        epoch = client.history().next.epoch
+
+    for words in (["--since", f"{epoch}-1"], ["--after", f"{epoch}-1"], ["--after", "1"]):
+        done = stopped_daemon.run("history", *words)
+
+        assert (done.returncode, seqs(done.stdout)) == (0, [4, 5])
+        assert done.stderr == "rtevents: gap: entries 2 to 3 can no longer be read (trimmed)\n"
+    assert stopped_daemon.run("history").stderr == ""
 
 
 def test_it_has_lines_for_people(filled: Daemon) -> None:

@@ -52,6 +52,7 @@ def history(
     rtevents history --limit 1000 -o ndjson > events.ndjson
     """
     since, until = place(since), place(until)
+    options.refuse_empty("--after", [] if after is None else [after])
     wanted = options.wanted(types, not_types, projects, sources, paths)
     pretty = is_terminal() if output is None else output == "pretty"
     with options.client() as client:

@@ -70,12 +70,22 @@ def wanted(
     sources: list[str],
     paths: list[str],
 ) -> Filter:
-    """Return the filter; whether a type is known is the daemon's to say, its own ones included."""
+    """
+    Return the filter; whether a type is known is the daemon's to say, its own ones included.
+
+    Raises:
+        typer.BadParameter: A value is empty.
+    """
     from rtevents.core.event import type_name
     from rtevents.core.filter import Filter
 
+    for option, values in (("--type", types), ("--not-type", not_types), ("--project", projects)):
+        refuse_empty(option, [part for value in values for part in value.split(",")])
+    for option, values in (("--source", sources), ("--path", paths)):
+        refuse_empty(option, values)
+
     def names(values: list[str]) -> frozenset[str]:
-        return frozenset(type_name(part) for value in values for part in value.split(",") if part)
+        return frozenset(type_name(part) for value in values for part in value.split(","))
 
     return Filter(
         types=names(types),
@@ -84,6 +94,18 @@ def wanted(
         sources=frozenset(sources),
         paths=frozenset(paths),
     )
+
+
+def refuse_empty(option: str, values: list[str]) -> None:
+    """
+    Refuse values that are empty: a shell variable that is not set must not lift a limit.
+
+    Raises:
+        typer.BadParameter: There is one.
+    """
+    for value in values:
+        if not value.strip():
+            raise typer.BadParameter(f"{option}: expected a value, got {value!r}")
 
 
 def seconds(text: str | None, option: str) -> float | None:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+SHORTEST = 0.1
+"""Least seconds between two looks: a table that changes faster cannot be read."""
+
+LONGEST = 86_400.0
+"""Most seconds between two looks: a day."""
+
 PIPE_WIDTH = 250
 """Columns of a table that no terminal shows."""
 
@@ -28,7 +34,8 @@ def stats(
         bool, typer.Option("--json", help="Print JSON: with --once one object, else one a line.")
     ] = False,
     interval: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Seconds between two looks.")
+        float,
+        typer.Option(metavar="SECONDS", help="Seconds between two looks; 0.1 to 86400."),
     ] = 1.0,
 ) -> None:
     """
@@ -38,6 +45,9 @@ def stats(
     rtevents stats
     rtevents stats --once --json | jq .events
     """
+    if not SHORTEST <= interval <= LONGEST:  # not by typer: it lets nan pass
+        said = f"expected {SHORTEST:g} to {LONGEST:g} seconds, got {interval:g}"
+        raise typer.BadParameter(f"--interval: {said}")
     with options.client() as client:
         if as_json:
             print_json(client.stats())

@@ -51,6 +51,8 @@ def create(
     \b
     rtevents token create --role viewer --project web --type RISK_ALERT --expires 30d
     """
+    options.refuse_empty("--project", projects)
+    options.refuse_empty("--type", types)
     expires_in = options.seconds(expires, "--expires")
     with options.client() as client:
         made = client.create_token(

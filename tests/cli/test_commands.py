@@ -115,9 +115,26 @@ MISUSE = {
     "types add X --schema {": "--schema: not JSON: Expecting property name enclosed in double "
     "quotes: line 1 column 2 (char 1); see: rtevents types add --help",
     "types add X --schema []": "--schema: expected a JSON object; see: rtevents types add --help",
-    "stats --interval 0": "invalid value for '--interval': 0.0 is not in the range x>=0.1; "
+    **{
+        f"stats --json --interval {given}": f"--interval: expected 0.1 to 86400 seconds, "
+        f"got {shown}; see: rtevents stats --help"
+        for given, shown in (("0", "0"), ("-1", "-1"), ("nan", "nan"), ("inf", "inf"))
+    },
+    "stats --interval x": "invalid value for '--interval': 'x' is not a valid float; "
     "see: rtevents stats --help",
 }
+
+
+FILTERS = [
+    ["--type", ""],
+    ["-t", "COMMIT", "--type", " "],
+    ["--type", "COMMIT,"],
+    ["--not-type", ""],
+    ["--project", ""],
+    ["--project", ","],
+    ["--source", ""],
+    ["--path", ""],
+]
 
 
 @pytest.mark.parametrize("words", MISUSE)
@@ -125,6 +142,37 @@ def test_misuse_is_one_line_with_the_place_of_the_help(
     capsys: pytest.CaptureFixture[str], words: str
 ) -> None:
     assert said_by(capsys, *words.split()) == (2, "", f"rtevents: {MISUSE[words]}\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["tail", *each] for each in FILTERS), *(["history", *each] for each in FILTERS),
+        ["history", "--after", ""], ["token", "create", "--role", "viewer", "--project", ""],
+        ["token", "create", "--role", "viewer", "--type", ""],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_empty_value_does_not_lift_a_limit(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    code, out, err = said_by(capsys, *words)
+
+    command = "token create" if words[0] == "token" else words[0]
+    said = f"{words[-2]}: expected a value, got {words[-1].split(',')[-1]!r}"
+    assert (code, out) == (2, "")
+    assert err == f"rtevents: {said}; see: rtevents {command} --help\n"
+
+
+@pytest.mark.parametrize(
+    "words", [["tail", "--since"], ["tail", "--until"], ["history", "--since"]]
+)
+def test_an_empty_place_is_none(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert said_by(capsys, *words, "") == (
+        2,
+        "",
+        "rtevents: not a time, a bookmark or an event id: ''\n",
+    )
 
 
 @pytest.mark.parametrize("words", [words for words in COMMANDS if words], ids=" ".join)

@@ -389,7 +389,7 @@ def _is_finite(value: object) -> bool:
 
 def _one_line(body: bytes) -> bytes:
     """Escape U+0085, U+2028 and U+2029, which some readers of SSE take for line ends (S10)."""
-    if b"\xe2\x80" in body or b"\xc2\x85" in body:
+    if not body.isascii() and (b"\xe2\x80" in body or b"\xc2\x85" in body):
         for raw, escaped in _LINE_ENDS:
             body = body.replace(raw, escaped)
     return body

@@ -184,20 +184,26 @@ class Express(asyncio.Protocol):
 
     def _take(self) -> None:
         """Serve the requests that are whole, as far as may wait for their answers."""
-        while self._may_take() and self._given:
-            if (end := self._given.find(b"\r\n\r\n", 0, MAX_HEAD)) < 0:
-                if len(self._given) >= MAX_HEAD or not START.startswith(self._given[: len(START)]):
-                    self._hand_over()
-                return
-            plain = read_head(self._given[: end + 2])
+        given, at = self._given, 0
+        self._given = b""
+        is_plain = True
+        while self._may_take() and at < len(given):
+            if (end := given.find(b"\r\n\r\n", at, at + MAX_HEAD)) < 0:
+                is_plain = len(given) - at < MAX_HEAD and _is_begun(given[at : at + len(START)])
+                break
+            plain = read_head(given[at : end + 2])
             if plain is None:
-                self._hand_over()
-                return
+                is_plain = False
+                break
             whole = end + 4 + plain.length
-            if len(self._given) < whole:
-                return
-            body, self._given = self._given[end + 4 : whole], self._given[whole:]
-            self._serve(plain, body)
+            if len(given) < whole:
+                break
+            self._serve(plain, given[end + 4 : whole])
+            at = whole
+        # Cut once: what is left of many requests would be copied with each of them.
+        self._given = given[at:]
+        if not is_plain:
+            self._hand_over()
 
     def abort(self) -> None:
         """Cut the peer off."""
@@ -335,6 +341,11 @@ class Express(asyncio.Protocol):
             self.abort()
         else:
             self._idle = loop.call_later(max(1.0, left), self._end_if_idle)
+
+
+def _is_begun(given: bytes) -> bool:
+    """Tell whether a plain request may begin with these bytes."""
+    return START.startswith(given)
 
 
 @lru_cache(1024)

@@ -16,7 +16,7 @@ from rtevents.errors import LogClosed
 from rtevents.server.member import HIGH_WATER, Member
 from rtevents.server.wire import Encoding, gap_fields
 
-DUTY = 1.5
+DUTY = 1.2
 """How many times as long as the last round took the next one waits (DESIGN section 8)."""
 
 DUTY_FLOOR = 0.002

@@ -302,19 +302,18 @@ class Writer:
         self._file.check_in_place()
         db = self._db or self._reopen()
         before = self.extent
-        begun = time.perf_counter()
         try:
             db.execute("BEGIN IMMEDIATE")
             yield db
+            begun = time.perf_counter()
             db.execute("COMMIT")
+            self._took += TOOK_SHARE * (time.perf_counter() - begun - self._took)
         except BaseException:
             # Not used again: after a failed sync nobody knows what the disk has (fsyncgate).
             self._db = None
             db.close()
             self.extent = before
             raise
-        finally:
-            self._took += TOOK_SHARE * (time.perf_counter() - begun - self._took)
 
     def _checkpoint(self) -> None:
         """Move what is in the WAL to the database, as far as no reader needs it there."""

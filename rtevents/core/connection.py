@@ -40,6 +40,11 @@ class Connection:
         close_reason: Why it was closed; None while it is open.
     """
 
+    __slots__ = (
+        "_active_at", "_epoch", "_on_close", "_place", "close_reason", "connected_at",
+        "connection_id", "delivered", "kind", "pid", "principal", "sent_bytes", "wanted",
+    )  # fmt: skip
+
     def __init__(
         self,
         wanted: Filter,

@@ -94,6 +94,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             NotAllowed: The filter names a project or a type that the grant does not hold.
         """
+        if not self.projects and not self.types:
+            return wanted
         return msgspec.structs.replace(
             wanted,
             projects=_within("project", wanted.projects, self.projects),
@@ -132,10 +134,15 @@ def parse_filter(query: Mapping[str, Sequence[str]], types: EventTypes) -> Filte
     Raises:
         FilterError: A value names nothing; the text has the nearest type that is known.
     """
-    values = {name: frozenset(_values(key, query.get(key, ()))) for key, name in _KEYS.items()}
-    for name in ("types", "not_types"):
+    # Only what is given: an empty set of one's own would take more room than all else of a filter.
+    values = {
+        name: frozenset(given)
+        for key, name in _KEYS.items()
+        if (given := _values(key, query.get(key, ())))
+    }
+    for name in values.keys() & {"types", "not_types"}:
         values[name] = frozenset(_known(value, types) for value in values[name])
-    for glob in values["paths"]:
+    for glob in values.get("paths", ()):
         _glob(glob)
     return Filter(**values)
 

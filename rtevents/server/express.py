@@ -45,6 +45,9 @@ MAX_WAITING = 64
 KEEP_ALIVE = 75.0
 """Seconds after which a connection that asks for nothing is closed, as aiohttp does."""
 
+SWEEP = 15.0
+"""Seconds between two looks for such connections."""
+
 
 class Plain(msgspec.Struct, frozen=True):
     """
@@ -93,10 +96,18 @@ class Entrance:
         self.aiohttp = aiohttp
         self.open: set[Express] = set()
         self._emptied = asyncio.Event()
+        # One timer for all: one that is cancelled stays in the loop until its time has come.
+        self._sweep: asyncio.TimerHandle | None = None
 
     def __call__(self) -> Express:
         """Return the protocol of a new connection."""
         return Express(self)
+
+    def enter(self, express: Express) -> None:
+        """Know a new connection."""
+        self.open.add(express)
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(SWEEP, self._end_idle)
 
     def leave(self, express: Express) -> None:
         """Forget a connection that has ended, or is aiohttp's by now."""
@@ -115,6 +126,14 @@ class Entrance:
                     await self._emptied.wait()
         for express in list(self.open):
             express.abort()
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    def _end_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        for express in list(self.open):
+            express.end_if_idle(loop.time() - KEEP_ALIVE)
+        self._sweep = loop.call_later(SWEEP, self._end_idle) if self.open else None
 
 
 class Express(asyncio.Protocol):
@@ -132,7 +151,6 @@ class Express(asyncio.Protocol):
         self._given = b""
         self._slots: deque[_Slot] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._idle: asyncio.TimerHandle | None = None
         self._active_at = 0.0
         self._known: tuple[Plain, int, Principal] | None = None
         self._is_at_end = False
@@ -145,10 +163,8 @@ class Express(asyncio.Protocol):
         """Begin."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's, by contract
         self._transport = transport
-        self._entrance.open.add(self)
-        loop = asyncio.get_running_loop()
-        self._active_at = loop.time()
-        self._idle = loop.call_later(KEEP_ALIVE, self._end_if_idle)
+        self._active_at = asyncio.get_running_loop().time()
+        self._entrance.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything; what was published is stored all the same."""
@@ -322,8 +338,6 @@ class Express(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._entrance.leave(self)
-        if self._idle is not None:
-            self._idle.cancel()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -334,13 +348,10 @@ class Express(asyncio.Protocol):
         self._tasks.discard(task)
         self._take()
 
-    def _end_if_idle(self) -> None:
-        loop = asyncio.get_running_loop()
-        left = self._active_at + KEEP_ALIVE - loop.time()
-        if left <= 0 and not self._slots:
+    def end_if_idle(self, since: float) -> None:
+        """Cut off who has been given no answer since a time of the loop's clock."""
+        if self._active_at <= since and not self._slots:
             self.abort()
-        else:
-            self._idle = loop.call_later(max(1.0, left), self._end_if_idle)
 
 
 def _is_begun(given: bytes) -> bool:

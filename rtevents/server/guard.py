@@ -94,11 +94,11 @@ class Token(msgspec.Struct, kw_only=True):
     @property
     def grant(self) -> Grant:
         """What its bearer may see and do."""
+        sets = {"projects": self.projects, "types": self.types}
         return Grant(
             role=self.role,
-            projects=frozenset(self.projects),
-            types=frozenset(self.types),
             expires=self.expires,
+            **{name: frozenset(values) for name, values in sets.items() if values},
         )
 
 

@@ -8,6 +8,7 @@ import socket
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -59,20 +60,26 @@ async def stream(request: web.Request) -> web.StreamResponse:
     )
     response.enable_chunked_encoding()
     connection, start = await _connect(request, "ndjson" if is_ndjson else "sse")
-    ended = asyncio.Event()
-    connection.on_close(ended.set)
+    # Not an Event, which has room for many that wait.
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    connection.on_close(partial(_settle, ended))
     try:
         await response.prepare(request)
         member = _member(request, connection, encoding, max_latency)
         house.members[connection.connection_id] = member
         house.fanout.board(member, start)
-        await ended.wait()
+        await ended
         house.fanout.finish(member)
         await _end(response, member)
     finally:
         house.service.disconnect(connection)
         house.members.pop(connection.connection_id, None)
     return response
+
+
+def _settle(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
 
 
 async def websocket(request: web.Request) -> web.StreamResponse:

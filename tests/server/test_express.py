@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rtevents.server import express as express_module
 from rtevents.server.express import MAX_BODY, MAX_HEAD, MAX_WAITING, read_head
 
 from .conftest import Houses, Server
@@ -254,3 +255,15 @@ async def test_a_full_queue_is_waited_for_in_order(houses: Houses) -> None:
     assert [status for status, _ in got] == [201] * 5
     seqs = [one["seq"] for _, body in got for one in body["events"]]
     assert seqs == sorted(seqs)
+
+
+async def test_a_connection_that_asks_for_nothing_is_cut_off(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(express_module, "KEEP_ALIVE", 0.05)
+    monkeypatch.setattr(express_module, "SWEEP", 0.01)
+    async with Answers(server.socket) as silent, Answers(server.socket) as half:
+        half.writer.write(request(event(1))[:-1])
+        assert await silent.at_end() == b""
+        assert await half.at_end() == b""
+    await until(lambda: not server._entrance.open, "they are forgotten")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rtevents.config.load import load
+from rtevents.config.load import read as load_whole
 from rtevents.config.paths import Paths, find_paths, find_target
 from rtevents.config.render import default_yaml, to_yaml
 from rtevents.config.settings import Config, TypeSettings, parse_listen
@@ -107,10 +108,15 @@ def test_a_variable_comes_before_the_file(paths: Paths) -> None:
          "config.yaml:1: could not determine a constructor for the tag "
          "'tag:yaml.org,2002:python/object:os.system'"),
         ("listen: 0.0.0.0:80\n",
-         "listen: '0.0.0.0' is not a loopback address, expected 127.0.0.1 or [::1]"),
-        ("listen: here\n", "listen: expected HOST:PORT or none, got 'here'"),
-        ("store: mongodb\n", "store: expected sqlite or memory, got 'mongodb'"),
-        ("cleanup_timeout: 20\n", "heartbeat_interval: expected less than cleanup_timeout"),
+         "config.yaml:1: listen: '0.0.0.0' is not a loopback address, expected 127.0.0.1 or [::1]"),
+        ("\nlisten: 127.0.0.1:99999\n",
+         "config.yaml:2: listen: expected HOST:PORT or none, got '127.0.0.1:99999'"),
+        ("listen: here\n", "config.yaml:1: listen: expected HOST:PORT or none, got 'here'"),
+        ("store: mongodb\n", "config.yaml:1: store: expected sqlite or memory, got 'mongodb'"),
+        ("cleanup_timeout: 20\n",
+         "config.yaml:1: cleanup_timeout: expected more than heartbeat_interval"),
+        ("heartbeat_interval: 300\n",
+         "config.yaml:1: heartbeat_interval: expected less than cleanup_timeout"),
         ("#" * 300_000, "config.yaml: more than 262144 bytes"),
     ],
 )  # fmt: skip
@@ -125,6 +131,25 @@ def test_a_mistake_in_a_variable_names_the_variable(paths: Paths) -> None:
     )
     assert refused(paths, "", RTEVENTS_LISTEN="[") == "RTEVENTS_LISTEN: not a value: '['"
     assert refused(paths, "", RTEVENTS_LISTEN__PORT="1") == "RTEVENTS_LISTEN__PORT: no such setting"
+
+
+def test_a_mistake_of_another_kind_in_a_variable_names_it_too(paths: Paths) -> None:
+    said = refused(paths, "store: sqlite\n", RTEVENTS_STORE="foo")
+
+    assert said == "RTEVENTS_STORE: store: expected sqlite or memory, got 'foo'"
+
+
+def test_a_variable_that_is_no_setting_is_a_warning(paths: Paths) -> None:
+    environ = {
+        "RTEVENTS_LISTN": "none", "RTEVENTS_XYZZY": "1", "RTEVENTS_PROJECTS": "[]",
+        "RTEVENTS_URL": "x", "RTEVENTS_TOKEN": "x", "RTEVENTS": "0", "RTEVENTS_STORE": "memory",
+    }  # fmt: skip
+
+    assert load_whole(paths, environ).warnings == [
+        "RTEVENTS_LISTN has no effect: there is no such setting, did you mean RTEVENTS_LISTEN?",
+        "RTEVENTS_PROJECTS has no effect: projects belong into the file",
+        "RTEVENTS_XYZZY has no effect: there is no such setting",
+    ]
 
 
 def test_a_file_that_others_can_write_is_not_read(paths: Paths) -> None:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from rtevents.cli.output import notice
+
 HELP = """
 Show, check or print the settings.
 
@@ -38,17 +40,23 @@ def show(file: File = None) -> None:
 @app.command()
 def check(file: File = None) -> None:
     """
-    Check the configuration; exit code 2 when it is unusable.
+    Check the configuration as `rtevents serve` does; exit code 2 when it is unusable.
 
     \b
     rtevents config check
     rtevents config check --config other.yaml
     """
-    from rtevents.config.load import load
+    from rtevents.cli.serve import load_checked
     from rtevents.config.paths import find_paths
 
     paths = find_paths(config=file)
-    load(paths, named=file is not None)
+    loaded, unwatched = load_checked(paths, named=file is not None)
+    warnings = [*loaded.warnings, *unwatched]
+    for warning in warnings:
+        notice(warning)
+    if warnings:
+        print(f"{paths.config} can be used, but see the warnings")
+        return
     there = "is fine" if paths.config.exists() else "is not there: every setting has its default"
     print(f"{paths.config} {there}")
 

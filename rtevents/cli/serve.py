@@ -21,6 +21,7 @@ from rtevents.cli.output import is_terminal, notice, pretty_line, safe
 from rtevents.errors import NotReachable, RteventsError
 
 if TYPE_CHECKING:
+    from rtevents.config.load import Loaded
     from rtevents.config.paths import Paths
     from rtevents.daemon import Running
 
@@ -98,13 +99,31 @@ def _add_to_running(folders: list[Path]) -> bool:
     return True
 
 
+def load_checked(places: Paths, *, named: bool = False) -> tuple[Loaded, list[str]]:
+    """
+    Read the configuration, and look at it as the daemon does when it starts.
+
+    Returns:
+        The configuration, and what cannot be watched as things are now.
+    Raises:
+        ConfigError: The daemon would refuse it.
+    """
+    from rtevents.config.load import read
+    from rtevents.daemon.check import check
+
+    loaded = read(places, named=named)
+    return loaded, check(loaded)
+
+
 def _run(folders: list[Path], *, quiet: bool) -> NoReturn:
-    from rtevents.config.load import load
     from rtevents.config.paths import find_paths
     from rtevents.daemon import run
 
     places = find_paths()
-    settings = load(places)
+    loaded, _ = load_checked(places)  # what is not watched, the daemon tells itself
+    settings = loaded.config
+    for warning in loaded.warnings:
+        notice(warning)
     log = _start_log(settings.log_level)
     code = run(
         settings,
@@ -185,11 +204,10 @@ class _SafeFormatter(logging.Formatter):
 
 
 def _detach(folders: list[Path]) -> None:
-    from rtevents.config.load import load
     from rtevents.config.paths import find_paths
 
     places = find_paths()
-    load(places)  # a mistake in it is told here, not in a log
+    load_checked(places)  # a mistake in it is told here, not in a log
     places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     arguments = [str(folder) for folder in folders] or ["--no-project"]
     with places.daemon_log.open("ab") as log:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,40 @@ MAX_CONFIG_BYTES = 256 * 1024
 """Largest configuration file, in bytes: more is a mistake or an attack (S17)."""
 
 
+class Loaded(msgspec.Struct, frozen=True):
+    """
+    A configuration as it was read.
+
+    Args:
+        config: The settings in force.
+        warnings: What has no effect, in words.
+        file: The file, whether or not it is there.
+        lines: The line of each key of the file by its path, as ``$.files.settle_ms``.
+        environ: The variables that come before the file.
+    """
+
+    config: Config
+    warnings: list[str]
+    file: Path
+    lines: Mapping[str, int]
+    environ: Mapping[str, str]
+
+    def where(self, key: str) -> str:
+        """Return where a setting is set, and the setting: ``FILE:LINE: projects[0].id``."""
+        return _where(key, self.file, self.lines, self.environ)
+
+
 def load(paths: Paths, environ: Mapping[str, str] = os.environ, *, named: bool = False) -> Config:
+    """
+    Read the configuration; see ``read``.
+
+    Raises:
+        ConfigError: A setting cannot be used; the text names the file, the line and the key.
+    """
+    return read(paths, environ, named=named).config
+
+
+def read(paths: Paths, environ: Mapping[str, str] = os.environ, *, named: bool = False) -> Loaded:
     """
     Read the configuration: defaults, then the file, then ``RTEVENTS_*`` variables.
 
@@ -46,20 +79,30 @@ def load(paths: Paths, environ: Mapping[str, str] = os.environ, *, named: bool =
         config = msgspec.convert(document, Config)
     except msgspec.ValidationError as error:
         raise _explain(error, paths.config, lines, environ) from error
-    _check(config)
-    return config
+    loaded = Loaded(config, _without_effect(environ), paths.config, lines, environ)
+    _check(loaded)
+    return loaded
 
 
-def _check(config: Config) -> None:
+def _check(loaded: Loaded) -> None:
     """Check what the structs cannot say."""
-    parse_listen(config.listen)
+    config = loaded.config
+    try:
+        parse_listen(config.listen)
+    except ConfigError as error:
+        text = str(error).removeprefix("listen: ")
+        raise ConfigError(f"{loaded.where('listen')}: {text}", field="listen") from error
     if config.store not in ("sqlite", "memory"):
-        raise ConfigError(f"store: expected sqlite or memory, got {config.store!r}", field="store")
+        raise ConfigError(
+            f"{loaded.where('store')}: expected sqlite or memory, got {config.store!r}",
+            field="store",
+        )
     if config.heartbeat_interval >= config.cleanup_timeout:
         # Heartbeats are what keeps an idle connection from being cleaned up.
-        raise ConfigError(
-            "heartbeat_interval: expected less than cleanup_timeout", field="heartbeat_interval"
-        )
+        key, wanted = "heartbeat_interval", "less than cleanup_timeout"
+        if config.heartbeat_interval == Config().heartbeat_interval:
+            key, wanted = "cleanup_timeout", "more than heartbeat_interval"
+        raise ConfigError(f"{loaded.where(key)}: expected {wanted}", field=key)
 
 
 def _read(file: Path, *, is_named: bool) -> str:
@@ -150,6 +193,26 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
             document[name] = value
 
 
+OTHERS = ("RTEVENTS_CONFIG", "RTEVENTS_TOKEN", "RTEVENTS_URL")
+"""Variables that are no settings of the daemon."""
+
+
+def _without_effect(environ: Mapping[str, str]) -> list[str]:
+    """Return what is to be said of each variable that looks like a setting and is none."""
+    warnings = []
+    for variable in sorted(environ):
+        name = variable.removeprefix("RTEVENTS_").lower()
+        if not variable.startswith("RTEVENTS_") or variable in OTHERS:
+            continue
+        if name in LISTS:
+            warnings.append(f"{variable} has no effect: {name} belong into the file")
+        elif name.partition("__")[0] not in Config.__struct_fields__:
+            near = _nearest(name, [*Config.__struct_fields__, "config", "token", "url"])
+            hint = f", did you mean RTEVENTS_{near.upper()}?" if near else ""
+            warnings.append(f"{variable} has no effect: there is no such setting{hint}")
+    return warnings
+
+
 def _value(variable: str, text: str) -> Any:
     import yaml
 
@@ -171,15 +234,19 @@ def _explain(
     if named := re.search(r"(?:unknown|missing required) field `(.+)`", text):
         place = f"{place}.{named[1]}"
         text = "unknown setting" if "unknown" in text else "missing setting"
-        if text == "unknown setting" and (near := _nearest(named[1])):
+        if text == "unknown setting" and (near := _nearest(named[1], _SETTINGS)):
             text += f", did you mean {near}?"
     text = (text[:1].lower() + text[1:]).replace("`", "")
-    line = lines.get(place) or lines.get(place.rpartition(".")[0])
-    where = f"{file}:{line}" if line else str(file)
     key = place.removeprefix("$.")
+    return ConfigError(f"{_where(key, file, lines, environ)}: {text}", field=key)
+
+
+def _where(key: str, file: Path, lines: Mapping[str, int], environ: Mapping[str, str]) -> str:
+    """Return the variable, or the file and line, that sets a key, and the key."""
     if (variable := "RTEVENTS_" + key.upper().replace(".", "__")) in environ:
-        where = variable
-    return ConfigError(f"{where}: {key}: {text}", field=key)
+        return f"{variable}: {key}"
+    line = lines.get(f"$.{key}") or lines.get(f"$.{key}".rpartition(".")[0])
+    return f"{file}:{line}: {key}" if line else f"{file}: {key}"
 
 
 STRUCTS = (
@@ -192,8 +259,10 @@ STRUCTS = (
 )
 
 
-def _nearest(name: str) -> str | None:
+_SETTINGS = [name for struct in STRUCTS for name in struct.__struct_fields__]
+
+
+def _nearest(name: str, known: Sequence[str]) -> str | None:
     import difflib
 
-    known = [field.name for struct in STRUCTS for field in msgspec.structs.fields(struct)]
     return next(iter(difflib.get_close_matches(name, known, n=1)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os.path
 import shutil
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -194,7 +195,8 @@ class Projects:
         return None
 
     def _watch(self, settings: ProjectSettings) -> Project:
-        root = _folder(Path(settings.path).expanduser())
+        # Not Path.expanduser: that raises where there is no such user.
+        root = _folder(Path(os.path.expanduser(settings.path)))  # noqa: PTH111
         name = settings.id or project_id_of(root)
         if not is_project_id(name):
             raise BadInput(

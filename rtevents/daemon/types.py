@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rtevents.config.settings import Config, TypeSettings
 from rtevents.core.event import type_name
@@ -62,9 +63,10 @@ def compile_schema(schema: dict[str, Any] | None) -> Checker | None:
     # Imported here: most users have no types of their own.
     import fastjsonschema
 
+    handlers = dict.fromkeys(("http", "https", "ftp", "file"), _refuse_to_fetch)
     try:
-        validate = fastjsonschema.compile(schema, use_default=False)
-    except fastjsonschema.JsonSchemaDefinitionException as error:
+        validate = fastjsonschema.compile(schema, handlers=handlers, use_default=False)
+    except _NO_SCHEMA as error:
         raise BadInput(f"not a JSON Schema: {error}", field="schema") from error
 
     def check(data: dict[str, Any]) -> None:
@@ -74,3 +76,12 @@ def compile_schema(schema: dict[str, Any] | None) -> Checker | None:
             raise EventRefused(str(error), field=error.name) from error
 
     return check
+
+
+_NO_SCHEMA = (AttributeError, KeyError, RecursionError, TypeError, ValueError, re.error)
+"""What fastjsonschema raises: its own errors, which are ValueErrors, and what it stumbles over."""
+
+
+def _refuse_to_fetch(uri: str) -> NoReturn:
+    """Keep the daemon from fetching what a schema points to: it is somebody else's word (S17)."""
+    raise ValueError(f"$ref to another document: {uri[:80]}")

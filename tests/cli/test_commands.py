@@ -379,6 +379,27 @@ def test_the_configuration_is_shown_checked_and_explained(stopped_daemon: Daemon
     assert (other.returncode, other.stderr) == (2, "rtevents: nothing.yaml: no such file\n")
 
 
+def test_what_serve_would_refuse_or_ignore_the_check_finds(stopped_daemon: Daemon) -> None:
+    file = stopped_daemon.home / "config" / "rtevents" / "config.yaml"
+    file.parent.mkdir()
+    file.write_text("event_types: [COMMIT]\n")
+    refused = f"rtevents: {file}:1: event_types[0]: COMMIT is a built-in type already\n"
+
+    for words in (["config", "check"], ["serve", "--no-project"], ["serve", "--detach"]):
+        done = stopped_daemon.run(*words)
+        assert (done.returncode, done.stdout) == (2, ""), words
+        assert done.stderr.endswith(refused)
+
+    file.write_text("projects:\n  - path: /no/such\n")
+    warned = stopped_daemon.run("config", "check", env={"RTEVENTS_STOER": "memory"})
+    assert (warned.returncode, warned.stdout) == (0, f"{file} can be used, but see the warnings\n")
+    assert warned.stderr.splitlines() == [
+        "rtevents: RTEVENTS_STOER has no effect: there is no such setting, "
+        "did you mean RTEVENTS_STORE?",
+        f"rtevents: {file}:2: projects[0].path: no such folder, so it is not watched: /no/such",
+    ]
+
+
 def test_the_hook_is_installed_seen_and_removed(stopped_daemon: Daemon) -> None:
     root = stopped_daemon.repository()
     file = root / ".git" / "hooks" / "post-commit"

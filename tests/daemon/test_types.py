@@ -56,3 +56,19 @@ def test_what_is_no_schema_is_refused() -> None:
     assert compile_schema(None) is None
     with pytest.raises(BadInput, match="not a JSON Schema"):
         compile_schema({"type": "nothing"})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"pattern": "["},
+        {"properties": 5},
+        {"items": 5},
+        {"$ref": "nope.json"},
+        {"$ref": "http://127.0.0.1:1/x"},
+        {"$ref": "file:///etc/passwd"},
+    ],
+)
+def test_what_the_library_stumbles_over_is_no_schema(schema: dict[str, object]) -> None:
+    with pytest.raises(BadInput, match="not a JSON Schema: "):
+        compile_schema(schema)

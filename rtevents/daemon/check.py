@@ -1,0 +1,79 @@
+"""What of a configuration the daemon alone can judge: event types, their schemas, projects."""
+
+from __future__ import annotations
+
+import os.path
+from pathlib import Path
+
+from rtevents.config.load import Loaded
+from rtevents.config.settings import ProjectSettings, TypeSettings
+from rtevents.core.event import is_project_id, type_name
+from rtevents.core.payloads import EventTypes
+from rtevents.daemon.projects import project_id_of
+from rtevents.daemon.types import compile_schema
+from rtevents.errors import BadInput, ConfigError, EventRefused
+
+
+def check(loaded: Loaded) -> list[str]:
+    """
+    Check what would be refused, or left out, when the daemon starts.
+
+    Returns:
+        What it could not watch as things are now, in words.
+    Raises:
+        ConfigError: A setting cannot be used; the text names the file, the line and the key.
+    """
+    _check_types(loaded)
+    _check_ids(loaded)
+    return [
+        f"{loaded.where(f'projects[{index}].path')}: {problem}"
+        for index, project in enumerate(loaded.config.projects)
+        if (problem := _problem(project))
+    ]
+
+
+def _check_types(loaded: Loaded) -> None:
+    known, names = EventTypes(), set[str]()
+    for index, given in enumerate(loaded.config.event_types):
+        key = f"event_types[{index}]"
+        own = given if isinstance(given, TypeSettings) else TypeSettings(name=given)
+        if (name := type_name(own.name)) in names:
+            raise _wrong(loaded, key, f"{name} is there twice")
+        names.add(name)
+        try:
+            known.add(own.name, None)
+            key += ".schema"
+            compile_schema(own.schema)
+        except (EventRefused, BadInput) as error:
+            raise _wrong(loaded, key, str(error).removeprefix("type: ")) from error
+
+
+def _check_ids(loaded: Loaded) -> None:
+    taken: dict[str, int] = {}
+    for index, project in enumerate(loaded.config.projects):
+        key = f"projects[{index}].id"
+        name = project.id or project_id_of(_folder(project))
+        if not is_project_id(name):
+            wanted = "1 to 48 printable characters without ':'"
+            raise _wrong(loaded, key, f"expected {wanted}, got {name[:60]!r}")
+        if name in taken:
+            raise _wrong(loaded, key, f"{name!r} is taken by projects[{taken[name]}]")
+        taken[name] = index
+
+
+def _problem(project: ProjectSettings) -> str | None:
+    folder = _folder(project)
+    if not folder.is_absolute():
+        return f"not from / or ~, so it depends on where the daemon is started: {project.path}"
+    if not folder.exists():
+        return f"no such folder, so it is not watched: {project.path}"
+    return None if folder.is_dir() else f"not a folder, so it is not watched: {project.path}"
+
+
+def _folder(project: ProjectSettings) -> Path:
+    # Not Path.expanduser: that raises where there is no such user.
+    return Path(os.path.expanduser(project.path))  # noqa: PTH111
+
+
+def _wrong(loaded: Loaded, key: str, text: str) -> ConfigError:
+    return ConfigError(f"{loaded.where(key)}: {text}", field=key)

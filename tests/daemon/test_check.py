@@ -1,0 +1,61 @@
+"""What the daemon would refuse of a configuration, by file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rtevents.config.load import read
+from rtevents.config.paths import Paths
+from rtevents.daemon.check import check
+from rtevents.errors import ConfigError
+
+
+def checked(folder: Path, text: str) -> list[str]:
+    """Return the warnings of a configuration, without the folder."""
+    paths = Paths(folder / "run", folder / "state", folder / "config.yaml")
+    paths.config.write_text(text)
+    paths.config.chmod(0o600)
+    try:
+        return [each.replace(f"{folder}/", "") for each in check(read(paths, {}))]
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(f"{folder}/", "")) from error
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("event_types: [COMMIT]", "1: event_types[0]: COMMIT is a built-in type already"),
+        ("event_types:\n  - OK\n  - bad name\n",
+         "3: event_types[1]: expected a letter and up to 63 of A-Z 0-9 _, got 'BAD NAME'"),
+        ("event_types: [deploy, {name: DEPLOY}]", "1: event_types[1]: DEPLOY is there twice"),
+        ("event_types:\n- name: A\n  schema: {type: 5}\n",
+         "3: event_types[0].schema: not a JSON Schema: Unknown type"),
+        ("projects:\n- {path: /, id: web}\n- path: /tmp\n  id: web\n",
+         "4: projects[1].id: 'web' is taken by projects[0]"),
+        ("projects:\n- {path: /a/web}\n- {path: /b/web}\n",
+         "3: projects[1].id: 'web' is taken by projects[0]"),
+        ("projects: [{path: /, id: 'a:b'}]",
+         "1: projects[0].id: expected 1 to 48 printable characters without ':', got 'a:b'"),
+    ],
+)  # fmt: skip
+def test_what_the_daemon_would_refuse_is_told_with_its_place(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        checked(tmp_path, text)
+
+    assert str(caught.value) == f"config.yaml:{said}"
+
+
+def test_a_project_that_cannot_be_watched_now_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    text = f"projects:\n- path: /no/such\n- path: {tmp_path}/file\n- path: ~nobody-here/x\n"
+
+    assert checked(tmp_path, text + f"- path: {tmp_path}\n") == [
+        "config.yaml:2: projects[0].path: no such folder, so it is not watched: /no/such",
+        "config.yaml:3: projects[1].path: not a folder, so it is not watched: file",
+        "config.yaml:4: projects[2].path: not from / or ~, so it depends on where the daemon is "
+        "started: ~nobody-here/x",
+    ]

@@ -34,6 +34,9 @@ def add(
         list[str],
         typer.Option(metavar="PATTERN", help="Pattern of files to leave out, as in .gitignore."),
     ] = [],
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it is / or the home folder.")
+    ] = False,
 ) -> None:
     """
     Watch a folder from now on, also after a restart.
@@ -42,11 +45,20 @@ def add(
     rtevents project add
     rtevents project add ~/src/web --id web --ignore 'dist/'
     """
+    folder = path.expanduser().absolute()
+    if not force:
+        _refuse_everything(folder.resolve())
     with options.client() as client:
-        project = client.add_project(
-            path.expanduser().absolute(), id=project_id, files=files, git=git, ignore=ignore
-        )
+        project = client.add_project(folder, id=project_id, files=files, git=git, ignore=ignore)
     print(f"watching {safe(project['id'])}: {safe(project['path'])}")
+
+
+def _refuse_everything(folder: Path) -> None:
+    """Refuse a folder that holds all that the user has: each file of it would be watched."""
+    home = Path.home().resolve()
+    if folder == home or folder in home.parents:
+        what = "is the home folder" if folder == home else "holds the home folder"
+        raise typer.BadParameter(f"{folder} {what}: name a project in it, or add --force")
 
 
 @app.command()

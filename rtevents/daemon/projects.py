@@ -128,13 +128,19 @@ class Projects:
         Returns:
             The project, and whether it is new.
         Raises:
-            BadInput: There is no such folder, or the id cannot be one.
+            BadInput: There is no such folder, the id cannot be one, or the folder has another.
             Taken: The id is another folder's.
         """
         wanted = ProjectSettings(path=str(path), **settings)
         root = _folder(path)
         for project in self._projects.values():
             if project.root == root:
+                if wanted.id not in ("", name := project.settings.id):
+                    raise BadInput(
+                        f"id: {root} is project {name!r} already; to give it another id: "
+                        f"rtevents project remove {name}",
+                        field="id",
+                    )
                 return project.as_dict(), False
         project = self._watch(wanted)
         await self.settle()

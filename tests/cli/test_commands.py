@@ -228,6 +228,39 @@ def test_a_project_is_added_listed_and_removed(daemon: Daemon) -> None:
     assert "'shop'" in again.stderr
 
 
+def test_a_folder_that_is_a_project_gets_no_second_id(daemon: Daemon) -> None:
+    root = daemon.repository()
+    daemon.run("project", "add", str(root))
+
+    other = daemon.run("project", "add", ".", "--id", "other", cwd=root)
+    same = daemon.run("project", "add", ".", "--id", "web", cwd=root)
+
+    assert (other.returncode, other.stdout) == (2, "")
+    assert other.stderr == (
+        f"rtevents: id: {root} is project 'web' already; to give it another id: "
+        "rtevents project remove web\n"
+    )
+    assert (same.returncode, same.stdout) == (0, f"watching web: {root}\n")
+
+
+def test_all_that_somebody_has_is_watched_by_force_alone(daemon: Daemon) -> None:
+    said = {
+        "/": "/ holds the home folder",
+        "~": f"{daemon.home} is the home folder",
+        ".": f"{daemon.home} is the home folder",
+        str(daemon.home.parent): f"{daemon.home.parent} holds the home folder",
+    }
+    for path, words in said.items():
+        done = daemon.run("project", "add", path)
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"rtevents: {words}: name a project in it, or add --force; "
+            "see: rtevents project add --help\n"
+        )
+    assert daemon.run("project", "add", "--force", "--no-files").returncode == 0
+
+
 def test_an_id_that_another_folder_has_is_refused_naming_it(daemon: Daemon) -> None:
     first = daemon.repository("web")
     (daemon.home / "other").mkdir()

@@ -33,7 +33,8 @@ def connections(
         return
     from rtevents.cli.stats import connections_table, wide_console
 
-    wide_console().print(connections_table(found))
+    console = wide_console()
+    console.print(connections_table(found, console.width))
 
 
 @app.command()

@@ -23,6 +23,15 @@ SHORTEST = 0.1
 LONGEST = 86_400.0
 """Most seconds between two looks: a day."""
 
+GUTTER = 2
+"""Columns between two columns of a table."""
+
+FILTER_WIDTH = 20
+"""Columns below which a filter cannot be read."""
+
+EXPENDABLE = ("delivered", "sent", "since", "who", "kind", "pid", "filter")
+"""Columns of the connections that a narrow terminal does without, the first one first."""
+
 PIPE_WIDTH = 250
 """Columns of a table that no terminal shows."""
 
@@ -58,26 +67,26 @@ def stats(
         from rich.live import Live
 
         console = wide_console()
-        first = _table(client.stats(), client.connections())
+        first = _table(client.stats(), client.connections(), console.width)
         if once or not is_terminal():
             console.print(first)
             return
         with Live(first, console=console, auto_refresh=False, screen=False) as live:
             while True:
                 time.sleep(interval)
-                live.update(_look(client), refresh=True)
+                live.update(_look(client, console.width), refresh=True)
 
 
-def _look(client: Any) -> RenderableType:
+def _look(client: Any, width: int) -> RenderableType:
     try:
-        return _table(client.stats(), client.connections())
+        return _table(client.stats(), client.connections(), width)
     except (NotReachable, ConnectionLost, Unavailable) as error:
         from rich.text import Text
 
         return Text(safe(f"{error} (waiting)"))
 
 
-def _table(stats: dict[str, Any], connections: list[dict[str, Any]]) -> RenderableType:
+def _table(stats: dict[str, Any], connections: list[dict[str, Any]], width: int) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -102,7 +111,7 @@ def _table(stats: dict[str, Any], connections: list[dict[str, Any]]) -> Renderab
     ]  # fmt: skip
     for name, value in rows:
         grid.add_row(name, Text(value))
-    return Group(grid, connections_table(connections))
+    return Group(grid, connections_table(connections, width))
 
 
 def wide_console() -> Console:
@@ -112,35 +121,62 @@ def wide_console() -> Console:
     return Console() if is_terminal() else Console(width=PIPE_WIDTH)
 
 
-def connections_table(connections: list[dict[str, Any]]) -> RenderableType:
-    """Return who is connected, the one that lags most first."""
+def connections_table(connections: list[dict[str, Any]], width: int) -> RenderableType:
+    """
+    Return who is connected, the one that lags most first.
+
+    Args:
+        width: Columns there are; what does not fit is left out, the least wanted first, and said.
+    """
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    # The id is what `connections close` takes: whole, however narrow the terminal.
-    table.add_column(
-        "connection", min_width=max((len(c["connection_id"]) for c in connections), default=0)
-    )
-    for name in ("kind", "who", "pid", "since", "filter"):
-        table.add_column(name)
-    for name in ("lag", "delivered", "sent"):
-        table.add_column(name, justify="right")
-    for each in sorted(connections, key=lambda each: -int(each["lag"])):
-        wanted = " ".join(f"{key}={','.join(v)}" for key, v in each["filter"].items())
-        cells = [
-            each["connection_id"],
-            each["kind"],
-            each["principal"],
-            str(each["pid"] or "-"),
-            span(time.time() - each["connected_at"]),
-            wanted or "everything",
-            str(each["lag"]),
-            str(each["delivered"]),
-            size(each["bytes"]),
-        ]
-        table.add_row(*(Text(safe(cell)) for cell in cells))
-    return table if connections else Text("nobody is connected", style="dim")
+    if not connections:
+        return Text("nobody is connected", style="dim")
+    rows = [_cells(each) for each in sorted(connections, key=lambda each: -int(each["lag"]))]
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
+    # A filter is folded, but not into a column of single words.
+    least = widths | {"filter": min(widths["filter"], FILTER_WIDTH)}
+    shown, left_out = list(widths), []
+    for name in EXPENDABLE:
+        if sum(least[each] + GUTTER for each in shown) <= width:
+            break
+        shown.remove(name)
+        left_out.append(name)
+    table = Table(box=None, padding=(0, GUTTER, 0, 0), header_style="bold")
+    for name in shown:
+        is_number = name in ("lag", "delivered", "sent")
+        table.add_column(
+            name,
+            min_width=least[name],
+            justify="right" if is_number else "left",
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(Text(row[name]) for name in shown))
+    if not left_out:
+        return table
+    note = f"no room for {', '.join(left_out)}: rtevents connections --json has all"
+    return Group(table, Text(note, style="dim"))
+
+
+def _cells(connection: dict[str, Any]) -> dict[str, str]:
+    """Return what a row shows, by column."""
+    wanted = " ".join(f"{key}={','.join(v)}" for key, v in connection["filter"].items())
+    cells = {
+        # What `connections close` takes: whole, however narrow the terminal.
+        "connection": connection["connection_id"],
+        "kind": connection["kind"],
+        "who": connection["principal"],
+        "pid": str(connection["pid"] or "-"),
+        "since": span(time.time() - connection["connected_at"]),
+        "filter": wanted or "everything",
+        "lag": str(connection["lag"]),
+        "delivered": str(connection["delivered"]),
+        "sent": size(connection["bytes"]),
+    }
+    return {name: safe(cell) for name, cell in cells.items()}
 
 
 def size(count: int) -> str:

@@ -99,6 +99,7 @@ def create_app(house: House) -> web.Application:
     for path, (name, kind) in PAGES.items():
         app.router.add_get(path, _page(name, kind))
     app.on_response_prepare.append(_drop_server)
+    app.on_shutdown.append(_see_off)
     return app
 
 
@@ -151,6 +152,14 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         return web.Response()
     except Exception as error:  # noqa: BLE001 - told in the log
         return problem_of(error)
+
+
+async def _see_off(app: web.Application) -> None:
+    """Wait until the streams have taken what was written to them; they cut off who does not."""
+    house = app[HOUSE]
+    if house.followers:
+        house.all_gone.clear()
+        await house.all_gone.wait()
 
 
 async def _drop_server(request: web.Request, response: web.StreamResponse) -> None:

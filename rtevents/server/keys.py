@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
+from rtevents.core.connection import Connection
 from rtevents.core.draft import not_json, refusal
 from rtevents.core.event import NOT_JSON, Stored
 from rtevents.core.service import EventService
@@ -63,6 +65,10 @@ class House(msgspec.Struct):
     own_types: dict[str, dict[str, Any] | None]
     members: dict[str, Member] = {}
     """The stream of each open connection, by connection id."""
+    followers: set[Connection] = set()
+    """The streams whose connections are not aiohttp's any more."""
+    all_gone: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    """Set when the last of those has gone."""
 
 
 class UnsupportedMedia(BadInput):

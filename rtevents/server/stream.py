@@ -15,10 +15,11 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from rtevents.core.connection import Connection
-from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
+from rtevents.core.filter import FILTER_KEYS, Filter, Grant, parse_filter
 from rtevents.core.log import Start
 from rtevents.core.since import Since, parse_duration, parse_since
 from rtevents.errors import BadInput, BookmarkError, RteventsError
+from rtevents.server.follower import Follower
 from rtevents.server.guard import Principal, require
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, decode, problem_fields, query_of
 from rtevents.server.member import GOODBYE, SEND_BUFFER, Member
@@ -33,6 +34,9 @@ LATENCIES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 KERNEL_PATIENCE_MS = 5000
 """Milliseconds by which the kernel is more patient than `send_timeout` with a silent TCP peer."""
+
+LAST_CHUNK = b"0\r\n\r\n"
+"""What ends a chunked body (RFC 9112, section 7.1)."""
 
 CLOSE_CODES = {"shutdown": 1001, "slow": 4008, "inactive": 4009, "no pong": 4010, "ended": 4500}
 """WebSocket close code of each reason: below 4500 come back, from there on do not."""
@@ -59,27 +63,43 @@ async def stream(request: web.Request) -> web.StreamResponse:
         }
     )
     response.enable_chunked_encoding()
+    response.force_close()  # its connection is not for requests any more
     connection, start = await _connect(request, "ndjson" if is_ndjson else "sse")
-    # Not an Event, which has room for many that wait.
-    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    connection.on_close(partial(_settle, ended))
     try:
         await response.prepare(request)
-        member = _member(request, connection, encoding, max_latency)
-        house.members[connection.connection_id] = member
-        house.fanout.board(member, start)
-        await ended
-        house.fanout.finish(member)
-        await _end(response, member)
-    finally:
+        transport = _transport(request)
+    except BaseException:
         house.service.disconnect(connection)
-        house.members.pop(connection.connection_id, None)
+        raise
+    # From here on nothing is awaited: aiohttp cancels this task when it is told that it is over.
+    follower = Follower(partial(_lose, house, connection))
+    member = Member(connection, transport, follower, encoding, _grant(request), max_latency)
+    follower.take_over(request, transport)
+    house.followers.add(connection)
+    house.members[connection.connection_id] = member
+    house.fanout.board(member, start)
+    connection.on_close(partial(_end, house, member))
     return response
 
 
-def _settle(ended: asyncio.Future[None]) -> None:
-    if not ended.done():
-        ended.set_result(None)
+def _lose(house: House, connection: Connection) -> None:
+    """Forget a stream whose connection has ended."""
+    connection.close("lost")
+    house.followers.discard(connection)
+    if not house.followers:
+        house.all_gone.set()
+
+
+def _end(house: House, member: Member) -> None:
+    """Write the rest and the last chunk; a peer that does not take what waits is cut off."""
+    connection = member.connection
+    house.service.disconnect(connection)
+    house.members.pop(connection.connection_id, None)
+    if connection.close_reason != "lost":
+        house.fanout.finish(member)
+        member.write(LAST_CHUNK)
+        member.close()
+        asyncio.get_running_loop().call_later(GOODBYE, member.abort)
 
 
 async def websocket(request: web.Request) -> web.StreamResponse:
@@ -92,7 +112,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     connection, start = await _connect(request, "ws")
     try:
         await opened.prepare(request)
-        member = _member(request, connection, WebSocket(), max_latency)
+        transport, grant = _transport(request), _grant(request)
+        member = Member(connection, transport, request.writer, WebSocket(), grant, max_latency)
         house.members[connection.connection_id] = member
         house.fanout.board(member, start)
         connection.on_close(lambda: _say_goodbye(house, member))
@@ -146,18 +167,13 @@ async def _connect(request: web.Request, kind: str) -> tuple[Connection, Start]:
     return connection, start
 
 
-async def _end(response: web.StreamResponse, member: Member) -> None:
-    """Write the last chunk; a peer that does not take what waits is cut off."""
-    try:
-        async with asyncio.timeout(GOODBYE):
-            await response.write_eof()
-    except TimeoutError:
-        member.abort()
+def _transport(request: web.Request) -> asyncio.Transport:
+    """
+    Return the transport of a request, made ready for a stream.
 
-
-def _member(
-    request: web.Request, connection: Connection, encoding: Encoding, max_latency: float
-) -> Member:
+    Raises:
+        ConnectionError: The peer is gone.
+    """
     transport = request.transport
     if transport is None:
         raise ConnectionResetError("the peer is gone")
@@ -168,8 +184,11 @@ def _member(
             # A peer that has gone without a word: the kernel must not be quicker than we are.
             patience = int(request.app[HOUSE].fanout.send_timeout * 1000) + KERNEL_PATIENCE_MS
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
-    grant = request[PRINCIPAL].grant
-    return Member(connection, transport, request.writer, encoding, grant, max_latency)
+    return transport
+
+
+def _grant(request: web.Request) -> Grant:
+    return request[PRINCIPAL].grant
 
 
 def _max_latency(request: web.Request) -> float:

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from rtevents.cli.output import notice
+from rtevents.cli.output import notice, safe
+from rtevents.errors import Taken
 
 HELP = """
 Show, check or print the settings.
 
 \b
-rtevents config default > ~/.config/rtevents/config.yaml
+rtevents config default --write
 rtevents config check
 rtevents config show
 """
@@ -40,7 +41,9 @@ def show(file: File = None) -> None:
 @app.command()
 def check(file: File = None) -> None:
     """
-    Check the configuration as `rtevents serve` does; exit code 2 when it is unusable.
+    Check the configuration; exit code 2 when it is unusable.
+
+    It is looked at as `rtevents serve` does; what has no effect is a warning.
 
     \b
     rtevents config check
@@ -62,13 +65,39 @@ def check(file: File = None) -> None:
 
 
 @app.command()
-def default() -> None:
+def default(
+    write: Annotated[
+        bool, typer.Option("--write", help="Write them to the configuration file, if it is new.")
+    ] = False,
+    file: File = None,
+) -> None:
     """
     Print every setting with its default, unit and meaning.
 
     \b
-    rtevents config default > ~/.config/rtevents/config.yaml
+    rtevents config default
+    rtevents config default --write
     """
     from rtevents.config.render import default_yaml
 
-    print(default_yaml(), end="")
+    if write:
+        _write_new(default_yaml(), file)
+    elif file is not None:
+        raise typer.BadParameter("--config is where to write to: add --write")
+    else:
+        print(default_yaml(), end="")
+
+
+def _write_new(text: str, name: str | None) -> None:
+    """Write the configuration file, for the user alone; one that is there is not touched."""
+    from rtevents.config.paths import find_paths
+
+    file = find_paths(config=name).config
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            file.chmod(0o600)
+            opened.write(text)
+    except FileExistsError:
+        raise Taken(f"{file} is there already; compare: rtevents config default") from None
+    print(f"written: {safe(str(file))}")

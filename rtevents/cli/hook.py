@@ -54,7 +54,9 @@ def uninstall(repository: Repository = Path()) -> None:
     """
     from rtevents.producers import hook
 
-    print(safe(hook.uninstall(repository.resolve()).describe()))
+    was_there = hook.status(repository.resolve()).is_installed
+    left = hook.uninstall(repository.resolve())
+    print(safe(f"removed: {left.file}" if was_there else left.describe()))
 
 
 @app.command()

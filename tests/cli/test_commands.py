@@ -412,6 +412,26 @@ def test_the_configuration_is_shown_checked_and_explained(stopped_daemon: Daemon
     assert (other.returncode, other.stderr) == (2, "rtevents: nothing.yaml: no such file\n")
 
 
+def test_the_defaults_are_written_to_a_file_that_is_new(stopped_daemon: Daemon) -> None:
+    file = stopped_daemon.home / "config" / "rtevents" / "config.yaml"
+    other = stopped_daemon.home / "a" / "b.yaml"
+
+    first = stopped_daemon.run("config", "default", "--write")
+    elsewhere = stopped_daemon.run("config", "default", "--write", "--config", str(other))
+    file.write_text("listen: none\n")
+    again = stopped_daemon.run("config", "default", "--write")
+
+    assert (first.returncode, first.stdout) == (0, f"written: {file}\n")
+    assert (elsewhere.returncode, other.read_text()) == (0, default_yaml())
+    assert (other.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == (
+        f"rtevents: {file} is there already; compare: rtevents config default\n"
+    )
+    assert file.read_text() == "listen: none\n"
+    assert stopped_daemon.run("config", "default", "--config", "x").returncode == 2
+
+
 def test_what_serve_would_refuse_or_ignore_the_check_finds(stopped_daemon: Daemon) -> None:
     file = stopped_daemon.home / "config" / "rtevents" / "config.yaml"
     file.parent.mkdir()
@@ -449,7 +469,9 @@ def test_the_hook_is_installed_seen_and_removed(stopped_daemon: Daemon) -> None:
 
     assert codes == [1, 0, 0, 0]
     assert installed != before
-    assert removed.returncode == 0
+    again = stopped_daemon.run("hook", "uninstall", cwd=root)
+    assert (removed.returncode, removed.stdout) == (0, f"removed: {file}\n")
+    assert (again.returncode, again.stdout) == (0, f"not installed: {file}\n")
     assert file.read_bytes() == before
 
 

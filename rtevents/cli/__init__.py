@@ -183,6 +183,8 @@ def _failure(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError):  # a folder that cannot be written, a disk that is full
         where = f"{error.filename}: " if error.filename else ""
         return _safe(f"{where}{error.strerror or error}"), 1
+    if isinstance(error, UnicodeEncodeError):  # the shell's bytes, on their way to the daemon
+        return _safe(f"not UTF-8 text: {str(error.object)[:80]!r}"), EXIT_MISUSE
     text = _safe(f"{type(error).__name__}: {error}")
     return f"a bug: {text} (rtevents --debug … shows more)", 1
 

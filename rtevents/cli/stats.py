@@ -9,7 +9,7 @@ import typer
 
 from rtevents.cli import options
 from rtevents.cli.output import is_terminal, print_json, safe
-from rtevents.cli.status import span
+from rtevents.cli.status import extent, span
 from rtevents.errors import ConnectionLost, NotReachable, Unavailable
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _table(stats: dict[str, Any], connections: list[dict[str, Any]], width: int)
                    f"{events['duplicates']} duplicates, {events['refused']} refused"),
         ("delivered", str(events["delivered"])),
         ("queue", f"{queue['size']} of {queue['max_size']}, {size(queue['bytes'])}"),
-        ("log", f"entries {log['oldest']} to {log['newest']}, "
+        ("log", f"{extent(log['oldest'], log['newest'])}, "
                 f"{log['window_events']} ({size(log['window_bytes'])}) in memory"),
         ("to store", f"p50 {latency['p50']:.1f} ms, p95 {latency['p95']:.1f}, "
                      f"p99 {latency['p99']:.1f}"),

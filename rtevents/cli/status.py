@@ -50,7 +50,7 @@ def _print(found: dict[str, Any]) -> None:
     print(f"socket   {safe(found['socket'])}")
     print(f"http     {found['listen'] or found['listen_error'] or 'none'}")
     print(f"store    {found['store']}, durability {found['durability']}")
-    print(f"log      {found['epoch']}, entries {found['oldest']} to {found['newest']}")
+    print(f"log      {found['epoch']}, {extent(found['oldest'], found['newest'])}")
     spool = found["spool"]
     if spool["waiting"] or spool["set_aside"]:
         words = f"{spool['waiting']} waiting"
@@ -70,6 +70,13 @@ def _spool() -> dict[str, Any]:
     folder = find_paths().spool
     waiting, set_aside = count(folder)
     return {"path": str(folder), "waiting": waiting, "set_aside": set_aside}
+
+
+def extent(oldest: int, newest: int) -> str:
+    """Return what a log holds, in words."""
+    if oldest <= newest:
+        return f"entries {oldest} to {newest}"
+    return f"no entries kept; the last was {newest}" if newest else "no entries yet"
 
 
 def span(seconds: float) -> str:

@@ -223,9 +223,7 @@ async def _listen(
             entrance, host, port, backlog=BACKLOG
         )
     except OSError as error:
-        warning = f"not listening on {config.listen}: {error.strerror or error}"
-        logger.warning("%s", warning)
-        running.warnings.append(warning)
+        running.warnings.append(f"not listening on {config.listen}: {error.strerror or error}")
         return None
     bound = server.sockets[-1].getsockname()[1]
     guard.listen(bound)

@@ -88,6 +88,11 @@ MISUSE = {
     "publish risk x --severity hihg": "invalid value for '--severity': 'hihg' is not one of "
     "'low', 'medium', 'high', 'critical'; see: rtevents publish risk --help",
     "publish risk x --time yesterday": "not a time: 'yesterday'; write 10m, 1763863200 or RFC 3339",
+    "publish progress --done nan --total 1": "--done: expected a finite number, got nan; "
+    "see: rtevents publish progress --help",
+    "publish progress --done 1 --total inf": "--total: expected a finite number, got inf; "
+    "see: rtevents publish progress --help",
+    "tail --project \udcff": "not UTF-8 text: '\\udcff'",
     "publish --stdin risk": "--stdin takes no further words, got 'risk'; "
     "see: rtevents publish --help",
     "publish --spool risk x": "--spool goes behind the kind of event: publish risk … --spool; "
@@ -372,6 +377,7 @@ def test_statistics_come_as_a_table_or_as_json(daemon: Daemon) -> None:
     assert found["events"]["published"] == 1
     assert re.search(r"^events +1 stored, ", table, re.MULTILINE)
     assert re.search(r"^types +RISK_ALERT 1", table, re.MULTILINE)
+    assert re.search(r"^log +entries 1 to 1, ", table, re.MULTILINE)
 
 
 def test_statistics_go_on_as_one_object_a_line(daemon: Daemon) -> None:

@@ -161,7 +161,9 @@ def test_a_taken_port_is_a_warning_and_the_socket_goes_on(stopped_daemon: Daemon
         status = stopped_daemon.run("status")
 
     said = f"not listening on {address}: "
-    assert f"rtevents: {said}" in stopped_daemon.log.read_text()
+    log = stopped_daemon.log.read_text()
+    assert f"rtevents: {said}" in log
+    assert log.count(said) == 1
     assert f"http     {said}" in status.stdout
     assert status.returncode == 0
 
@@ -180,6 +182,13 @@ def test_status_tells_people_and_programs_the_same(daemon: Daemon) -> None:
     assert lines[0].startswith(f"ok  rtevents {found['version']}, pid {found['pid']}, up ")
     assert [line.split()[0] for line in lines[1:]] == ["socket", "http", "store", "log", "project"]
     assert f"socket   {daemon.socket}" in lines
+
+
+def test_an_empty_log_is_said_in_words(daemon: Daemon) -> None:
+    found = json.loads(daemon.run("status", "--json").stdout)
+
+    assert f"log      {found['epoch']}, no entries yet" in daemon.run("status").stdout.splitlines()
+    assert "no entries yet, 0 (0 B) in memory" in daemon.run("stats", "--once").stdout
 
 
 def test_without_a_daemon_status_exits_with_3(stopped_daemon: Daemon) -> None:

@@ -170,8 +170,10 @@ def test_data_that_is_no_object_is_misuse(stopped_daemon: Daemon, data: str, sai
 
 def test_a_refused_event_is_told_with_its_place_and_exits_with_5(daemon: Daemon) -> None:
     refused = {
-        ("event", "COMIT"): "unknown event type 'COMIT', did you mean COMMIT?",
-        ("event", "XYZZY"): "unknown event type 'XYZZY'",
+        ("event", "COMIT"): "unknown event type 'COMIT', did you mean COMMIT?; "
+        "add it with: rtevents types add COMIT\n",
+        ("event", "xyz-zy"): "unknown event type 'XYZ_ZY'; "
+        "add it with: rtevents types add XYZ_ZY\n",
         ("event", "TASK_UPDATE", "--data", '{"task_id": "a"}'): "status",
         ("event", "TASK_UPDATE", "--data", '{"task_id": 1, "status": "b"}'): "data.task_id",
         ("event", "RISK_ALERT", "--data", '{"severity": "huge", "message": "a"}'): "data.severity",
@@ -192,16 +194,28 @@ def test_a_refused_event_is_told_with_its_place_and_exits_with_5(daemon: Daemon)
     assert stored(daemon) == []
 
 
-def test_bytes_that_are_no_text_are_refused_without_a_traceback(daemon: Daemon) -> None:
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ([b"risk", b"bad \xff"], "data.message"),
+        ([b"task", b"a", b"--status", b"\xff"], "data.status"),
+        ([b"system", b"ok", b"--reason", b"a", b"--reason", b"\xff"], "data.reasons.1"),
+        ([b"risk", b"a", b"--source", b"\xff"], "source"),
+        ([b"event", b"X", b"--data", b'{"a": {"b": "\\ud800"}}'], "data.a.b"),
+    ],
+)
+def test_bytes_that_are_no_text_are_refused_by_their_place(
+    stopped_daemon: Daemon, words: list[bytes], place: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "rtevents", "publish", "risk", b"\xff"],
-        env=daemon.env,
+        [sys.executable, "-m", "rtevents", "publish", *words],
+        env=stopped_daemon.env,
         capture_output=True,
         check=False,
     )
 
     assert done.returncode == 5
-    assert b"not JSON" in done.stderr
+    assert done.stderr.startswith(f"rtevents: {place}: not UTF-8 text: ".encode())
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -8,6 +8,7 @@ import typer
 
 from rtevents.cli import suggest
 from rtevents.cli.publish import sending
+from rtevents.errors import EventRefused
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -31,4 +32,12 @@ def event(
     rtevents publish event DEPLOY --data '{"version": "1.2"}'
     rtevents publish event TASK_UPDATE --data @task.json
     """
-    sending.publish(kind, {}, project, source, event_id, when, data, spool)
+    try:
+        sending.publish(kind, {}, project, source, event_id, when, data, spool)
+    except EventRefused as refusal:
+        if not str(refusal).startswith("unknown event type"):
+            raise
+        from rtevents.core.event import type_name
+
+        words = f"{refusal}; add it with: rtevents types add {type_name(kind)}"
+        raise EventRefused(words, field=refusal.field) from refusal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +31,9 @@ def progress(
     \b
     rtevents publish progress --done 7 --total 10 --label import --unit files
     """
+    for option, number in (("--done", done), ("--total", total)):
+        if not math.isfinite(number):
+            raise typer.BadParameter(f"{option}: expected a finite number, got {number}")
     fields: dict[str, Any] = {"done": _whole(done), "total": _whole(total)}
     if total > 0:
         fields["percent"] = round(min(100.0, 100 * done / total), 2)

@@ -10,7 +10,7 @@ import typer
 
 from rtevents.cli import options, suggest
 from rtevents.cli.output import is_terminal, notice, print_json, safe
-from rtevents.errors import ConnectionLost, NotReachable, Unavailable
+from rtevents.errors import ConnectionLost, EventRefused, NotReachable, Unavailable
 
 if TYPE_CHECKING:
     from rtevents.client.sync import Client
@@ -63,8 +63,9 @@ def publish(
         from rtevents.core.since import parse_time
 
         common["timestamp"] = parse_time(when)
-    given = {name: value for name, value in fields.items() if value is not None}
-    _send(Event(type=type_name(kind), data=given | _more(data), **common), spool=spool)
+    given = {name: value for name, value in fields.items() if value is not None} | _more(data)
+    _refuse_bytes(common | {"data": given})
+    _send(Event(type=type_name(kind), data=given, **common), spool=spool)
 
 
 def _send(event: Event, *, spool: bool) -> None:
@@ -91,6 +92,20 @@ def _spooled(client: Client, event: Event) -> Stored | None:
         keep(folder, event)
         notice(f"kept until the daemon is back: {failure}")
         return None
+
+
+def _refuse_bytes(value: object, place: str = "") -> None:
+    """Refuse what the shell gave as bytes that are no UTF-8, by its place: JSON cannot carry it."""
+    if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
+            raise EventRefused(f"{place}: not UTF-8 text: {value[:60]!r}", field=place)
+        return
+    within = value.items() if isinstance(value, dict) else ()
+    if isinstance(value, list):
+        within = enumerate(value)
+    for name, each in within:
+        _refuse_bytes(name, place or "name")
+        _refuse_bytes(each, f"{place}.{name}".lstrip("."))
 
 
 def tell(event_id: str, seq: int, *, duplicate: bool) -> None:

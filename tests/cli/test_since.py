@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rtevents.cli.since import place
-from rtevents.core.event import new_event_id
 from rtevents.errors import BookmarkError
 
-UUID = new_event_id()
+UUID = "01a207ce-3bc7-7f96-93b0-9f26d970dbe1"
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,10 @@ def test_a_grant_narrows_what_is_asked_for() -> None:
     with pytest.raises(NotAllowed, match="does not hold type 'DEPLOY'"):
         grant.narrow(wanted(type=["DEPLOY"]))
     assert OWNER.narrow(wanted(project=["web"])) == wanted(project=["web"])
+    only = Grant(role="viewer", projects=frozenset({"web"}))
+    assert only.narrow(wanted(type=["COMMIT"])) == Filter(
+        projects=frozenset({"web"}), types=frozenset({"COMMIT"})
+    )
 
 
 def test_a_grant_permits_what_it_holds() -> None:

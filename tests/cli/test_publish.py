@@ -199,7 +199,7 @@ def test_a_refused_event_is_told_with_its_place_and_exits_with_5(daemon: Daemon)
     [
         ([b"risk", b"bad \xff"], "data.message"),
         ([b"task", b"a", b"--status", b"\xff"], "data.status"),
-        ([b"system", b"ok", b"--reason", b"a", b"--reason", b"\xff"], "data.reasons.1"),
+        ([b"system", b"ok", b"--reason", b"a", b"--reason", b"\xff"], "data.reasons[1]"),
         ([b"risk", b"a", b"--source", b"\xff"], "source"),
         ([b"event", b"X", b"--data", b'{"a": {"b": "\\ud800"}}'], "data.a.b"),
     ],

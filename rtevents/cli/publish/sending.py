@@ -96,16 +96,18 @@ def _spooled(client: Client, event: Event) -> Stored | None:
 
 def _refuse_bytes(value: object, place: str = "") -> None:
     """Refuse what the shell gave as bytes that are no UTF-8, by its place: JSON cannot carry it."""
-    if isinstance(value, str):
-        if not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
+    from rtevents.core.event import is_text
+
+    match value:
+        case str() if not is_text(value):
             raise EventRefused(f"{place}: not UTF-8 text: {value[:60]!r}", field=place)
-        return
-    within = value.items() if isinstance(value, dict) else ()
-    if isinstance(value, list):
-        within = enumerate(value)
-    for name, each in within:
-        _refuse_bytes(name, place or "name")
-        _refuse_bytes(each, f"{place}.{name}".lstrip("."))
+        case dict():
+            for name, each in value.items():
+                _refuse_bytes(name, place or "name")
+                _refuse_bytes(each, f"{place}.{name}".lstrip("."))
+        case list():
+            for index, each in enumerate(value):
+                _refuse_bytes(each, f"{place}[{index}]")
 
 
 def tell(event_id: str, seq: int, *, duplicate: bool) -> None:

@@ -318,9 +318,13 @@ def test_what_can_never_be_stored_is_not_spooled(stopped_daemon: Daemon) -> None
     daemon = stopped_daemon
     line = '{"type":"TASK_UPDATE","data":{"task_id":"a"}}'
 
+    none = daemon.run("publish", "--stdin", "--spool", stdin=line)
     one = daemon.run("publish", "event", "RISK_ALERT", "--data", '{"severity": "x"}', "--spool")
     lines = daemon.run("publish", "--stdin", "--spool", stdin=line + "\n" + lines_of("b"))
 
+    assert none.stderr == (
+        "rtevents: line 1: data.status: missing field\nrtevents: 1 line was refused\n"
+    )
     assert (one.returncode, one.stdout) == (5, "")
     assert one.stderr == "rtevents: data.severity: invalid enum value 'x'\n"
     assert lines.returncode == 5

@@ -83,9 +83,10 @@ class _Intake:
                 if lines:
                     notice(f"nothing is stored from line {lines[answered][0]} on")
                 raise
-            if not self.kept:
-                notice(f"kept until the daemon is back: {failure}")
+            kept_before = self.kept
             self._keep(self._folder, lines[answered:])
+            if self.kept and not kept_before:
+                notice(f"kept until the daemon is back: {failure}")
 
     def _keep(self, folder: Path, lines: list[tuple[int, bytes]]) -> None:
         for number, line in lines:

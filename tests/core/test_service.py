@@ -26,11 +26,17 @@ from rtevents.errors import (
 
 from .conftest import TroubledStore, task
 
+ROOMY = 2**62
+"""A threshold for the memory of a process that runs thousands of other tests as well."""
+
 
 @pytest.fixture
 async def service(store: TroubledStore) -> AsyncIterator[EventService]:
     """Return a service that runs, with room for four events and little patience."""
-    async with EventService(store, max_queue_size=4, queue_timeout=0.05) as service:
+    thresholds = Thresholds(memory_bytes=ROOMY)
+    async with EventService(
+        store, max_queue_size=4, queue_timeout=0.05, thresholds=thresholds
+    ) as service:
         yield service
         store.gate.set()
 
@@ -289,7 +295,8 @@ async def test_following_begins_with_the_newest_of_each_type_when_asked(
 
 
 async def test_following_hears_a_heartbeat_when_nothing_happens(store: TroubledStore) -> None:
-    service = EventService(store, heartbeat_interval=0.01)
+    thresholds = Thresholds(memory_bytes=ROOMY)
+    service = EventService(store, heartbeat_interval=0.01, thresholds=thresholds)
     async with service, aclosing(service.follow()) as events:
         beat = await anext(events)
 
@@ -426,7 +433,8 @@ async def test_statistics_are_a_value(service: EventService) -> None:
 
 
 async def test_a_crossed_threshold_or_a_warning_is_degraded(store: TroubledStore) -> None:
-    async with EventService(store, thresholds=Thresholds(connections=0)) as service:
+    thresholds = Thresholds(connections=0, memory_bytes=ROOMY)
+    async with EventService(store, thresholds=thresholds) as service:
         assert service.health().status == "ok"
         await service.connect()
         service.warnings["files of web"] = "no such folder"

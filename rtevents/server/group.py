@@ -87,6 +87,8 @@ class Group:
         self._place = Place(self.goal)
         self._matcher = Matcher()
         self._parts: dict[tuple[Filter, str], Part] = {}
+        # The same, found by what wants something.
+        self._riding: dict[Matched, list[Part]] = {}
         self._round = 0
         self._is_writing = False
         self._newcomers: list[Member] = []
@@ -99,6 +101,7 @@ class Group:
         if part is None:
             matched = self._matcher.add(connection.wanted)
             part = self._parts[key] = Part(self, matched, member.encoding)
+            self._riding.setdefault(matched, []).append(part)
             # Nothing of the present round is for it.
             part.round = self._round
         part.members[member] = None
@@ -118,8 +121,12 @@ class Group:
         is_waiting = self._is_writing and part.round == self._round != member.served
         member.connection.position = self._place.seq if is_waiting else self.goal
         if not part.members:
-            del self._parts[part.matched.wanted, part.encoding.key]
-            self._matcher.remove(part.matched)
+            matched = part.matched
+            del self._parts[matched.wanted, part.encoding.key]
+            self._riding[matched].remove(part)
+            if not self._riding[matched]:
+                del self._riding[matched]
+            self._matcher.remove(matched)
 
     def members(self) -> list[Member]:
         """Return the members of this moment."""
@@ -187,8 +194,8 @@ class Group:
         await self._write((part, part.encoding.control("gap", fields), 0) for part in parts)
 
     async def _write_page(self, page: list[Entry]) -> None:
-        wanted = dict.fromkeys(self._matcher.match(page))
-        parts = [part for part in self._parts.values() if part.matched in wanted]
+        wanted = self._matcher.match(page)
+        parts = [part for matched in wanted for part in self._riding[matched]]
         for part in parts:
             part.round = self._round
         blocks = _Blocks(page, self._log.epoch)

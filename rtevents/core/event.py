@@ -338,6 +338,11 @@ def decode_entry(wire: bytes) -> Entry:
     )
 
 
+def field_bytes(name: str, value: str) -> bytes:
+    """Return a field as it stands in every body that has it."""
+    return _one_line(_encoder.encode({name: value}))[1:-1]
+
+
 def is_same_body(event: Event, stored: Event) -> bool:
     """
     Tell whether publishing `event` repeats `stored` (promise P3).

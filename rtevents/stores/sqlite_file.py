@@ -17,8 +17,8 @@ from rtevents.errors import StoreError
 APPLICATION_ID = int.from_bytes(b"rtev", "big")
 """What marks a database as ours, at byte 68 of its header (SQLite file format, section 1.3)."""
 
-SCHEMA_VERSION = 1
-"""The newest schema this code knows; `user_version` of the database."""
+SCHEMA_VERSION = 2
+"""The schema this code knows; `user_version` of the database. 1 was of before the first release."""
 
 BALLAST_BYTES = 4 * 1024**2
 """A file that is given up when the disk is full: deleting entries needs room in the WAL first."""
@@ -33,19 +33,19 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE entry (
     seq INTEGER PRIMARY KEY,
     event_id TEXT NOT NULL UNIQUE,
-    type TEXT NOT NULL,
-    project_id TEXT,
-    source TEXT NOT NULL,
-    path TEXT,                      -- null: too long to be kept twice, look into the body
-    timestamp REAL NOT NULL,
     stored_at REAL NOT NULL,        -- never falls along seq
     bytes_before INTEGER NOT NULL,  -- wire bytes of all entries before; never falls along seq
     body BLOB NOT NULL
 );
--- Each index ends with the seq, so each answers "these, after N, in order" without sorting.
-CREATE INDEX entry_type ON entry (type);
-CREATE INDEX entry_project_id ON entry (project_id) WHERE project_id IS NOT NULL;
-CREATE INDEX entry_source ON entry (source);
+-- Which blocks of consecutive seqs hold entries of a type, a project or a source. An index of the
+-- entries would be a page more to change for each key with every transaction.
+CREATE TABLE holding (
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    PRIMARY KEY (key, value, block)
+) WITHOUT ROWID;
+CREATE INDEX holding_block ON holding (block);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
@@ -247,6 +247,11 @@ class DatabaseFile:
         self._check_version(int.from_bytes(header[60:64], "big"))
 
     def _check_version(self, version: int) -> None:
+        if version < SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path}: made before the first release (schema {version}); "
+                "move it away to begin a new log"
+            )
         if version > SCHEMA_VERSION:
             raise StoreError(
                 f"{self.path}: made by a newer rtevents (schema {version}); "

@@ -12,14 +12,15 @@ from __future__ import annotations
 import re
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import accumulate, chain, repeat
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
 
-from rtevents.core.event import Entry, Event, columns, decode_entry
+from rtevents.core.event import Entry, Event, decode_entry, field_bytes
 from rtevents.core.filter import Filter
 from rtevents.core.store import PAGE_BYTES
 from rtevents.errors import BadInput, StoreError
@@ -27,37 +28,45 @@ from rtevents.errors import BadInput, StoreError
 ROWS = 512
 """
 Rows a statement inserts at most: before each the thread waits for the interpreter, which the event
-loop holds. Ten values a row stay below the 32,766 that SQLite takes by default.
+loop holds. Five values a row stay below the 32,766 that SQLite takes by default.
 """
 
+BLOCK = 32
+"""
+Consecutive seqs of which it is known together what they hold. A search looks at all of a block that
+holds one entry it wants: 32 take about 30 us.
+"""
+
+KEYS = ("source", "type", "project_id")
+"""What is known of a block; a search is led by the first of these that it asks for."""
+
 BRANCHES = 64
-"""Values of one key that are merged from its index; with more, each entry is looked at."""
+"""Values of one key whose blocks are merged; with more, each entry is looked at."""
 
 SPAN = 20_000
-"""Seqs that one look covers when it has to check entries one by one: about 20 ms."""
+"""Seqs that one look covers when it has to check blocks or entries one by one: about 20 ms."""
 
 CANDIDATES = 2_000
-"""Entries whose path one look matches in Python, and the most that it returns."""
-
-MAX_PATH = 4096
-"""Longest path with a column of its own, in characters: PATH_MAX of Linux."""
+"""Most entries that one look checks."""
 
 
 class Extent(NamedTuple):
     """
-    What is stored, in four numbers.
+    What is stored, as far as the next transaction has to know.
 
     Args:
         first: The first seq that is kept.
         last: The newest seq ever given.
         end: Sum of the wire bytes up to and including `last`.
         stored_at: When `last` was stored, in unix seconds.
+        held: What the block of `last` holds, as key and value.
     """
 
     first: int
     last: int
     end: int
     stored_at: float
+    held: frozenset[tuple[str, str]] = frozenset()
 
 
 def load_extent(db: sqlite3.Connection) -> Extent:
@@ -67,11 +76,15 @@ def load_extent(db: sqlite3.Connection) -> Extent:
     newest = db.execute(
         "SELECT seq, bytes_before, length(body), stored_at FROM entry ORDER BY seq DESC LIMIT 1"
     ).fetchone()
-    if newest is None:
-        return Extent(last + 1, last, 0, 0.0)
+    if newest:
+        last = newest[0]
+    rows = db.execute("SELECT key, value FROM holding WHERE block = ?", (last // BLOCK,))
+    held = frozenset(rows.fetchall())
+    if not newest:
+        return Extent(last + 1, last, 0, 0.0, held)
     (first,) = db.execute("SELECT min(seq) FROM entry").fetchone()
-    seq, before, size, stored_at = newest
-    return Extent(first, max(seq, last), before + wire_bytes(seq, size), stored_at)
+    _, before, size, stored_at = newest
+    return Extent(first, last, before + wire_bytes(last, size), stored_at, held)
 
 
 def wire_bytes(seq: int, body_bytes: int) -> int:
@@ -86,43 +99,67 @@ def insert(db: sqlite3.Connection, events: Sequence[Event], extent: Extent, now:
     Raises:
         sqlite3.IntegrityError: An ``event_id`` is there already.
     """
-    first, last, end, stored_at = extent
+    first, last, end, stored_at, held = extent
     stored_at = max(stored_at, now)
+    bodies = [event.body for event in events]
+    seqs = range(last + 1, last + 1 + len(events))
+    ends = list(accumulate(map(wire_bytes, seqs, map(len, bodies)), initial=end))
+    ids = [event.event_id for event in events]
+    times = repeat(stored_at, len(events))
+    _insert(db, "entry", list(zip(seqs, ids, times, ends, bodies)))  # noqa: B905 - one end more
+    held, fresh = _holdings(events, last + 1, held)
+    _insert(db, "holding", fresh)
+    return Extent(first, last + len(events), ends[-1], stored_at, held)
+
+
+def _holdings(
+    events: Sequence[Event], first: int, held: frozenset[tuple[str, str]]
+) -> tuple[frozenset[tuple[str, str]], list[tuple[str, str, int]]]:
+    """
+    Tell what the blocks of events with the seqs from `first` on hold.
+
+    Args:
+        held: What the block of the seq before `first` holds already.
+    Returns:
+        What the last block holds, and what is new: key, value and block.
+    """
+    names = list(map(_names, events))
+    fresh: list[tuple[str, str, int]] = []
+    at = 0
+    while at < len(names):
+        block, offset = divmod(first + at, BLOCK)
+        if not offset:
+            held = frozenset()
+        end = at + BLOCK - offset
+        for some in set(names[at:end]):
+            pairs = {pair for pair in zip(KEYS, some, strict=True) if pair[1] is not None} - held
+            if pairs:
+                fresh += [(key, value, block) for key, value in pairs]
+                held |= pairs
+        at = end
+    return held, fresh
+
+
+def _insert(db: sqlite3.Connection, table: str, values: Sequence[Sequence[object]]) -> None:
     start = 0
-    while start < len(events):
-        # Powers of two: few statements for any number of events, so that all stay prepared.
-        rows = min(ROWS, 1 << (len(events) - start).bit_length() - 1)
-        some = events[start : start + rows]
-        seqs = range(last + 1, last + 1 + rows)
-        paths = [path if len(path := event.path) <= MAX_PATH else None for event in some]
-        bodies = [event.body for event in some]
-        sizes = map(wire_bytes, seqs, map(len, bodies))
-        ends = list(accumulate(sizes, initial=end))
-        values = zip(
-            seqs,
-            *columns(some),
-            paths,
-            [float(event.timestamp) for event in some],
-            repeat(stored_at, rows),
-            ends[:-1],
-            bodies,
-            strict=True,
-        )
-        db.execute(_insert_sql(rows), list(chain.from_iterable(values)))
-        start += rows
-        last, end = seqs[-1], ends[-1]
-    return Extent(first, last, end, stored_at)
+    while start < len(values):
+        # Powers of two: few statements for any number of rows, so that all stay prepared.
+        count = min(ROWS, 1 << (len(values) - start).bit_length() - 1)
+        sql = _insert_sql(table, len(values[0]), count)
+        db.execute(sql, list(chain.from_iterable(values[start : start + count])))
+        start += count
 
 
 @cache
-def _insert_sql(rows: int) -> str:
-    row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    return f"INSERT INTO entry VALUES {', '.join([row] * rows)}"  # noqa: S608 - only placeholders
+def _insert_sql(table: str, columns: int, count: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {', '.join([row] * count)}"  # noqa: S608 - placeholders
 
 
 def delete(db: sqlite3.Connection, keep: int) -> None:
     """Delete what is before the seq `keep`; no seq is ever given twice, be the newest among it."""
     db.execute("DELETE FROM entry WHERE seq < ?", (keep,))
+    db.execute("DELETE FROM holding WHERE block < ?", (keep // BLOCK,))
     db.execute("REPLACE INTO meta VALUES ('trimmed', ?)", (str(keep - 1),))
 
 
@@ -176,13 +213,14 @@ def find_all(db: sqlite3.Connection, event_ids: Iterable[str]) -> dict[str, tupl
 
 
 def types(db: sqlite3.Connection) -> list[str]:
-    """Return the types of which something is kept; as many steps in the index as there are."""
+    """Return the types that blocks hold; as many steps in the index as there are."""
     return msgspec.json.decode(
         _one(
             db,
-            "WITH RECURSIVE kept (type) AS (SELECT min(type) FROM entry UNION ALL "
-            "SELECT (SELECT min(type) FROM entry WHERE type > kept.type) FROM kept "
-            "WHERE type IS NOT NULL) "
+            "WITH RECURSIVE kept (type) AS ("
+            "SELECT min(value) FROM holding WHERE key = 'type' UNION ALL "
+            "SELECT (SELECT min(value) FROM holding WHERE key = 'type' AND value > kept.type) "
+            "FROM kept WHERE type IS NOT NULL) "
             "SELECT json_group_array(type) FROM kept WHERE type IS NOT NULL",
         ),
         type=list[str],
@@ -214,33 +252,33 @@ def fetch(db: sqlite3.Connection, seqs: Iterable[int]) -> list[Entry]:
 
 class Search:
     """
-    What a filter means in SQL: which index leads, and what is checked entry by entry.
+    What a filter means in SQL: which blocks can hold what it wants.
 
-    One key of the filter leads: its index gives the entries in order, those of several values
-    merged. The source leads before the type, the type before the project, as the rarer goes first.
+    One key of the filter leads: its blocks are gone through in order, those of several values
+    merged; the other keys say which of them need no look. Of what is left, those entries whose
+    bodies have the text of what is wanted are shown to the filter.
     """
 
     def __init__(self, wanted: Filter) -> None:
         self._wanted = wanted
-        self._paths = Filter(paths=wanted.paths)
-        self._bound: dict[str, object] = {}
-        keys = {"source": wanted.sources, "type": wanted.types, "project_id": wanted.projects}
-        names = {key: self._bind(key, values) for key, values in keys.items() if values}
-        lead = next((key for key, some in names.items() if 1 <= len(some) <= BRANCHES), None)
-        leading = names.pop(lead) if lead else []
-        checks = [f"{key} IN ({', '.join(some)})" for key, some in names.items()]
-        if wanted.not_types:
-            checks.append(f"type NOT IN ({', '.join(self._bind('not_type', wanted.not_types))})")
-        self._is_indexed = not checks
-        path = "path" if wanted.paths else "NULL AS path"
-        checks += ["seq > :low", "seq <= :high"]
-        if lead:
-            self._branches = [
-                _branch(path, f"INDEXED BY entry_{lead}", [f"{lead} = {name}", *checks])
-                for name in leading
-            ]
-        else:
-            self._branches = [_branch(path, "NOT INDEXED", checks)]
+        self._bound: dict[str, object] = {"size": BLOCK}
+        asked = zip(KEYS, (wanted.sources, wanted.types, wanted.projects), strict=True)
+        given = {key: self._bind(key, values) for key, values in asked}
+        names = {key: some for key, some in given.items() if 1 <= len(some) <= BRANCHES}
+        self._entries = "".join(f" AND {_written(some)}" for some in names.values())
+        self._lead = next(iter(names), None)
+        leading = names.pop(self._lead) if self._lead else []
+        self._is_bounded = not names
+        """Whether a search for blocks looks at none in vain."""
+        self._is_checked = bool(wanted.not_types or wanted.paths) or not self._lead
+        """Whether most of what is listed may be nothing that is wanted."""
+        checks = ["block >= (:low + 1) / :size", "block <= :high / :size"]
+        checks += [_held_too(key, some) for key, some in names.items()]
+        self._branches = [
+            f"SELECT block FROM holding WHERE key = '{self._lead}' AND value = :{name} "  # noqa: S608
+            f"AND {' AND '.join(checks)}"
+            for name in leading
+        ]
 
     def _bind(self, key: str, values: Iterable[str]) -> list[str]:
         """Return the parameters that stand for these values, and remember what they hold."""
@@ -248,18 +286,8 @@ class Search:
         values = [value for value in values if not _SURROGATE.search(value)]
         bound = {f"{key}_{at}": value for at, value in enumerate(values)}
         self._bound |= bound
-        return [f":{name}" for name in bound]
-
-    def sql(self, *, newest_first: bool) -> str:
-        """Return the statement that lists the candidates between two seqs."""
-        order = "DESC" if newest_first else "ASC"
-        rows = f"{' UNION ALL '.join(self._branches)} ORDER BY seq {order} LIMIT :limit"
-        # All of it is written in this class: what a filter holds is bound.
-        return f"SELECT json_group_array(json_array(seq, size, path)) FROM ({rows})"  # noqa: S608
-
-    def parameters(self, low: int, high: int, limit: int) -> dict[str, object]:
-        """Return what the statement's parameters stand for."""
-        return {**self._bound, "low": low, "high": high, "limit": limit}
+        self._bound |= {f"{name}_json": field_bytes(key, value) for name, value in bound.items()}
+        return list(bound)
 
     def look(
         self, db: sqlite3.Connection, low: int, high: int, limit: int, *, newest_first: bool
@@ -273,59 +301,113 @@ class Search:
             Entries in the order asked for, and the seq up to which (newest first: down to which,
             itself not looked at) the look went.
         """
-        if not self._is_indexed:
-            low, high = (
-                (max(low, high - SPAN), high) if newest_first else (low, min(high, low + SPAN))
-            )
-        most = CANDIDATES if self._wanted.paths else min(limit, CANDIDATES)
-        candidates = self._candidates(db, low, high, most, newest_first)
-        seqs, edge = self._pick(candidates, limit)
-        if edge is None:
-            whole = low if newest_first else high
-            edge = candidates[-1][0] - newest_first if len(candidates) == most else whole
-        elif newest_first:
-            edge -= 1
-        entries = fetch(db, seqs)
-        if self._wanted.paths:
-            entries = [entry for entry in entries if self._paths.matches(entry)]
-        return entries[::-1] if newest_first else entries, edge
 
-    def _candidates(
-        self, db: sqlite3.Connection, low: int, high: int, most: int, newest_first: bool
-    ) -> list[tuple[int, int, str | None]]:
-        sql = self.sql(newest_first=newest_first)
-        rows = _candidates.decode(_one(db, sql, self.parameters(low, high, most)))
-        return sorted(rows, key=lambda row: row[0], reverse=newest_first)
+        def end_at(seq: int) -> tuple[int, int]:
+            """Return the bounds of a look that goes no further than this seq."""
+            return (max(low, seq - 1), high) if newest_first else (low, min(high, seq))
 
-    def _pick(
-        self, candidates: Iterable[tuple[int, int, str | None]], limit: int
-    ) -> tuple[list[int], int | None]:
-        """Return the seqs to fetch, and where picking ended before the candidates did."""
-        seqs: list[int] = []
-        room = PAGE_BYTES
-        for seq, size, path in candidates:
-            # Without a path here, it is the body's to tell, or nobody asked.
-            if path is not None and not self._paths.matches(_with_path(path)):
-                continue
-            seqs.append(seq)
-            room -= size
-            if len(seqs) == limit or room <= 0:
-                return seqs, seq
-        return seqs, None
+        if self._lead:
+            if not self._is_bounded:
+                low, high = end_at(high - SPAN + 1 if newest_first else low + SPAN)
+            count = min(limit, CANDIDATES // BLOCK, limit // BLOCK + 16)
+            blocks = self._blocks(db, low, high, count, newest_first=newest_first)
+            if len(blocks) == count:
+                low, high = end_at(blocks[-1] * BLOCK + (0 if newest_first else BLOCK - 1))
+            listed = self._list_in(db, blocks, low, high, newest_first=newest_first)
+        else:
+            most = limit if self._wanted.is_everything else CANDIDATES
+            listed = self._list(db, low, high, most, newest_first=newest_first)
+            if len(listed) == most:
+                low, high = end_at(listed[-1][0])
+        # Where the text is, what is wanted nearly always is.
+        seqs = _fitting(listed if self._is_checked else listed[:limit])
+        if len(seqs) < len(listed):
+            low, high = end_at(seqs[-1])
+        entries = fetch(db, seqs)[:: -1 if newest_first else 1]
+        if not self._wanted.is_everything:
+            entries = list(filter(self._wanted.matches, entries))
+        if len(entries) >= limit:
+            del entries[limit:]
+            low, high = end_at(entries[-1].seq)
+        return entries, low if newest_first else high
+
+    def _blocks(
+        self, db: sqlite3.Connection, low: int, high: int, count: int, *, newest_first: bool
+    ) -> list[int]:
+        """Return the first blocks that can hold something."""
+        order = "DESC" if newest_first else "ASC"
+        rows = f"{' UNION '.join(self._branches)} ORDER BY block {order} LIMIT :limit"
+        # All SQL is written in this class: what a filter holds is bound.
+        sql = f"SELECT json_group_array(block) FROM ({rows})"  # noqa: S608
+        found = _one(db, sql, {**self._bound, "low": low, "high": high, "limit": count})
+        return sorted(_numbers.decode(found), reverse=newest_first)
+
+    def _list_in(
+        self,
+        db: sqlite3.Connection,
+        blocks: Sequence[int],
+        low: int,
+        high: int,
+        *,
+        newest_first: bool,
+    ) -> list[tuple[int, int]]:
+        """Return seq and length of what these blocks may have after `low` and up to `high`."""
+        rows = (
+            "SELECT seq, length(body) AS size FROM json_each(:blocks) CROSS JOIN entry "  # noqa: S608
+            "WHERE seq >= max(value * :size, :low + 1) "
+            f"AND seq <= min(value * :size + :size - 1, :high){self._entries}"
+        )
+        bounds = {"blocks": _list(blocks), "low": low, "high": high}
+        return _listed(db, rows, {**self._bound, **bounds}, newest_first=newest_first)
+
+    def _list(
+        self, db: sqlite3.Connection, low: int, high: int, count: int, *, newest_first: bool
+    ) -> list[tuple[int, int]]:
+        """Return seq and length of the first entries after `low` and up to `high`."""
+        rows = (
+            "SELECT seq, length(body) AS size FROM entry WHERE seq > :low AND seq <= :high "  # noqa: S608
+            f"ORDER BY seq {'DESC' if newest_first else 'ASC'} LIMIT :limit"
+        )
+        bounds = {"low": low, "high": high, "limit": count}
+        return _listed(db, rows, bounds, newest_first=newest_first)
 
 
-def _branch(path: str, index: str, checks: Sequence[str]) -> str:
-    rows = f"entry {index} WHERE {' AND '.join(checks)}"
-    return f"SELECT seq, length(body) AS size, {path} FROM {rows}"  # noqa: S608 - as above
+def _written(names: Sequence[str]) -> str:
+    """Return the condition that a body has the text of one of these fields, be it not as such."""
+    return f"({' OR '.join(f'instr(body, :{name}_json)' for name in names)})"
 
 
-def _with_path(path: str) -> Entry:
-    """Return as much of an entry as a filter for paths looks at."""
-    return Entry(0, "", "", None, "", path, 0.0, b"")
+def _held_too(key: str, names: Sequence[str]) -> str:
+    """Return the condition that a block holds one of these values as well."""
+    return (
+        "EXISTS (SELECT 1 FROM holding AS other WHERE "  # noqa: S608 - names of parameters
+        f"other.key = '{key}' AND other.value IN ({', '.join(f':{name}' for name in names)}) "
+        "AND other.block = holding.block)"
+    )
+
+
+def _listed(
+    db: sqlite3.Connection, rows: str, parameters: Mapping[str, object], *, newest_first: bool
+) -> list[tuple[int, int]]:
+    sql = f"SELECT json_group_array(json_array(seq, size)) FROM ({rows})"  # noqa: S608 - from above
+    # The order in which an aggregate sees its rows is not promised.
+    return sorted(_pairs.decode(_one(db, sql, parameters)), reverse=newest_first)
+
+
+def _fitting(listed: Iterable[tuple[int, int]]) -> list[int]:
+    """Return the first seqs whose bodies make a page."""
+    seqs: list[int] = []
+    room = PAGE_BYTES
+    for seq, size in listed:
+        if room <= 0:
+            break
+        seqs.append(seq)
+        room -= size
+    return seqs
 
 
 def _one(
-    db: sqlite3.Connection, sql: str, parameters: Sequence[object] | dict[str, object] = ()
+    db: sqlite3.Connection, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
 ) -> bytes:
     """Return the only value of the only row."""
     (value,) = db.execute(sql, parameters).fetchone()
@@ -336,7 +418,11 @@ def _list(values: Iterable[object]) -> str:
     return msgspec.json.encode(list(values)).decode()
 
 
+_names = attrgetter("source", "type", "project_id")
+"""The values of an event for each of ``KEYS``."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _sizes = msgspec.json.Decoder(list[tuple[str, int, int]])
-_candidates = msgspec.json.Decoder(list[tuple[int, int, str | None]])
+_pairs = msgspec.json.Decoder(list[tuple[int, int]])
+_numbers = msgspec.json.Decoder(list[int])

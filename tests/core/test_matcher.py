@@ -109,3 +109,10 @@ def test_a_filter_with_several_keys_is_asked_for_the_others() -> None:
     [matched] = matcher.match([entry(1), entry(2, "api"), entry(3)])
 
     assert [one.seq for one in matched.entries] == [1, 3]
+
+
+def test_a_filter_for_everything_is_forgotten_too() -> None:
+    matcher = Matcher()
+    matcher.remove(matcher.add(Filter()))
+
+    assert matcher.match([Entry(1, "x", "A", None, "", "", 0.0, b"")]) == []

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -84,6 +87,17 @@ class Model:
         return sorted(newest.values(), key=lambda entry: entry.seq)
 
 
+async def with_every_store(check: Callable[[Store], Awaitable[None]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("memory", "sqlite"):
+            path = Path(folder) / "events.db"
+            store = await open_store(name, path=path, durability="normal")
+            try:
+                await check(store)
+            finally:
+                await store.close()
+
+
 @settings(
     max_examples=60,
     deadline=None,  # it opens databases
@@ -106,17 +120,60 @@ def test_every_store_reads_as_a_list_would(
             assert await store.read(**read) == model.read(**read)
             assert await store.latest(read["wanted"]) == model.latest(read["wanted"])
 
-    async def check_all() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for name in ("memory", "sqlite"):
-                path = Path(folder) / "events.db"
-                store = await open_store(name, path=path, durability="normal")
-                try:
-                    await check(store)
-                finally:
-                    await store.close()
+    asyncio.run(with_every_store(check))
 
-    asyncio.run(check_all())
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_store_reads_a_log_of_many_blocks_as_a_list_would(seed: int) -> None:
+    chosen = random.Random(seed)
+    events = [
+        Event(
+            type=chosen.choice(TYPES) if chosen.random() < 0.1 else TYPES[0],
+            project_id=chosen.choice(PROJECTS) if chosen.random() < 0.05 else "web",
+            source=chosen.choice(SOURCES) if chosen.random() < 0.02 else "",
+            data={"path": chosen.choice(PATHS[:5])},
+        )
+        for _ in range(3000)
+    ]
+    keep = chosen.randrange(1000, 2500)
+    model = Model(events, keep)
+
+    def subset(values: list[Any], chance: float) -> frozenset[Any]:
+        count = chosen.randrange(1, len(values) + 1) if chosen.random() < chance else 0
+        return frozenset(chosen.sample(values, count))
+
+    async def check(store: Store) -> None:
+        at = 0
+        while at < len(events):
+            count = chosen.choice([1, 1, 31, 32, 33, 500])
+            await store.append([events[at : at + count]])
+            at += count
+        await store.retain(keep, 0, 0)
+        for _ in range(100):
+            wanted = Filter(
+                types=subset([*TYPES, "NONE"], 0.5),
+                not_types=subset(TYPES, 0.1),
+                projects=subset(["web", "api", "none"], 0.5),
+                sources=subset(SOURCES, 0.3),
+                paths=subset(GLOBS, 0.2),
+            )
+            after, limit = chosen.randrange(len(events)), chosen.choice([1, 7, 100])
+            until = chosen.choice([None, chosen.randrange(after, len(events) + 1)])
+            newest = await store.read(after, limit, wanted, until=until, newest_first=True)
+            expected = model.read(after, limit, wanted, until, newest_first=True)
+            assert newest.entries == expected.entries
+            found: list[Entry] = []
+            place = after
+            end = len(events) if until is None else until
+            while place < end and len(found) < limit:
+                page = await store.read(place, limit - len(found), wanted, until=until)
+                assert page.looked > place
+                found += page.entries
+                place = page.looked
+            assert found == model.read(after, limit, wanted, until, newest_first=False).entries
+            assert await store.latest(wanted) == model.latest(wanted)
+
+    asyncio.run(with_every_store(check))
 
 
 published = st.builds(

@@ -1,8 +1,9 @@
 // Load generator for servers that fan events out. It opens N subscribers, publishes E events,
-// checks that every subscriber got every event in order, and prints one JSON line: events/s (ev_s),
-// deliveries/s (del_s), end-to-end latency p50/p95/p99 in ms (lat_ms), that of a publisher's answer
-// (ack_ms), the server's CPU in us per delivery and per event (from /proc of the pids given, their
-// children included), its memory, lost, errors.
+// checks that every subscriber got every event in order, and prints two lines: `live` when all
+// subscribers are there and before the first event, and at the end JSON: events/s (ev_s),
+// deliveries/s (del_s), end-to-end latency p50/p95/p99 in ms (lat_ms; its mean lat_mean), that of a
+// publisher's answer (ack_ms, ack_mean), the server's CPU in us per delivery and per event (from
+// /proc of the pids given, their children included), its memory, lost, errors.
 //
 //   -s sse|ws|nats|natsws|redis|xread|mqtt|none         subscriber kind
 //   -p http|ws|redis|xadd|nats|js|mqtt|none             publisher kind
@@ -61,6 +62,7 @@ static int tmo = 30;
 // ---- hist
 #define HB 2048
 static u64 hist[HB], ahist[HB];
+static double lat_sum, ack_sum; // in ns
 static inline int hb(u64 v) { // log bucket 5 bits mantissa, ns/64 units
     v >>= 6;
     if (v < 64)
@@ -75,6 +77,12 @@ static double hval(int b) {
     int e = (b >> 5) + 4;
     u64 m = (b & 31) | 32;
     return ((double)m + 0.5) * (double)(1ull << (e - 5)) * 64;
+}
+static double mean(u64 *h, double sum) {
+    u64 t = 0;
+    for (int i = 0; i < HB; i++)
+        t += h[i];
+    return t ? sum / t : 0;
 }
 static double pct(u64 *h, double p) {
     u64 t = 0, c = 0;
@@ -321,6 +329,7 @@ static int scan(sc *c, char *b, char *e, u64 now) { // b..e includes carry
         c->exp = n + G;
         got++;
         hist[hb(now > t ? now - t : 0)]++;
+        lat_sum += now > t ? now - t : 0;
         p = q + TOK + 120;
         if (isx && --c->left == 0 && c->exp < (u32)E)
             xread(c);
@@ -693,6 +702,7 @@ static void pub_read(pc *c) {
         while (k-- && c->out > 0) {
             u64 t = c->ts[c->tt++ % 8192];
             ahist[hb(now - t)]++;
+            ack_sum += now - t;
             c->out--;
         }
     }
@@ -921,6 +931,8 @@ int main(int ac, char **av) {
     else
         usleep(300000);
     cpu_all(&u1, &s1, &r1);
+    puts("live");
+    fflush(stdout);
     struct rusage ru0, ru1;
     getrusage(RUSAGE_SELF, &ru0);
     u64 d0 = delivered;
@@ -964,13 +976,15 @@ int main(int ac, char **av) {
         int ok = N ? (done_subs == (u64)N && oerr == 0 && delivered == expected) : (acks_bad == 0);
         double cpu = (u2 - u1) + (s2 - s1);
         printf("{\"label\":\"%s\",\"ok\":%s,\"N\":%d,\"E\":%ld,\"rate\":%.0f,\"B\":%d,\"K\":%d,"
-               "\"D\":%d,\"s\":%.2f,\"ev_s\":%.0f,\"del_s\":%.0f,\"lat_ms\":[%.2f,%.2f,%.2f],\"ack_"
-               "ms\":[%.3f,%.3f,%.3f],\"srv_cpu\":%.2f,\"srv_user\":%.2f,\"cpu_us_per_del\":%.3f,"
+               "\"D\":%d,\"s\":%.2f,\"ev_s\":%.0f,\"del_s\":%.0f,\"lat_ms\":[%.2f,%.2f,%.2f],"
+               "\"lat_mean\":%.3f,\"ack_ms\":[%.3f,%.3f,%.3f],\"ack_mean\":%.3f,"
+               "\"srv_cpu\":%.2f,\"srv_user\":%.2f,\"cpu_us_per_del\":%.3f,"
                "\"cpu_us_per_ev\":%.2f,\"cpu_pct\":%.0f,\"lg_cpu\":%.2f,\"rss_mb\":%.0f,\"MB_in\":%"
                ".0f,\"lost\":%lld,\"oerr\":%llu}\n",
                label, ok ? "true" : "false", N, E, rate, B, K, D, dt, E / pdt, del / dt,
                pct(hist, .5) / 1e6, pct(hist, .95) / 1e6, pct(hist, .99) / 1e6,
-               pct(ahist, .5) / 1e6, pct(ahist, .95) / 1e6, pct(ahist, .99) / 1e6, cpu, u2 - u1,
+               mean(hist, lat_sum) / 1e6, pct(ahist, .5) / 1e6, pct(ahist, .95) / 1e6,
+               pct(ahist, .99) / 1e6, mean(ahist, ack_sum) / 1e6, cpu, u2 - u1,
                cpu * 1e6 / del, cpu * 1e6 / E, 100 * cpu / dt, lc, r2 / 1024, bytes_in / 1e6,
                N ? (long long)(expected - del) : 0, (unsigned long long)oerr);
     } else

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -33,6 +35,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         ahead: Events by which the publisher may be ahead of the mean subscriber, at no rate.
         query: The query string of each subscriber; ``{i}`` its number, ``{g}`` its group's.
         groups: In how many parts the events fall, of which each subscriber wants one.
+        stored: Events that the server holds before; they are published first.
+        beside: What else is done meanwhile; a name that ``beside.py`` knows, empty for nothing.
     """
 
     subscribers: int = 0
@@ -45,6 +49,23 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     ahead: int = 512
     query: str = ""
     groups: int = 1
+    stored: int = 0
+    beside: str = ""
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """
+    How long something took, in milliseconds.
+
+    Args:
+        count: How often it was measured; 0 for not told.
+    """
+
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    count: int = 0
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -53,10 +74,12 @@ class Found(msgspec.Struct, frozen=True):
 
     Args:
         ok: Whether every subscriber got every event once, in order.
+        grown_mib: What the server's memory grew by, from before the first event to after the last.
+        beside: What was measured beside it, by what it is.
         ev_s: Events a second.
         del_s: Deliveries a second.
-        lat_ms: End to end, p50, p95 and p99, in milliseconds.
-        ack_ms: Publish to answer, the same.
+        lat_ms, lat_mean: End to end, p50, p95 and p99, and the mean, in milliseconds.
+        ack_ms, ack_mean: Publish to answer, the same.
         cpu_us_per_del: The server's CPU in microseconds per delivery.
         cpu_us_per_ev: The same per event.
         lg_cpu: The generator's own CPU, in seconds.
@@ -68,12 +91,16 @@ class Found(msgspec.Struct, frozen=True):
     ev_s: float
     del_s: float
     lat_ms: list[float]
+    lat_mean: float
     ack_ms: list[float]
+    ack_mean: float
     cpu_us_per_del: float
     cpu_us_per_ev: float
     lg_cpu: float
     s: float
     rss_mb: float
+    grown_mib: float = 0.0
+    beside: Mapping[str, Latency] = {}
 
 
 class Idle(msgspec.Struct, frozen=True):
@@ -126,20 +153,32 @@ def compiled(name: str) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise FileNotFoundError("the load generator needs a C compiler: install gcc or clang")
-    program = Path(tempfile.mkdtemp(prefix="rtevents-bench-")) / name
+    folder = tempfile.mkdtemp(prefix="rtevents-bench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    program = Path(folder) / name
     source = HERE / f"{name}.c"
     subprocess.run([compiler, "-O2", "-o", program, source, "-lpthread"], check=True)
     return program
 
 
-def run(target: Target, work: Work) -> Found:
+def run(target: Target, work: Work, at_live: Callable[[], None] = lambda: None) -> Found:
     """
     Put a server to work.
 
+    Args:
+        at_live: Called when the subscribers are there and before the first event.
     Raises:
         RuntimeError: The generator gave up; the text has its words.
     """
-    return msgspec.json.decode(_run(target, work, []), type=Found, strict=False)
+    before = 0.0
+
+    def note() -> None:
+        nonlocal before
+        before = memory_mib(target)
+        at_live()
+
+    found = msgspec.json.decode(_run(target, work, [], note), type=Found, strict=False)
+    return msgspec.structs.replace(found, grown_mib=memory_mib(target) - before)
 
 
 def idle(target: Target, work: Work, seconds: int = 2) -> Idle:
@@ -147,7 +186,15 @@ def idle(target: Target, work: Work, seconds: int = 2) -> Idle:
     return msgspec.json.decode(_run(target, work, ["-p", "none", "-i", str(seconds)]), type=Idle)
 
 
-def _run(target: Target, work: Work, extra: Sequence[str]) -> bytes:
+def memory_mib(target: Target) -> float:
+    """Return what a server's processes have in memory, in MiB."""
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in target.pids)
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024**2
+
+
+def _run(
+    target: Target, work: Work, extra: Sequence[str], at_live: Callable[[], None] = lambda: None
+) -> bytes:
     subscribe = target.subscribe + (f"?{work.query}" if work.query else "")
     command: list[str | Path] = [
         compiled("load"), "-a", target.address, "-P", ",".join(map(str, target.pids)),
@@ -158,7 +205,23 @@ def _run(target: Target, work: Work, extra: Sequence[str]) -> bytes:
         "-r", str(work.rate), "-W", str(work.ahead), *extra,
     ]  # fmt: skip
     env = {**os.environ, "RTLOAD_HEADER": target.headers, "RTLOAD_HOST": target.host}
-    done = subprocess.run(command, env=env, capture_output=True, timeout=TIMEOUT, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr.decode(errors="replace").strip()[-500:])
-    return done.stdout
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=complaints) as process,
+    ):
+        assert process.stdout is not None
+        guard = threading.Timer(TIMEOUT, process.kill)
+        guard.start()
+        try:
+            if process.stdout.readline() == b"live\n":
+                at_live()
+            said = process.stdout.read()
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            guard.cancel()
+        if process.wait():
+            complaints.seek(0)
+            raise RuntimeError(complaints.read().decode(errors="replace").strip()[-500:])
+    return said

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from rtevents.client.sync import Client
@@ -67,6 +67,12 @@ def rtevents(
                 publish="/v1/events",
                 headers=headers,
             )
+
+
+def rtevents_unlimited(work: Work) -> AbstractContextManager[Target]:
+    """Run the daemon without a limit on what it keeps."""
+    limits = {"RTEVENTS_RETENTION__MAX_EVENTS": "0", "RTEVENTS_RETENTION__MAX_BYTES": "0"}
+    return rtevents(work, env=limits)
 
 
 @contextmanager

@@ -2,125 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from statistics import median
-
-import msgspec
-
 from tests.benchmarks import peers
-from tests.benchmarks.load import Found, Idle, Target, Work, idle, run
-
-Peer = Callable[[Work], AbstractContextManager[Target]]
-
-
-class Run(msgspec.Struct, frozen=True):
-    """A server at a work; `is_idle` when its connections are to do nothing."""
-
-    name: str
-    peer: Peer
-    work: Work
-    is_idle: bool = False
-
-    def once(self) -> Found | Idle:
-        """Start the server, put it to work, stop it."""
-        with self.peer(self.work) as target:
-            return idle(target, self.work) if self.is_idle else run(target, self.work)
-
-
-class Claim(msgspec.Struct, frozen=True):
-    """
-    What must be reached.
-
-    Args:
-        text: In words, with the limit.
-        value: What is compared with it, from the medians of each run by name.
-        limit: The greatest value that will do; the least one when `is_least`.
-    """
-
-    text: str
-    value: Callable[[Mapping[str, Medians]], float]
-    limit: float
-    is_least: bool = False
-
-
-class Medians(msgspec.Struct):
-    """The median of each figure over the rounds of one run; nothing where none was found."""
-
-    ok: bool = True
-    del_s: float = 0.0
-    ev_s: float = 0.0
-    cpu_del: float = 0.0
-    cpu_ev: float = 0.0
-    p50: float = 0.0
-    p95: float = 0.0
-    p99: float = 0.0
-    ack_p95: float = 0.0
-    ack_p99: float = 0.0
-    kib: float = 0.0
-    set_up: float = 0.0
-
-    @classmethod
-    def of(cls, found: Sequence[Found | Idle]) -> Medians:
-        """Return the medians of what the rounds found."""
-        idle = [one for one in found if isinstance(one, Idle)]
-        if idle:
-            return cls(
-                kib=median(one.kb_per_conn for one in idle),
-                set_up=median(one.conn_per_s for one in idle),
-            )
-        runs = [one for one in found if isinstance(one, Found)]
-        return cls(
-            ok=all(one.ok for one in runs),
-            del_s=median(one.del_s for one in runs),
-            ev_s=median(one.ev_s for one in runs),
-            cpu_del=median(one.cpu_us_per_del for one in runs),
-            cpu_ev=median(one.cpu_us_per_ev for one in runs),
-            p50=median(one.lat_ms[0] for one in runs),
-            p95=median(one.lat_ms[1] for one in runs),
-            p99=median(one.lat_ms[2] for one in runs),
-            ack_p95=median(one.ack_ms[1] for one in runs),
-            ack_p99=median(one.ack_ms[2] for one in runs),
-        )
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One line of work: who does it, and what must be reached."""
-
-    title: str
-    runs: Sequence[Run]
-    claims: Sequence[Claim]
-
-
-def ratio(field: str, of: str, to: str) -> Callable[[Mapping[str, Medians]], float]:
-    """Return what divides a figure of one run by that of another."""
-
-    def value(found: Mapping[str, Medians]) -> float:
-        below: float = getattr(found[to], field)
-        above: float = getattr(found[of], field)
-        return above / below if below else float("nan")
-
-    return value
-
-
-def figure(field: str, of: str) -> Callable[[Mapping[str, Medians]], float]:
-    """Return what takes one figure of one run."""
-
-    def value(found: Mapping[str, Medians]) -> float:
-        taken: float = getattr(found[of], field)
-        return taken
-
-    return value
-
-
-def cpu(to: str, limit: float, of: str = "rtevents", field: str = "cpu_del") -> Claim:
-    """Claim that rtevents takes at most so much of a peer's CPU."""
-    return Claim(f"CPU <= {limit:g} x {to}", ratio(field, of, to), limit)
-
-
-def within(field: str, limit: float, of: str = "rtevents") -> Claim:
-    """Claim that a latency is within a limit, in milliseconds."""
-    return Claim(f"{of}: {field.replace('_', ' ')} <= {limit:g} ms", figure(field, of), limit)
+from tests.benchmarks.claims import Claim, cpu, figure, ratio, took, within
+from tests.benchmarks.load import Work
+from tests.benchmarks.measure import Line, Row, Run
 
 
 def _fan_out(subscribers: int, over: str, events: int, **work: int | str) -> Work:
@@ -140,8 +25,13 @@ FLAT_OUT = Row(
         Run("aiohttp send_str", peers.aiohttp_send, _fan_out(1000, "ws", 200, batch=50)),
     ],
     [
-        cpu("redis", 0.5), cpu("nats", 0.3), cpu("nchan", 0.05), cpu("sse-starlette", 0.01),
-        cpu("limit.c", 1.5), cpu("rtevents", 1.2, of="rtevents ws"),
+        Line(
+            text="1,000 subscribers, flat out: µs/delivery",
+            claims=[
+                cpu("redis", 0.5), cpu("nats", 0.3), cpu("nchan", 0.05), cpu("sse-starlette", 0.01),
+                cpu("limit.c", 1.5), cpu("rtevents", 1.2, of="rtevents ws"),
+            ],
+        )
     ],
 )  # fmt: skip
 
@@ -160,8 +50,14 @@ STEADY = Row(
         Run("nats", peers.nats, _fan_out(1000, "sse", 3_000, **_AT_500)),
     ],
     [
-        cpu("redis", 0.7), cpu("nats", 0.5), within("p99", 50),
-        cpu("redis", 0.3, of="rtevents 100ms"),
+        Line(
+            text="1,000 subscribers, 500 events/s: µs/delivery · p99 ms",
+            fields=["cpu_del", "p99"],
+            claims=[
+                cpu("redis", 0.7), cpu("nats", 0.5), within("p99", 50),
+                cpu("redis", 0.3, of="rtevents 100ms"),
+            ],
+        )
     ],
 )  # fmt: skip
 
@@ -171,7 +67,7 @@ HUNDRED_FLAT_OUT = Row(
         Run("rtevents", peers.rtevents, _fan_out(100, "sse", 60_000, batch=50)),
         Run("redis", peers.redis, _fan_out(100, "sse", 60_000)),
     ],
-    [cpu("redis", 0.8)],
+    [Line(text="100 subscribers, flat out: µs/delivery", claims=[cpu("redis", 0.8)])],
 )
 
 HUNDRED_STEADY = Row(
@@ -180,7 +76,13 @@ HUNDRED_STEADY = Row(
         Run("rtevents", peers.rtevents, _fan_out(100, "sse", 3_000, **_AT_500)),
         Run("redis", peers.redis, _fan_out(100, "sse", 3_000, **_AT_500)),
     ],
-    [cpu("redis", 1.2), within("p99", 5)],
+    [
+        Line(
+            text="100 subscribers, 500 events/s: µs/delivery · p99 ms",
+            fields=["cpu_del", "p99"],
+            claims=[cpu("redis", 1.2), within("p99", 5)],
+        )
+    ],
 )
 
 ONE = Row(
@@ -189,7 +91,13 @@ ONE = Row(
         Run("rtevents", peers.rtevents, _fan_out(1, "sse", 3_000, **_AT_500)),
         Run("redis", peers.redis, _fan_out(1, "sse", 3_000, **_AT_500)),
     ],
-    [within("p50", 2), within("p99", 6)],
+    [
+        Line(
+            text="1 subscriber, 500 events/s: p50 · p99 ms",
+            fields=["p50", "p99"],
+            claims=[within("p50", 2), within("p99", 6)],
+        )
+    ],
 )
 
 LINES = Row(
@@ -199,8 +107,14 @@ LINES = Row(
         Run("redis XADD", peers.redis_streams, Work(events=300_000, in_flight=64)),
     ],
     [
-        Claim("events/s >= redis XADD", ratio("ev_s", "rtevents", "redis XADD"), 1.0, True),
-        cpu("redis XADD", 1.2, field="cpu_ev"),
+        Line(
+            text="publish NDJSON by the hundred: events/s · µs/event",
+            fields=["ev_s", "cpu_ev"],
+            claims=[
+                Claim("events/s >= redis XADD", ratio("ev_s", "rtevents", "redis XADD"), 1.0, True),
+                cpu("redis XADD", 1.2, field="cpu_ev"),
+            ],
+        )
     ],
 )
 
@@ -211,13 +125,19 @@ SINGLES = Row(
         Run("starlette", peers.starlette, Work(events=60_000, publishers=64, in_flight=1)),
     ],
     [
-        Claim(
-            "events/s >= 0.75 x starlette that stores nothing",
-            ratio("ev_s", "rtevents", "starlette"),
-            0.75,
-            True,
-        ),
-        within("ack_p99", 10),
+        Line(
+            text="publish by POST, 64 connections: events/s · answer p99 ms",
+            fields=["ev_s", "ack_p99"],
+            claims=[
+                Claim(
+                    "events/s >= 0.75 x starlette",
+                    ratio("ev_s", "rtevents", "starlette"),
+                    0.75,
+                    True,
+                ),
+                within("ack_p99", 10),
+            ],
+        )
     ],
 )
 
@@ -239,8 +159,14 @@ FILTERS = Row(
         ),
     ],
     [
-        cpu("one filter", 2, of="match all", field="cpu_ev"),
-        cpu("one filter", 0.2, of="match 10", field="cpu_ev"),
+        Line(
+            text="1,000 subscribers with 1,000 filters, 500 events/s: µs/event",
+            fields=["cpu_ev"],
+            claims=[
+                cpu("one filter", 2, of="match all", field="cpu_ev"),
+                cpu("one filter", 0.2, of="match 10", field="cpu_ev"),
+            ],
+        )
     ],
 )
 
@@ -251,11 +177,146 @@ IDLE = Row(
         Run("ws", peers.rtevents, _fan_out(10_000, "ws", 0), True),
     ],
     [
-        Claim("KiB of an SSE connection <= 12", figure("kib", "sse"), 12),
-        Claim("KiB of a WebSocket <= 14", figure("kib", "ws"), 14),
-        Claim("SSE set up a second >= 3,000", figure("set_up", "sse"), 3000, True),
-        Claim("WebSockets set up a second >= 3,000", figure("set_up", "ws"), 3000, True),
+        Line(
+            text="10,000 idle connections: KiB each · set up a second",
+            fields=["kib", "set_up"],
+            claims=[
+                Claim("sse: KiB <= 12", figure("kib", "sse"), 12),
+                Claim("ws: KiB <= 14", figure("kib", "ws"), 14),
+                Claim("sse: set up a second >= 3,000", figure("set_up", "sse"), 3000, True),
+                Claim("ws: set up a second >= 3,000", figure("set_up", "ws"), 3000, True),
+            ],
+        )
     ],
+)
+
+
+def _promised(name: str, mean: float, p95: float) -> Line:
+    """Return the line of a latency: what is specified, and the mean's limit for the p99 as well."""
+    return Line(
+        text=f"{_BUSY_WORDS[name]}: p50 · p95 · p99 ms",
+        latency=name,
+        claims=[
+            took(name, "mean", mean),
+            took(name, "p95", p95),
+            took(name, "p99", mean, is_beyond=True),
+        ],
+    )
+
+
+_BUSY_WORDS = {
+    "registration": "1,000 connections, 500 events/s: SSE request to `hello`",
+    "subscribe": "… WebSocket `subscribe` to its `ok`",
+    "PATCH": "… `PATCH` of an SSE stream to its answer",
+    "publish": "… publish to its answer",
+    "delivery": "… publish to delivery",
+}
+
+BUSY = Row(
+    "1,000 connections and 500 events/s, and what else is asked meanwhile",
+    [Run("rtevents", peers.rtevents, _fan_out(1000, "sse", 10_000, beside="probe", **_AT_500))],
+    [
+        _promised("registration", 5, 20), _promised("subscribe", 2, 10), _promised("PATCH", 2, 10),
+        _promised("publish", 10, 50), _promised("delivery", 100, 500),
+    ],
+)  # fmt: skip
+
+# The window is full before, so that what grows is not that: it holds 10,000 events.
+_AMONG_500: dict[str, int] = {"rate": 500, "stored": 12_000}
+
+FROZEN = Row(
+    "500 subscribers, 500 events/s, without and with a frozen one among them",
+    [
+        Run("none frozen", peers.rtevents, _fan_out(500, "sse", 10_000, **_AMONG_500)),
+        Run(
+            "one frozen",
+            peers.rtevents,
+            _fan_out(499, "sse", 10_000, beside="frozen", **_AMONG_500),
+        ),
+    ],
+    [
+        Line(
+            text="500 subscribers, 500 events/s, one frozen for 20 s: "
+            "p99 ms of the others · MiB of growth",
+            fields=["p99", "grown"],
+            claims=[
+                Claim("p99 <= 1.5 x none frozen", ratio("p99", "one frozen", "none frozen"), 1.5),
+                Claim("growth <= 20 MiB", figure("grown", "one frozen"), 20),
+            ],
+        )
+    ],
+)  # fmt: skip
+
+_SUBSCRIBERS = {10: 60_000, 100: 60_000, 1_000: 20_000, 10_000: 2_000}
+"""Events by the number of subscribers: enough for a few seconds of the server's CPU."""
+
+GROWTH_SUBSCRIBERS = Row(
+    "10 to 10,000 subscribers, NDJSON publisher, as fast as it goes",
+    [
+        Run(f"{count:,}", peers.rtevents, _fan_out(count, "sse", events, batch=50))
+        for count, events in _SUBSCRIBERS.items()
+    ],
+    [
+        Line(
+            text="10, 100, 1,000, 10,000 subscribers, flat out: µs/delivery",
+            plot="µs CPU per delivery, by subscribers",
+            claims=[
+                Claim(
+                    "10,000 subscribers: CPU <= 1.2 x 10 subscribers",
+                    ratio("cpu_del", "10,000", "10"),
+                    1.2,
+                ),
+                Claim(
+                    "10,000 subscribers: CPU <= 1.2 x 1,000 subscribers",
+                    ratio("cpu_del", "10,000", "1,000"),
+                    1.2,
+                    is_beyond=True,
+                ),
+            ],
+        )
+    ],
+)
+
+_STORED = (0, 100_000, 1_000_000, 10_000_000)
+
+_WARM_UP = 5_000
+"""Events that even an empty store gets before: what is done first is slower in any program."""
+
+
+def _at(stored: int) -> list[Run]:
+    """Return what is measured at a size; all of it together stays below the next one."""
+    lines = Work(events=60_000, batch=100, in_flight=64, stored=max(stored, _WARM_UP))
+    singles = Work(events=20_000, publishers=64, in_flight=1)
+    return [
+        Run(_name("NDJSON", stored), peers.rtevents_unlimited, lines),
+        Run(_name("POST", stored), peers.rtevents_unlimited, singles),
+    ]
+
+
+def _name(way: str, stored: int) -> str:
+    return f"{way}, {stored:,}" if stored else f"{way}, empty"
+
+
+def _published(way: str, text: str) -> Line:
+    names = [_name(way, stored) for stored in _STORED]
+    return Line(
+        text=f"{text} into a store of 0, 100,000, 1 million, 10 million: µs/event",
+        fields=["cpu_ev", "ev_s"],
+        runs=names,
+        plot=f"{text}: µs CPU per event · events/s, by events in the store",
+        claims=[
+            Claim(
+                f"{way}, 10 million: CPU <= 1.2 x empty", ratio("cpu_ev", names[-1], names[0]), 1.2
+            ),
+        ],
+    )
+
+
+GROWTH_STORE = Row(
+    "publish only, durable, into a store that grows to 10,000,000 events",
+    [run for stored in _STORED for run in _at(stored)],
+    [_published("NDJSON", "publish NDJSON by the hundred"), _published("POST", "publish by POST")],
+    is_one_log=True,
 )
 
 ROWS: dict[str, Row] = {
@@ -268,43 +329,9 @@ ROWS: dict[str, Row] = {
     "singles": SINGLES,
     "filters": FILTERS,
     "idle": IDLE,
+    "busy": BUSY,
+    "frozen": FROZEN,
+    "growth-subscribers": GROWTH_SUBSCRIBERS,
+    "growth-store": GROWTH_STORE,
 }
 """The rows by the names that the command line knows."""
-
-
-def measure(
-    row: Row, rounds: int, tell: Callable[[str], None]
-) -> tuple[dict[str, Medians], list[str]]:
-    """
-    Run a row's servers in turns, so that whatever else the machine does meets all of them.
-
-    Args:
-        tell: Called with a line about what is being done.
-    Returns:
-        The medians by the run's name, and why some are missing.
-    """
-    found: dict[str, list[Found | Idle]] = {}
-    missing: dict[str, str] = {}
-    for number in range(rounds):
-        for one in row.runs:
-            if one.name in missing:
-                continue
-            tell(f"{row.title}: {one.name}, round {number + 1} of {rounds}")
-            try:
-                found.setdefault(one.name, []).append(one.once())
-            except (peers.MissingError, RuntimeError) as error:
-                missing[one.name] = f"{one.name} is left out: {error}"
-                found.pop(one.name, None)
-    return {name: Medians.of(some) for name, some in found.items()}, list(missing.values())
-
-
-def judge(row: Row, found: Mapping[str, Medians]) -> Iterator[tuple[Claim, float | None, bool]]:
-    """Yield each claim with its value and whether it is reached; None where a peer is missing."""
-    for claim in row.claims:
-        try:
-            value = claim.value(found)
-        except KeyError:
-            yield claim, None, False
-            continue
-        is_reached = value >= claim.limit if claim.is_least else value <= claim.limit
-        yield claim, value, is_reached

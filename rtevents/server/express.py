@@ -285,8 +285,12 @@ class Express(asyncio.Protocol):
     ) -> None:
         """Answer what was stored, or why it was not; of several lines, each for itself."""
         if (error := stored.exception()) is None:
-            is_lines = slowly is not None
-            self._fill(slot, _encode_stored(self._house, stored.result(), is_lines=is_lines))
+            answer = _encode_stored(self._house, stored.result(), is_lines=slowly is not None)
+            if self._is_flushing or len(self._slots) > 1 or slot not in self._slots:
+                self._fill(slot, answer)
+            else:
+                slot.answer = answer
+                self._flush()  # nobody else is waited for
         elif slowly is not None:
             self._spawn(slowly())
         else:

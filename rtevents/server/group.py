@@ -22,6 +22,12 @@ DUTY = 1.2
 DUTY_FLOOR = 0.002
 """Shortest such time, in seconds, under load: events gather meanwhile."""
 
+EASE = 10.0
+"""How many times as long as a short round took the next one waits, up to ``EASE_CEILING``."""
+
+EASE_CEILING = 0.0035
+"""Longest time, in seconds, that is waited only to save work, for nobody to notice."""
+
 DUTY_CEILING = 0.05
 """Longest such time, in seconds."""
 
@@ -161,7 +167,8 @@ class Group:
 
     def _pause(self, took: float) -> float:
         """Return how long to wait after a round that took so many seconds (the duty rule)."""
-        pause = min(DUTY_CEILING, max(DUTY_FLOOR, DUTY * took))
+        ease = min(EASE_CEILING, EASE * took)
+        pause = min(DUTY_CEILING, max(DUTY_FLOOR, ease, DUTY * took))
         # An entry that has just missed a round waits for the next, and for that one to end.
         return max(pause, self._max_latency - 2 * took)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
@@ -31,8 +32,11 @@ EASE_CEILING = 0.0035
 DUTY_CEILING = 0.05
 """Longest such time, in seconds."""
 
-SLICE = 256
-"""Members that are written to at a stretch: then publishers get their answers."""
+SLICE = 0.0005
+"""Seconds for which members are written to at a stretch: then publishers get their answers."""
+
+GLANCE = 16
+"""Members between two looks at the clock."""
 
 
 class Part:
@@ -215,18 +219,16 @@ class Group:
 
     async def _write(self, blocks: Iterable[tuple[Part, bytes, int]]) -> None:
         """Write to each member what its part gets; one that does not keep up leaves."""
-        room = SLICE
+        slices = _Slices()
         number = self._round
         counters = self._service.counters
         for part, block, entries in blocks:
             size = len(block)
             for member in list(part.members):
-                if not room:
-                    room = SLICE
-                    await asyncio.sleep(0)
+                if slices.is_over():
+                    await slices.rest()
                 if member.part is not part:
                     continue  # it left while others were served
-                room -= 1
                 member.served = number
                 transport, connection = member.transport, member.connection
                 if transport.is_closing():
@@ -244,21 +246,19 @@ class Group:
     async def _beat(self, now: float) -> bool:
         """Write a heartbeat to every member; return whether answers are expected."""
         bookmark, event = self._log.bookmark(self.goal), self._heartbeat()
-        room = SLICE
+        slices = _Slices()
         expects = False
         for part in list(self._parts.values()):
             block = part.encoding.heartbeat(event, bookmark)
             expects = expects or part.encoding.key == "ws"
             for member in list(part.members):
+                if slices.is_over():
+                    await slices.rest()
                 if member.part is not part:
                     continue
                 member.write(block)
                 if member.unanswered_since is None:
                     member.unanswered_since = now
-                room -= 1
-                if not room:
-                    room = SLICE
-                    await asyncio.sleep(0)
         return expects
 
     def _drop_silent(self, before: float) -> None:
@@ -267,6 +267,27 @@ class Group:
             since = member.unanswered_since
             if member.encoding.key == "ws" and since is not None and since <= before:
                 member.connection.close("no pong")
+
+
+class _Slices:
+    """The time that a walk over many members takes at a stretch."""
+
+    def __init__(self) -> None:
+        self._left = GLANCE
+        self._end = time.monotonic() + SLICE
+
+    def is_over(self) -> bool:
+        """Count one member; tell whether it is the others' turn first."""
+        self._left -= 1
+        if self._left:
+            return False
+        self._left = GLANCE
+        return time.monotonic() >= self._end
+
+    async def rest(self) -> None:
+        """Let others have their turn."""
+        await asyncio.sleep(0)
+        self._end = time.monotonic() + SLICE
 
 
 class _Blocks:

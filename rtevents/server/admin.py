@@ -14,9 +14,9 @@ from rtevents.core.event import is_project_id, type_name
 from rtevents.core.filter import parse_filter
 from rtevents.core.payloads import PAYLOADS, reference, schema, summary
 from rtevents.errors import BadInput, FilterError, NotFound
+from rtevents.server.commands import change
 from rtevents.server.guard import SESSION_SECONDS, TICKET_SECONDS, Token
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, answer, read_json
-from rtevents.server.stream import change
 
 
 async def status(request: web.Request) -> web.Response:

@@ -114,11 +114,17 @@ STATUSES: dict[type[RteventsError], int] = {Misdirected: 421, UnsupportedMedia: 
 
 
 def problem_of(error: BaseException) -> web.Response:
-    """Return what a request is answered that failed; a bug of ours is told in the log alone."""
+    """Return what a request is answered that failed."""
+    told = told_of(error)
+    return problem(told, STATUSES.get(type(told)))
+
+
+def told_of(error: BaseException) -> RteventsError:
+    """Return what a client is told of an error; a bug of ours is told in the log alone."""
     if isinstance(error, RteventsError):
-        return problem(error, STATUSES.get(type(error)))
+        return error
     logger.error("a request failed", exc_info=error)
-    return problem(RteventsError("the daemon failed to answer; its log tells why"), 500)
+    return RteventsError("the daemon failed to answer; its log tells why")
 
 
 def problem_fields(error: RteventsError, status: int | None = None) -> dict[str, Any]:

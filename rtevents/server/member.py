@@ -23,10 +23,15 @@ GOODBYE = 2.0
 
 
 class Drain(Protocol):
-    """What tells when a transport has room again: aiohttp's ``request.writer``."""
+    """What tells when a transport has room again: a ``Follower``."""
 
     async def drain(self) -> None:
-        """Return when the transport wants more."""
+        """
+        Return when the transport wants more; cancelling is safe.
+
+        Raises:
+            ConnectionError: It has ended.
+        """
 
 
 class Member:
@@ -43,14 +48,14 @@ class Member:
     """
 
     __slots__ = (
-        "_drain", "_room", "connection", "encoding", "grant", "is_live", "is_subscribed",
+        "_drain", "connection", "encoding", "grant", "is_live", "is_subscribed",
         "max_latency", "part", "served", "transport", "unanswered_since",
     )  # fmt: skip
 
     def __init__(
         self,
         connection: Connection,
-        transport: asyncio.WriteTransport,
+        transport: asyncio.Transport,
         drain: Drain,
         encoding: Encoding,
         grant: Grant,
@@ -72,7 +77,6 @@ class Member:
         self.is_subscribed = True
         """Whether it wants what its filter says: a WebSocket that unsubscribed does not."""
         self._drain = drain
-        self._room: asyncio.Future[None] | None = None
 
     def write(self, block: bytes, entries: int = 0) -> None:
         """Write bytes; a transport that is closing takes none."""
@@ -105,23 +109,16 @@ class Member:
             ConnectionError: The peer is gone.
         """
         while waiting := self.transport.get_write_buffer_size():
-            # In a task of its own, for aiohttp's drain must not be cancelled: every later one of
-            # that connection would be cancelled too (3.14.5, `BaseProtocol._drain_helper`).
-            if self._room is None or self._room.done():
-                self._room = asyncio.ensure_future(self._drain.drain())
-                self._room.add_done_callback(_forgive)
-            await asyncio.wait([self._room], timeout=patience)
-            if not self._room.done() and self.transport.get_write_buffer_size() >= waiting:
-                raise TimeoutError
-            self.connection.touch()
-            if self._room.done():
-                self._room.result()
+            try:
+                async with asyncio.timeout(patience):
+                    await self._drain.drain()
+            except TimeoutError:
+                if self.transport.get_write_buffer_size() >= waiting:
+                    raise
+                self.connection.touch()
+            else:
+                self.connection.touch()
                 return
-
-    def end(self) -> None:
-        """Write no more once everything is written, and listen until the peer hangs up."""
-        if self.transport.can_write_eof() and not self.transport.is_closing():
-            self.transport.write_eof()
 
     def close(self) -> None:
         """Hang up when everything is written."""
@@ -130,9 +127,3 @@ class Member:
     def abort(self) -> None:
         """Cut the peer off."""
         self.transport.abort()
-
-
-def _forgive(room: asyncio.Future[None]) -> None:
-    """Take note of how a wait ended for which nobody may be waiting any more."""
-    if not room.cancelled():
-        room.exception()

@@ -101,6 +101,20 @@ def offer(
         events = _read_lines(_lines(body))
     else:
         events = _read(content_type, {}, body)
+    return offer_as(house, principal, events)
+
+
+def offer_as(
+    house: House, principal: Principal, events: Sequence[Event]
+) -> asyncio.Future[list[Stored]] | None:
+    """
+    Publish events as ``publish_as`` does, if there is room in the queue at once.
+
+    Returns:
+        What ``publish_as`` would return, to come; None when there is no room, or nothing to store.
+    Raises:
+        RteventsError: As there.
+    """
     with _not_too_deep():
         return house.service.offer(events) if _may_publish(principal, events) else None
 

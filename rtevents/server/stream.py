@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
-import msgspec
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import web
+from websockets.utils import accept_key
 
 from rtevents.core.connection import Connection
 from rtevents.core.filter import FILTER_KEYS, Filter, Grant, parse_filter
 from rtevents.core.log import Start
 from rtevents.core.since import Since, parse_duration, parse_since
-from rtevents.errors import BadInput, BookmarkError, RteventsError
+from rtevents.errors import BadInput, RteventsError
 from rtevents.server.follower import Follower
-from rtevents.server.guard import Principal, require
-from rtevents.server.keys import HOUSE, PRINCIPAL, House, decode, problem_fields, query_of
+from rtevents.server.guard import Principal
+from rtevents.server.keys import HOUSE, PRINCIPAL, House, query_of
 from rtevents.server.member import GOODBYE, SEND_BUFFER, Member
-from rtevents.server.publish import publish_as, read_each, read_event
+from rtevents.server.talker import Talker
 from rtevents.server.wire import NDJSON, SSE, Encoding, WebSocket
-
-MAX_MESSAGE = 16 * 1024 * 1024
-"""Largest WebSocket message, in bytes: what a request may be."""
 
 LATENCIES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """The steps of `max_latency`, in seconds: streams with the same one are served together."""
@@ -63,23 +57,70 @@ async def stream(request: web.Request) -> web.StreamResponse:
         }
     )
     response.enable_chunked_encoding()
-    response.force_close()  # its connection is not for requests any more
-    connection, start = await _connect(request, "ndjson" if is_ndjson else "sse")
-    try:
-        await response.prepare(request)
-        transport = _transport(request)
-    except BaseException:
-        house.service.disconnect(connection)
-        raise
+    kind = "ndjson" if is_ndjson else "sse"
+    connection, start, transport = await _answer(request, response, kind)
     # From here on nothing is awaited: aiohttp cancels this task when it is told that it is over.
     follower = Follower(partial(_lose, house, connection))
     member = Member(connection, transport, follower, encoding, _grant(request), max_latency)
-    follower.take_over(request, transport)
+    _board(request, follower, member, start)
+    connection.on_close(partial(_end, house, member))
+    return response
+
+
+async def websocket(request: web.Request) -> web.StreamResponse:
+    """Stream events as WebSocket messages, and take commands."""
+    house, principal = request.app[HOUSE], request[PRINCIPAL]
+    if not web.WebSocketResponse().can_prepare(request):
+        raise BadInput("expected a WebSocket handshake")
+    max_latency = _max_latency(request)
+    # No extension is taken up: frames are shared by a group, so they cannot be compressed.
+    response = web.StreamResponse(
+        status=101,
+        headers={
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Accept": accept_key(request.headers["Sec-WebSocket-Key"]),
+        },
+    )
+    connection, start, transport = await _answer(request, response, "ws")
+    # As above. What came with the handshake came too early (RFC 6455, section 4.1), and is heard.
+    early = getattr(request.protocol, "_message_tail", b"")
+    talker = Talker(partial(_lose, house, connection), house, principal)
+    member = Member(connection, transport, talker, WebSocket(), _grant(request), max_latency)
+    talker.member = member
+    _board(request, talker, member, start)
+    connection.on_close(partial(_say_goodbye, house, talker))
+    if early:
+        talker.data_received(early)
+    return response
+
+
+async def _answer(
+    request: web.Request, response: web.StreamResponse, kind: str
+) -> tuple[Connection, Start, asyncio.Transport]:
+    """
+    Register a stream, and write the head of its response.
+
+    Returns:
+        The stream, where it begins, and where its bytes go.
+    """
+    response.force_close()  # its connection is not for requests any more
+    connection, start = await _connect(request, kind)
+    try:
+        await response.prepare(request)
+        return connection, start, _transport(request)
+    except BaseException:
+        request.app[HOUSE].service.disconnect(connection)
+        raise
+
+
+def _board(request: web.Request, follower: Follower, member: Member, start: Start) -> None:
+    """Take the connection of a request from aiohttp, and begin its stream."""
+    house, connection = request.app[HOUSE], member.connection
+    follower.take_over(request, member.transport)
     house.followers.add(connection)
     house.members[connection.connection_id] = member
     house.fanout.board(member, start)
-    connection.on_close(partial(_end, house, member))
-    return response
 
 
 def _lose(house: House, connection: Connection) -> None:
@@ -91,60 +132,32 @@ def _lose(house: House, connection: Connection) -> None:
 
 
 def _end(house: House, member: Member) -> None:
-    """Write the rest and the last chunk; a peer that does not take what waits is cut off."""
-    connection = member.connection
-    house.service.disconnect(connection)
-    house.members.pop(connection.connection_id, None)
-    if connection.close_reason != "lost":
+    """Write the rest and the last chunk, and hang up."""
+    if _forget(house, member):
         house.fanout.finish(member)
         member.write(LAST_CHUNK)
         member.close()
-        asyncio.get_running_loop().call_later(GOODBYE, member.abort)
 
 
-async def websocket(request: web.Request) -> web.StreamResponse:
-    """Stream events as WebSocket messages, and take commands."""
-    house, principal = request.app[HOUSE], request[PRINCIPAL]
-    opened = _Opened(lambda: house.service.disconnect(connection))
-    if not opened.can_prepare(request):
-        raise BadInput("expected a WebSocket handshake")
-    max_latency = _max_latency(request)
-    connection, start = await _connect(request, "ws")
-    try:
-        await opened.prepare(request)
-        transport, grant = _transport(request), _grant(request)
-        member = Member(connection, transport, request.writer, WebSocket(), grant, max_latency)
-        house.members[connection.connection_id] = member
-        house.fanout.board(member, start)
-        connection.on_close(lambda: _say_goodbye(house, member))
-        with contextlib.suppress(ConnectionError):
-            await _converse(house, principal, opened, member)
-    finally:
-        house.service.disconnect(connection)
-        house.members.pop(connection.connection_id, None)
-    return opened
+def _say_goodbye(house: House, talker: Talker) -> None:
+    """Write the rest and a close frame, which the peer answers."""
+    member = talker.member
+    if _forget(house, member):
+        talker.flush()
+        reason = member.connection.close_reason or ""
+        if reason != "closed":  # else the peer was first, and is answered
+            house.fanout.finish(member, CLOSE_CODES.get(reason, 4000))
+            talker.listen()
 
 
-class _Opened(web.WebSocketResponse):
-    """
-    A WebSocket whose stream ends before aiohttp closes it.
-
-    Args:
-        end: Ends the stream: nothing may follow a close frame (RFC 6455, section 5.5.1), and the
-            fan-out writes to the transport without asking aiohttp.
-    """
-
-    def __init__(self, end: Callable[[], None]) -> None:
-        # Frames are shared by a group, so they cannot be compressed.
-        super().__init__(compress=False, autoclose=False, autoping=False, max_msg_size=MAX_MESSAGE)
-        self._end = end
-
-    async def close(
-        self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
-    ) -> bool:
-        """End the stream and close; aiohttp calls it by itself where a message is not one."""
-        self._end()
-        return await super().close(code=code, message=message, drain=drain)
+def _forget(house: House, member: Member) -> bool:
+    """Forget a stream; return whether its peer is there, which is then cut off if it stays."""
+    house.service.disconnect(member.connection)
+    house.members.pop(member.connection.connection_id, None)
+    if member.connection.close_reason == "lost":
+        return False
+    asyncio.get_running_loop().call_later(GOODBYE, member.abort)
+    return True
 
 
 async def _connect(request: web.Request, kind: str) -> tuple[Connection, Start]:
@@ -222,152 +235,3 @@ def _wanted(house: House, principal: Principal, request: web.Request) -> tuple[F
         if given:
             return wanted, parse_since(given)
     return wanted, Since(word="new")
-
-
-def _say_goodbye(house: House, member: Member) -> None:
-    """End a WebSocket: the peer answers the close frame, or is cut off."""
-    reason = member.connection.close_reason or ""
-    if reason != "closed":  # else the peer was first, and aiohttp answers it
-        house.fanout.finish(member, CLOSE_CODES.get(reason, 4000))
-        # A server that shuts down reads no answer any more: that the peer hangs up is enough.
-        member.end()
-    asyncio.get_running_loop().call_later(GOODBYE, member.abort)
-
-
-class _Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a client may send over a WebSocket; `ref` comes back in the answer."""
-
-    op: str
-    ref: Any = None
-    type: list[str] = []
-    not_type: list[str] = []
-    project: list[str] = []
-    source: list[str] = []
-    path: list[str] = []
-    since: str | None = None
-    events: list[msgspec.Raw] = []
-
-    @property
-    def query(self) -> Mapping[str, list[str]]:
-        """The filter's keys, as a query string would hold them."""
-        names = ("type", "not_type", "project", "source", "path")
-        return {name: getattr(self, name) for name in names}
-
-
-class _Referring(msgspec.Struct):
-    """A command of which nothing else is sure: its error is to carry its `ref` all the same."""
-
-    ref: Any = None
-
-
-async def _converse(
-    house: House, principal: Principal, opened: web.WebSocketResponse, member: Member
-) -> None:
-    """Answer each command in order until the peer closes."""
-    async for message in opened:
-        member.unanswered_since = None
-        member.connection.touch()
-        if member.connection.is_closed:
-            continue  # it is told already: what comes now waits for its close frame
-        if message.type is WSMsgType.PING:
-            await opened.pong(message.data)
-        elif message.type is WSMsgType.TEXT:
-            await _obey(house, principal, member, message.data)
-        elif message.type is WSMsgType.BINARY:
-            member.control("error", **_error_fields(None, BadInput("expected a text message")))
-        # Who does not read the answers is asked for no further command.
-        await house.fanout.drained(member)
-    if member.connection.is_closed:
-        member.close()
-    else:
-        await opened.close()
-
-
-async def _obey(house: House, principal: Principal, member: Member, text: str) -> None:
-    raw = text.encode(errors="surrogatepass")
-    ref: Any = None
-    try:
-        ref = decode(raw, _Referring).ref
-        command = decode(raw, _Command)
-        fields = await _COMMANDS.get(command.op, _unknown)(house, principal, member, command)
-        name, answer = "ok", {"ref": ref, **fields}
-    except RteventsError as error:
-        name, answer = "error", _error_fields(ref, error)
-    if not member.connection.is_closed:
-        member.control(name, **answer)
-
-
-def _error_fields(ref: Any, error: RteventsError) -> dict[str, Any]:
-    fields = problem_fields(error)
-    del fields["type"]
-    return {"ref": ref, **fields}
-
-
-async def _subscribe(
-    house: House, principal: Principal, member: Member, command: _Command
-) -> dict[str, Any]:
-    wanted = parse_filter(command.query, house.service.types)
-    return await change(house, member, wanted, command.since)
-
-
-async def change(house: House, member: Member, wanted: Filter, since: str | None) -> dict[str, Any]:
-    """
-    Give a stream another filter, within its own grant, at the place where it is or at `since`.
-
-    Returns:
-        The bookmark after which the new filter holds, and the filter.
-    Raises:
-        NotAllowed: The filter names what the stream's grant does not hold.
-        BookmarkError: `since` cannot be read, or its entries cannot be.
-    """
-    wanted = member.grant.narrow(wanted)
-    start = Start(member.connection.position, "complete")
-    if since is not None:
-        start = await house.service.log.start(parse_since(since), wanted)
-    if start.gap is not None:
-        raise BookmarkError(f"since: {start.verdict}, reconnect to be told the gap", field="since")
-    after = None if since is None else start.after
-    position = house.fanout.change(member, wanted, after)
-    bookmark = str(house.service.log.bookmark(position))
-    return {"bookmark": bookmark, "filter": wanted.as_dict()}
-
-
-async def _unsubscribe(
-    house: House, principal: Principal, member: Member, command: _Command
-) -> dict[str, Any]:
-    house.fanout.unsubscribe(member)
-    return {"bookmark": str(house.service.log.bookmark(member.connection.position))}
-
-
-async def _publish(
-    house: House, principal: Principal, member: Member, command: _Command
-) -> dict[str, Any]:
-    require(principal, "publisher")
-    if not command.events:
-        raise BadInput("events: expected at least one", field="events")
-    events = read_each([bytes(raw) for raw in command.events], read_event)
-    stored = await publish_as(house, principal, events)
-    last = max((one.seq for one in stored), default=house.service.log.last)
-    return {"events": stored, "bookmark": str(house.service.log.bookmark(last))}
-
-
-async def _ping(
-    house: House, principal: Principal, member: Member, command: _Command
-) -> dict[str, Any]:
-    return {"bookmark": str(house.service.log.bookmark(member.connection.position))}
-
-
-async def _unknown(
-    house: House, principal: Principal, member: Member, command: _Command
-) -> dict[str, Any]:
-    raise BadInput(
-        f"op: expected one of {', '.join(_COMMANDS)}, got {command.op[:40]!r}", field="op"
-    )
-
-
-_COMMANDS = {
-    "subscribe": _subscribe,
-    "unsubscribe": _unsubscribe,
-    "publish": _publish,
-    "ping": _ping,
-}

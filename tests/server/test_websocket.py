@@ -10,6 +10,7 @@ import pytest
 
 from rtevents.server import stream as stream_module
 from rtevents.server.publish import MAX_ARRAY
+from rtevents.server.talker import MAX_MESSAGE
 
 from .conftest import Houses, Server, StagedStore, risk, task
 from .readers import (
@@ -429,7 +430,7 @@ async def test_nothing_follows_the_close_frame_while_events_pour_in(server: Serv
 @pytest.mark.parametrize(
     ("frame", "code"),
     [
-        (b"\x81\xff" + (stream_module.MAX_MESSAGE + 1).to_bytes(8, "big") + b"\0\0\0\0", 1009),
+        (b"\x81\xff" + (MAX_MESSAGE + 1).to_bytes(8, "big") + b"\0\0\0\0", 1009),
         (b"\x81\x81\0\0\0\0\xff", 1007),
         (b"\x83\x80\0\0\0\0", 1002),
         (b"\x88\x81\0\0\0\0\3", 1002),

@@ -1,0 +1,156 @@
+"""What a client may say over a WebSocket, and what is done then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from rtevents.core.event import Event, Stored
+from rtevents.core.filter import Filter, parse_filter
+from rtevents.core.log import Start
+from rtevents.core.since import parse_since
+from rtevents.errors import BadInput, BookmarkError
+from rtevents.server.guard import Principal, require
+from rtevents.server.keys import House
+from rtevents.server.member import Member
+from rtevents.server.publish import offer_as, publish_as, read_each, read_event
+
+
+class Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a client may send over a WebSocket; `ref` comes back in the answer."""
+
+    op: str
+    ref: Any = None
+    type: list[str] = []
+    not_type: list[str] = []
+    project: list[str] = []
+    source: list[str] = []
+    path: list[str] = []
+    since: str | None = None
+    events: list[msgspec.Raw] = []
+
+    @property
+    def query(self) -> Mapping[str, list[str]]:
+        """The filter's keys, as a query string would hold them."""
+        names = ("type", "not_type", "project", "source", "path")
+        return {name: getattr(self, name) for name in names}
+
+
+class Referring(msgspec.Struct):
+    """A command of which nothing else is sure: its error is to carry its `ref` all the same."""
+
+    ref: Any = None
+
+
+def offer(
+    house: House, principal: Principal, command: Command
+) -> asyncio.Future[list[Stored]] | None:
+    """
+    Obey a `publish` if there is room in the queue at once.
+
+    Returns:
+        What is stored, to come; None when there is no room, or it is another command.
+    Raises:
+        RteventsError: As ``publish_as``.
+    """
+    if command.op != "publish":
+        return None
+    return offer_as(house, principal, _events(principal, command))
+
+
+async def obey(
+    house: House, principal: Principal, member: Member, command: Command
+) -> dict[str, Any]:
+    """
+    Do what a command says.
+
+    A change of the subscription is made without a wait before the return: who writes the answer at
+    once writes it between what the old filter and what the new one finds.
+
+    Returns:
+        What is answered.
+    Raises:
+        RteventsError: It cannot be done; nothing was changed then.
+    """
+    return await _COMMANDS.get(command.op, _unknown)(house, principal, member, command)
+
+
+async def change(house: House, member: Member, wanted: Filter, since: str | None) -> dict[str, Any]:
+    """
+    Give a stream another filter, within its own grant, at the place where it is or at `since`.
+
+    Returns:
+        The bookmark after which the new filter holds, and the filter.
+    Raises:
+        NotAllowed: The filter names what the stream's grant does not hold.
+        BookmarkError: `since` cannot be read, or its entries cannot be.
+    """
+    wanted = member.grant.narrow(wanted)
+    start = Start(member.connection.position, "complete")
+    if since is not None:
+        start = await house.service.log.start(parse_since(since), wanted)
+    if start.gap is not None:
+        raise BookmarkError(f"since: {start.verdict}, reconnect to be told the gap", field="since")
+    after = None if since is None else start.after
+    position = house.fanout.change(member, wanted, after)
+    bookmark = str(house.service.log.bookmark(position))
+    return {"bookmark": bookmark, "filter": wanted.as_dict()}
+
+
+def stored_fields(house: House, stored: Sequence[Stored]) -> dict[str, Any]:
+    """Return what a `publish` is answered."""
+    last = max((one.seq for one in stored), default=house.service.log.last)
+    return {"events": stored, "bookmark": str(house.service.log.bookmark(last))}
+
+
+def _events(principal: Principal, command: Command) -> list[Event]:
+    require(principal, "publisher")
+    if not command.events:
+        raise BadInput("events: expected at least one", field="events")
+    return read_each([bytes(raw) for raw in command.events], read_event)
+
+
+async def _subscribe(
+    house: House, principal: Principal, member: Member, command: Command
+) -> dict[str, Any]:
+    wanted = parse_filter(command.query, house.service.types)
+    return await change(house, member, wanted, command.since)
+
+
+async def _unsubscribe(
+    house: House, principal: Principal, member: Member, command: Command
+) -> dict[str, Any]:
+    house.fanout.unsubscribe(member)
+    return {"bookmark": str(house.service.log.bookmark(member.connection.position))}
+
+
+async def _publish(
+    house: House, principal: Principal, member: Member, command: Command
+) -> dict[str, Any]:
+    stored = await publish_as(house, principal, _events(principal, command))
+    return stored_fields(house, stored)
+
+
+async def _ping(
+    house: House, principal: Principal, member: Member, command: Command
+) -> dict[str, Any]:
+    return {"bookmark": str(house.service.log.bookmark(member.connection.position))}
+
+
+async def _unknown(
+    house: House, principal: Principal, member: Member, command: Command
+) -> dict[str, Any]:
+    raise BadInput(
+        f"op: expected one of {', '.join(_COMMANDS)}, got {command.op[:40]!r}", field="op"
+    )
+
+
+_COMMANDS = {
+    "subscribe": _subscribe,
+    "unsubscribe": _unsubscribe,
+    "publish": _publish,
+    "ping": _ping,
+}

@@ -406,7 +406,8 @@ async def test_a_member_joins_leaves_and_changes_in_the_middle_of_a_round(
     houses: Houses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two slices of a round anything may happen; everybody gets everything once."""
-    monkeypatch.setattr(group_module, "SLICE", 1)
+    monkeypatch.setattr(group_module, "SLICE", 0.0)
+    monkeypatch.setattr(group_module, "GLANCE", 1)
     server = await houses.open(event_retention=5000)
     total = 1500
     streams = [await (await server.stream("?since=all")).live() for _ in range(8)]

@@ -112,7 +112,6 @@ class Talker(Follower):
     def listen(self) -> None:
         """Obey nothing more: a stream that has ended waits for the peer's close frame alone."""
         self._said.clear()
-        self._protocol.data_to_send()
         if self._is_over:
             self.member.close()
         else:

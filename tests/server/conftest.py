@@ -51,6 +51,8 @@ class StagedStore(MemoryStore):
         self.answers = asyncio.Event()
         """Unset, an append is stored and not answered: the store is ahead of the log."""
         self.answers.set()
+        self.transactions = 0
+        """How many appends there were."""
         self.finds = asyncio.Event()
         """Unset, a search for an id waits."""
         self.finds.set()
@@ -60,6 +62,7 @@ class StagedStore(MemoryStore):
     ) -> list[list[Stored] | EventConflict]:
         """Append, unless a failure is staged; answer when that is allowed."""
         self._fail()
+        self.transactions += 1
         answers = await super().append(batches)
         await self.answers.wait()
         return answers

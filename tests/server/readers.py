@@ -341,6 +341,20 @@ class Frame(NamedTuple):
         return int.from_bytes(self.payload[:2], "big")
 
 
+def masked(opcode: int, payload: bytes = b"", *, is_last: bool = True) -> bytes:
+    """Return a frame as a client's must be; one that is not the last of a message has no FIN."""
+    size, mask = len(payload), b"\1\2\3\4"
+    first = 0x80 | opcode if is_last else opcode
+    if size < 126:
+        head = bytes([first, 0x80 | size])
+    elif size < 65536:
+        head = bytes([first, 0x80 | 126]) + size.to_bytes(2, "big")
+    else:
+        head = bytes([first, 0x80 | 127]) + size.to_bytes(8, "big")
+    whole = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
+    return head + mask + (int.from_bytes(payload, "big") ^ whole).to_bytes(size, "big")
+
+
 class Socket:
     """A WebSocket whose every frame is seen; nothing is answered by itself."""
 
@@ -371,22 +385,14 @@ class Socket:
     async def __aexit__(self, *_: object) -> None:
         self.wire.socket.close()
 
-    async def send(self, opcode: int, payload: bytes = b"", *, mask: bytes = b"\1\2\3\4") -> None:
-        """Send one frame, masked as a client's must be."""
-        size = len(payload)
-        if size < 126:
-            head = bytes([0x80 | opcode, 0x80 | size])
-        elif size < 65536:
-            head = bytes([0x80 | opcode, 0x80 | 126]) + size.to_bytes(2, "big")
-        else:
-            head = bytes([0x80 | opcode, 0x80 | 127]) + size.to_bytes(8, "big")
-        whole = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
-        masked = (int.from_bytes(payload, "big") ^ whole).to_bytes(size, "big")
-        await self.wire.send(head + mask + masked)
+    async def send(self, opcode: int, payload: bytes = b"") -> None:
+        """Send one frame."""
+        await self.wire.send(masked(opcode, payload))
 
-    async def say(self, **fields: Any) -> None:
-        """Send a command."""
-        await self.send(TEXT, json.dumps(fields).encode())
+    async def say(self, *commands: Object, **fields: Any) -> None:
+        """Send a command, or several at once."""
+        said = commands or [fields]
+        await self.wire.send(b"".join(masked(TEXT, json.dumps(each).encode()) for each in said))
 
     async def ask(self, **fields: Any) -> Object:
         """Send a command and return its answer; events before it are passed over."""

@@ -200,8 +200,8 @@ async def test_commands_that_are_said_at_once_change_the_filter_each_at_its_plac
         message = await ws.message()
         if "seq" in message:
             parts[-1].seqs.append(message["seq"])
-        elif isinstance(number := message.get("ref"), int):
-            parts.append(Part(place(message), FILTERS[number % len(FILTERS)][1], []))
+        elif isinstance(ref := message.get("ref"), int):
+            parts.append(Part(place(message), FILTERS[ref % len(FILTERS)][1], []))
     await finish(ws, parts[-1], 300)
 
     ends = [part.after for part in parts[1:]] + [300]

@@ -227,8 +227,8 @@ class Group:
             for member in list(part.members):
                 if slices.is_over():
                     await slices.rest()
-                if member.part is not part:
-                    continue  # it left while others were served
+                if member.part is not part or member.served == number:
+                    continue  # it left while others were served, or has come since
                 member.served = number
                 transport, connection = member.transport, member.connection
                 if transport.is_closing():

@@ -62,11 +62,8 @@ def place(answer: Object) -> int:
     return int(answer["bookmark"].split("-")[1])
 
 
-WRITTEN_TWICE = "Group._write writes a page again to who has joined a part before its turn"
-
-
 @pytest.fixture(
-    params=[None, pytest.param(2, marks=pytest.mark.xfail(strict=False, reason=WRITTEN_TWICE))],
+    params=[None, 2],
     ids=["whole rounds", "rounds in slices"],
 )
 async def busy(
@@ -236,7 +233,6 @@ async def test_a_patch_changes_a_stream_at_the_very_place_of_its_answer(busy: Se
         assert len({part.after for part in parts}) > 40, "it was changed at different places"
 
 
-@pytest.mark.xfail(strict=True, reason=WRITTEN_TWICE)
 async def test_who_joins_others_before_their_turn_in_a_round_gets_no_page_twice(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

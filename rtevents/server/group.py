@@ -26,7 +26,7 @@ DUTY_FLOOR = 0.002
 EASE = 10.0
 """How many times as long as a short round took the next one waits, up to ``EASE_CEILING``."""
 
-EASE_CEILING = 0.0035
+EASE_CEILING = 0.003
 """Longest time, in seconds, that is waited only to save work, for nobody to notice."""
 
 DUTY_CEILING = 0.05
@@ -156,8 +156,9 @@ class Group:
                 if grown:
                     await asyncio.sleep(not_before - loop.time())
                     begun = loop.time()
-                    await self._serve(await self._cursor.next(0))
-                    not_before = loop.time() + self._pause(loop.time() - begun)
+                    rested = await self._serve(await self._cursor.next(0))
+                    now = loop.time()
+                    not_before = now + self._pause(now - begun - rested)
             except LogClosed:
                 return
             now = loop.time()
@@ -176,16 +177,19 @@ class Group:
         # An entry that has just missed a round waits for the next, and for that one to end.
         return max(pause, self._max_latency - 2 * took)
 
-    async def _serve(self, items: Sequence[Entry | Gap]) -> None:
-        """Bring every member to where the cursor is now."""
+    async def _serve(self, items: Sequence[Entry | Gap]) -> float:
+        """Bring every member to where the cursor is now; return the seconds others had of it."""
         self._round += 1
         self.goal = self._cursor.position
         self._is_writing = True
+        slices = _Slices()
         try:
             if items and isinstance(items[0], Gap):
-                await self._write_gap(items[0])
+                await self._write(self._gap_blocks(items[0]), slices)
             elif items:
-                await self._write_page([item for item in items if isinstance(item, Entry)])
+                page = [item for item in items if isinstance(item, Entry)]
+                await self._write_page(page, slices)
+            return slices.rested
         finally:
             self._is_writing = False
             # Members share the place, so that all of them move at once.
@@ -197,29 +201,31 @@ class Group:
             self.moved.set()
             self.moved = asyncio.Event()
 
-    async def _write_gap(self, gap: Gap) -> None:
+    def _gap_blocks(self, gap: Gap) -> list[tuple[Part, bytes, int]]:
         fields = gap_fields(gap, self._log.epoch)
         parts = list(self._parts.values())
         for part in parts:
             part.round = self._round
-        await self._write((part, part.encoding.control("gap", fields), 0) for part in parts)
+        return [(part, part.encoding.control("gap", fields), 0) for part in parts]
 
-    async def _write_page(self, page: list[Entry]) -> None:
+    async def _write_page(self, page: list[Entry], slices: _Slices) -> None:
         wanted = self._matcher.match(page)
         parts = [part for matched in wanted for part in self._riding[matched]]
         for part in parts:
             part.round = self._round
         blocks = _Blocks(page, self._log.epoch)
         await self._write(
-            (part, blocks.of(part.encoding, part.matched.entries), len(part.matched.entries))
-            for part in parts
+            (
+                (part, blocks.of(part.encoding, part.matched.entries), len(part.matched.entries))
+                for part in parts
+            ),
+            slices,
         )
         for matched in wanted:
             matched.entries = []
 
-    async def _write(self, blocks: Iterable[tuple[Part, bytes, int]]) -> None:
+    async def _write(self, blocks: Iterable[tuple[Part, bytes, int]], slices: _Slices) -> None:
         """Write to each member what its part gets; one that does not keep up leaves."""
-        slices = _Slices()
         number = self._round
         counters = self._service.counters
         for part, block, entries in blocks:
@@ -270,9 +276,15 @@ class Group:
 
 
 class _Slices:
-    """The time that a walk over many members takes at a stretch."""
+    """
+    The time that a walk over many members takes at a stretch.
+
+    Attributes:
+        rested: Seconds that others had meanwhile.
+    """
 
     def __init__(self) -> None:
+        self.rested = 0.0
         self._left = GLANCE
         self._end = time.monotonic() + SLICE
 
@@ -286,8 +298,11 @@ class _Slices:
 
     async def rest(self) -> None:
         """Let others have their turn."""
+        begun = time.monotonic()
         await asyncio.sleep(0)
-        self._end = time.monotonic() + SLICE
+        now = time.monotonic()
+        self.rested += now - begun
+        self._end = now + SLICE
 
 
 class _Blocks:

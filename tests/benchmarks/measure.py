@@ -31,12 +31,19 @@ FILL, IN_FLIGHT = 500, 3
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A server at a work; `is_idle` when its connections are to do nothing."""
+    """
+    A server at a work.
+
+    Args:
+        is_idle: Whether its connections are to do nothing.
+        is_alone: Whether it has a server of its own where the row's others share one.
+    """
 
     name: str
     peer: Peer
     work: Work
     is_idle: bool = False
+    is_alone: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -176,7 +183,7 @@ class _Turn:
         """
         # Before the server starts: it inherits the limit.
         _make_room(one.work, self._stored)
-        if not self._is_one_log:
+        if one.is_alone or not self._is_one_log:
             with one.peer(one.work) as target:
                 return one.on(target, 0)
         if self._target is None:

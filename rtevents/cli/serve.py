@@ -230,7 +230,8 @@ def _wait(process: subprocess.Popen[bytes], places: Paths) -> None:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 lines = places.daemon_log.read_text(errors="replace").splitlines() or [""]
-                raise RteventsError(f"the daemon ended: {lines[-1]} (see {places.daemon_log})")
+                reason = lines[-1].removeprefix("rtevents: ")
+                raise RteventsError(f"the daemon ended: {reason} (see {places.daemon_log})")
             try:
                 status = client.status()
             except RteventsError:

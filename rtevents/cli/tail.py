@@ -98,7 +98,7 @@ def tail(
     )
     with options.client() as client:
         if until is not None and ahead is None:
-            printer.end = client.history(until=until, limit=1, order="desc").next
+            printer.end = client.history(until=until, limit=1, order="desc").until
         if last is not None:
             since = printer.print_last(client, wanted, last)
             if printer.is_done or printer.end is not None:
@@ -160,12 +160,11 @@ class _Printer:
         until = str(self.end) if self.end else None
         limit = max(1, min(last, PAGE))
         page = client.history(wanted, order="desc", limit=limit, until=until)
-        end = page.next
+        end = page.until
         entries = list(page.events)
         while page.events and len(entries) < last:
-            until = f"{end.epoch}-{page.events[-1].seq - 1}"
             limit = min(last - len(entries), PAGE)
-            page = client.history(wanted, order="desc", limit=limit, until=until)
+            page = client.history(wanted, order="desc", limit=limit, until=str(page.next))
             entries += page.events
         for entry in reversed(entries[:last]):
             self._print(entry)

@@ -14,6 +14,7 @@ from rtevents.core.event import (
     Bookmark,
     Entry,
     Event,
+    Gap,
     Stored,
     decode_entry,
     new_event_id,
@@ -68,15 +69,19 @@ class History(msgspec.Struct, frozen=True):
 
     Args:
         events: The entries, in the order asked for.
-        next: The bookmark to go on from.
+        next: The bookmark to go on from: with `after`, or newest first with `until`.
         oldest: The first seq that is kept.
         newest: The last one.
+        gap: What is missing where the page was to begin; None when nothing is.
+        until: Newest first, the bookmark from which the page goes down.
     """
 
     events: list[Entry]
     next: Bookmark
     oldest: int
     newest: int
+    gap: Gap | None = None
+    until: Bookmark | None = None
 
 
 class LineAnswer(msgspec.Struct, frozen=True):
@@ -295,6 +300,8 @@ class _History(msgspec.Struct):
     next: str
     oldest: int
     newest: int
+    gap: Gap | None = None
+    until: str | None = None
 
 
 def _stored(body: bytes) -> list[Stored]:
@@ -308,6 +315,8 @@ def _history(body: bytes) -> History:
         Bookmark.parse(page.next),
         page.oldest,
         page.newest,
+        page.gap,
+        Bookmark.parse(page.until) if page.until else None,
     )
 
 

@@ -124,6 +124,7 @@ class Intake:
         )
 
     async def _wait_for_room(self, count: int, size: int) -> None:
+        before = self.events
         try:
             async with asyncio.timeout(self._timeout), self._turn:
                 while not self._has_room(count, size):
@@ -132,7 +133,8 @@ class Intake:
         except TimeoutError:
             self._counters.refused += count
             raise QueueFull(
-                f"the queue is full: {self.events} events wait to be stored",
+                f"the queue is full: {before} events waited to be stored, and there was no room "
+                f"for {count} more within {self._timeout:g} s",
                 retry_after=self._retry_after(),
             ) from None
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from rtevents.config.paths import Paths
 from rtevents.config.settings import Config, parse_listen
@@ -25,7 +24,7 @@ from rtevents.daemon.projects import Projects
 from rtevents.daemon.spool import deliver
 from rtevents.daemon.types import OwnTypes
 from rtevents.errors import EXIT_INTERRUPTED, RteventsError
-from rtevents.server.app import create_app
+from rtevents.server.app import create_runner
 from rtevents.server.express import Entrance
 from rtevents.server.fanout import Fanout
 from rtevents.server.guard import Guard, Tokens
@@ -33,9 +32,6 @@ from rtevents.server.keys import House
 from rtevents.stores import open_store
 
 logger = logging.getLogger(__name__)
-
-SHUTDOWN_SECONDS = 3.0
-"""How long open requests have to end; streams have ended by then."""
 
 SWITCH_SECONDS = 0.001
 """How long a thread waits for the interpreter: the writer does for each statement, and the event
@@ -176,12 +172,7 @@ async def _open(config: Config, paths: Paths, folders: Sequence[Path]) -> AsyncI
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(fanout.close)
-        server = web.AppRunner(
-            create_app(house),
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=SHUTDOWN_SECONDS,
-        )
+        server = create_runner(house)
         stack.push_async_callback(server.cleanup)
         await stack.enter_async_context(service)
         running.bookmark = str(service.log.bookmark())

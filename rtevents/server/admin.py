@@ -14,7 +14,7 @@ from rtevents.core.event import is_project_id, type_name
 from rtevents.core.filter import parse_filter
 from rtevents.core.payloads import PAYLOADS, reference, schema, summary
 from rtevents.errors import BadInput, FilterError, NotFound
-from rtevents.server.commands import change
+from rtevents.server.commands import FILTER, change
 from rtevents.server.guard import SESSION_SECONDS, TICKET_SECONDS, Token
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, answer, read_json
 
@@ -109,7 +109,7 @@ class _NewFilter(msgspec.Struct, forbid_unknown_fields=True):
     project: list[str] = []
     source: list[str] = []
     path: list[str] = []
-    since: str | None = None
+    since: str | float | None = None
 
 
 async def change_connection(request: web.Request) -> web.Response:
@@ -117,9 +117,7 @@ async def change_connection(request: web.Request) -> web.Response:
     house, principal = request.app[HOUSE], request[PRINCIPAL]
     connection = house.service.connection(request.match_info["id"])
     given = await read_json(request, _NewFilter)
-    query = {
-        name: getattr(given, name) for name in ("type", "not_type", "project", "source", "path")
-    }
+    query = {name: getattr(given, name) for name in FILTER}
     wanted = principal.grant.narrow(parse_filter(query, house.service.types))
     if (member := house.members.get(connection.connection_id)) is None:
         raise NotFound(f"connection {connection.connection_id} is not a stream of this server")

@@ -90,8 +90,23 @@ PAGE_HEADERS = {
 """What keeps a page of the dashboard to itself (S22)."""
 
 
-def create_app(house: House) -> web.Application:
-    """Return the application; the same one serves the Unix socket and TCP."""
+SHUTDOWN_SECONDS = 3.0
+"""Seconds that open requests have to end when the server does; streams have ended by then."""
+
+
+def create_runner(house: House) -> web.AppRunner:
+    """Return what runs the application; the same one serves the Unix socket and TCP."""
+    return web.AppRunner(
+        _create_app(house),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        # A compressed body is refused, and need not be understood for that.
+        auto_decompress=False,
+    )
+
+
+def _create_app(house: House) -> web.Application:
     app = web.Application(middlewares=[_answer_errors], client_max_size=MAX_REQUEST)
     app[HOUSE] = house
     for route in ROUTES:

@@ -10,13 +10,15 @@ import msgspec
 
 from rtevents.core.event import Event, Stored
 from rtevents.core.filter import Filter, parse_filter
-from rtevents.core.log import Start
 from rtevents.core.since import parse_since
-from rtevents.errors import BadInput, BookmarkError
+from rtevents.errors import BadInput
 from rtevents.server.guard import Principal, require
 from rtevents.server.keys import House
 from rtevents.server.member import Member
 from rtevents.server.publish import offer_as, publish_as, read_each, read_event
+
+FILTER = ("type", "not_type", "project", "source", "path")
+"""The keys of a filter, each with a list of values."""
 
 
 class Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -29,14 +31,13 @@ class Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     project: list[str] = []
     source: list[str] = []
     path: list[str] = []
-    since: str | None = None
+    since: str | float | None = None
     events: list[msgspec.Raw] = []
 
     @property
     def query(self) -> Mapping[str, list[str]]:
         """The filter's keys, as a query string would hold them."""
-        names = ("type", "not_type", "project", "source", "path")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in FILTER}
 
 
 class Referring(msgspec.Struct):
@@ -56,7 +57,7 @@ def offer(
     Raises:
         RteventsError: As ``publish_as``.
     """
-    if command.op != "publish":
+    if command.op != "publish" or command.since is not None or any(command.query.values()):
         return None
     return offer_as(house, principal, _events(principal, command))
 
@@ -75,29 +76,35 @@ async def obey(
     Raises:
         RteventsError: It cannot be done; nothing was changed then.
     """
-    return await _COMMANDS.get(command.op, _unknown)(house, principal, member, command)
+    do, fields = _COMMANDS.get(command.op, (_unknown, ()))
+    for name in ("since", "events", *FILTER):
+        if getattr(command, name) and name not in fields and do is not _unknown:
+            raise BadInput(f"{name}: not a field of {command.op}", field=name)
+    return await do(house, principal, member, command)
 
 
-async def change(house: House, member: Member, wanted: Filter, since: str | None) -> dict[str, Any]:
+async def change(
+    house: House, member: Member, wanted: Filter, since: str | float | None
+) -> dict[str, Any]:
     """
     Give a stream another filter, within its own grant, at the place where it is or at `since`.
 
+    What is missing there, or the newest of each type, comes in the stream, before the replay.
+
     Returns:
-        The bookmark after which the new filter holds, and the filter.
+        The bookmark after which the new filter holds, the filter, and the verdict on `since`.
     Raises:
         NotAllowed: The filter names what the stream's grant does not hold.
-        BookmarkError: `since` cannot be read, or its entries cannot be.
+        BookmarkError: `since` cannot be read.
     """
     wanted = member.grant.narrow(wanted)
-    start = Start(member.connection.position, "complete")
+    start = None
     if since is not None:
-        start = await house.service.log.start(parse_since(since), wanted)
-    if start.gap is not None:
-        raise BookmarkError(f"since: {start.verdict}, reconnect to be told the gap", field="since")
-    after = None if since is None else start.after
-    position = house.fanout.change(member, wanted, after)
+        start = await house.service.log.start(parse_since(str(since)), wanted)
+    position = house.fanout.change(member, wanted, start)
     bookmark = str(house.service.log.bookmark(position))
-    return {"bookmark": bookmark, "filter": wanted.as_dict()}
+    verdict = {"verdict": start.verdict} if start else {}
+    return {"bookmark": bookmark, "filter": wanted.as_dict(), **verdict}
 
 
 def stored_fields(house: House, stored: Sequence[Stored]) -> dict[str, Any]:
@@ -149,8 +156,9 @@ async def _unknown(
 
 
 _COMMANDS = {
-    "subscribe": _subscribe,
-    "unsubscribe": _unsubscribe,
-    "publish": _publish,
-    "ping": _ping,
+    "subscribe": (_subscribe, (*FILTER, "since")),
+    "unsubscribe": (_unsubscribe, ()),
+    "publish": (_publish, ("events",)),
+    "ping": (_ping, ()),
 }
+"""What each command does, and the fields that it takes besides `ref`."""

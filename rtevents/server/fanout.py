@@ -43,6 +43,7 @@ class Fanout:
     def board(self, member: Member, start: Start) -> None:
         """Begin a stream: ``hello``, what is missing, what was, ``live``, and what comes."""
         connection, log = member.connection, self.service.log
+        asked = {"max_latency": member.max_latency} if member.max_latency else {}
         member.control(
             "hello",
             connection_id=connection.connection_id,
@@ -50,10 +51,9 @@ class Fanout:
             bookmark=str(log.bookmark(start.gap.after if start.gap else start.after)),
             verdict=start.verdict,
             filter=connection.wanted.as_dict(),
+            **asked,
         )
-        first: list[Entry | Gap] = [start.gap] if start.gap else list(start.snapshot)
-        if first:
-            self._write(member, first, start.after)
+        self._write(member, _first(start), start.after)
         connection.on_close(lambda: self.leave(member))
         if member.is_lagging or not self._join(member):
             self._climb(member)
@@ -70,9 +70,9 @@ class Fanout:
         self.leave(member)
         self._climb(member)
 
-    def change(self, member: Member, wanted: Filter, after: int | None = None) -> int:
+    def change(self, member: Member, wanted: Filter, start: Start | None = None) -> int:
         """
-        Give a member another filter, from the very place where it is or from `after`.
+        Give a member another filter, from the very place where it is or from `start`.
 
         Returns:
             The seq after which the new filter holds.
@@ -80,9 +80,13 @@ class Fanout:
         self.leave(member)
         connection = member.connection
         connection.wanted = wanted
-        if after is not None:
-            connection.position = after
+        if start is not None:
+            connection.position = start.after
             member.is_live = False
+            member.owed = _first(start)
+        else:
+            # What the old filter found is not wanted any more; what is missing is missing.
+            member.owed = [item for item in member.owed if isinstance(item, Gap)]
         member.is_subscribed = True
         # In a task: what the new filter finds comes after the answer to who asked for it.
         self._climb(member)
@@ -154,6 +158,8 @@ class Fanout:
         try:
             while True:
                 await self.drained(member)
+                owed, member.owed = member.owed, []
+                self._write(member, owed, connection.position)
                 cursor.position = connection.position
                 if self._join(member):
                     self._climbing.pop(member, None)
@@ -239,6 +245,11 @@ def encode(encoding: Encoding, items: Sequence[Entry | Gap], epoch: str) -> byte
         return encoding.control("gap", gap_fields(items[0], epoch))
     entries = [item for item in items if isinstance(item, Entry)]
     return encoding.block(encoding.frames(entries, epoch))
+
+
+def _first(start: Start) -> list[Entry | Gap]:
+    """Return what comes before the replay: what is missing, or the newest of each type."""
+    return [start.gap] if start.gap else list(start.snapshot)
 
 
 def _count(items: Sequence[Entry | Gap]) -> int:

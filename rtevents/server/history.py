@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
 
 from rtevents.core.event import Bookmark, Entry, Gap
 from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
-from rtevents.core.log import Cursor
-from rtevents.core.since import parse_since
+from rtevents.core.log import Cursor, Start
+from rtevents.core.since import Since, parse_since
 from rtevents.errors import BadInput, BookmarkError, FilterError, LogClosed
 from rtevents.server.cloudevents import BATCH, to_cloudevent
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, query_of
+from rtevents.server.wire import gap_fields
 
 LIMIT = 100
 """Entries of a page when the request names no limit."""
@@ -28,6 +29,23 @@ HISTORY_KEYS = FILTER_KEYS | {"since", "until", "after", "limit", "order", "wait
 """The keys of the query string."""
 
 
+class _Page(NamedTuple):
+    """
+    What is answered.
+
+    Args:
+        entries: In the order asked for.
+        next: The seq to go on from: with `after`, or newest first with `until`.
+        gap: What is missing where the page was to begin.
+        until: Newest first, the seq from which the page goes down.
+    """
+
+    entries: list[Entry]
+    next: int
+    gap: Gap | None
+    until: int | None = None
+
+
 async def history(request: web.Request) -> web.StreamResponse:
     """Return a page of events, and the bookmark to go on from."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
@@ -36,35 +54,37 @@ async def history(request: web.Request) -> web.StreamResponse:
         known = ", ".join(sorted(HISTORY_KEYS))
         raise BadInput(f"unknown parameter {unknown[0][:40]!r}, expected one of {known}")
     wanted = principal.grant.narrow(parse_filter(query, house.service.types))
-    entries, reached = await _page(house, wanted, request.query)
+    page = await _page(house, wanted, request.query)
     if BATCH.partition("-batch")[0] in request.headers.get("Accept", ""):
-        body = msgspec.json.encode([to_cloudevent(entry.event) for entry in entries])
+        body = msgspec.json.encode([to_cloudevent(entry.event) for entry in page.entries])
         return web.Response(body=body, content_type=BATCH)
-    return web.Response(body=_body(house, entries, reached), content_type="application/json")
+    return web.Response(body=_body(house, page), content_type="application/json")
 
 
-async def _page(house: House, wanted: Filter, query: Any) -> tuple[list[Entry], int]:
-    """Return the entries of a page and the seq up to which it reaches."""
+async def _page(house: House, wanted: Filter, query: Any) -> _Page:
     limit = int(_number(query, "limit", LIMIT, least=1, most=MAX_LIMIT))
     wait = _number(query, "wait", 0.0, least=0, most=MAX_WAIT)
     log = house.service.log
     # A stream that lags may still have from memory what is no longer kept; this is the log.
-    after = max(await _after(house, wanted, query), log.first - 1)
+    start = await _start(house, wanted, query)
+    after, gap = max(start.after, log.first - 1), start.gap
     until = await _until(house, wanted, query.get("until"))
     order = query.get("order", "asc")
     if order == "desc":
         # Fixed before anything is awaited, so that what comes meanwhile is not skipped.
         reach = log.last if until is None else until
-        return await log.newest(limit, wanted, after=after, until=reach), reach
+        entries = await log.newest(limit, wanted, after=after, until=reach)
+        return _Page(entries, entries[-1].seq - 1 if len(entries) == limit else after, gap, reach)
     if order != "asc":
         raise FilterError(f"order: expected asc or desc, got {order[:20]!r}", field="order")
     if until is not None and until <= after:
-        return [], after
+        return _Page([], after, gap)
     cursor = Cursor(log, wanted, after)
     found: list[Entry | Gap] = []
     try:
         found = await cursor.next(0, limit=limit)
-        if found and isinstance(found[0], Gap):  # `oldest` tells it
+        if found and isinstance(found[0], Gap):
+            gap = found[0]
             found = await cursor.next(0, limit=limit)
         if not found and wait and (until is None or cursor.position < until):
             found = await cursor.next(wait, limit=limit)
@@ -72,15 +92,16 @@ async def _page(house: House, wanted: Filter, query: Any) -> tuple[list[Entry], 
         pass
     entries = [item for item in found if isinstance(item, Entry)]
     if until is not None and cursor.position > until:
-        return [entry for entry in entries if entry.seq <= until], until
-    return entries, cursor.position
+        return _Page([entry for entry in entries if entry.seq <= until], until, gap)
+    return _Page(entries, cursor.position, gap)
 
 
-async def _after(house: House, wanted: Filter, query: Any) -> int:
+async def _start(house: House, wanted: Filter, query: Any) -> Start:
+    log = house.service.log
     if given := query.get("after"):
-        return _seq(house, given) if "-" in given else _whole(given)
-    start = await house.service.log.start(parse_since(query.get("since") or "all"), wanted)
-    return start.after
+        seq = _seq(house, given) if "-" in given else _whole(given)
+        return await log.start(Since(bookmark=log.bookmark(seq)), wanted)
+    return await log.start(parse_since(query.get("since") or "all"), wanted)
 
 
 async def _until(house: House, wanted: Filter, text: str | None) -> int | None:
@@ -123,14 +144,18 @@ def _number(query: Any, name: str, default: float, *, least: float, most: float)
     return value
 
 
-def _body(house: House, entries: list[Entry], reached: int) -> bytes:
+def _body(house: House, page: _Page) -> bytes:
     """Return the answer; the entries' wire bytes go out as they are."""
     log = house.service.log
-    frame = {
-        "next": str(log.bookmark(reached)),
+    frame: dict[str, Any] = {
+        "next": str(log.bookmark(page.next)),
         "epoch": log.epoch,
         "oldest": log.first,
         "newest": log.last,
     }
+    if page.until is not None:
+        frame["until"] = str(log.bookmark(page.until))
+    if page.gap is not None:
+        frame["gap"] = gap_fields(page.gap, log.epoch)
     rest = msgspec.json.encode(frame)
-    return b'{"events":[%b],%b' % (b",".join([entry.wire for entry in entries]), rest[1:])
+    return b'{"events":[%b],%b' % (b",".join([entry.wire for entry in page.entries]), rest[1:])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rtevents.core.connection import Connection
+from rtevents.core.event import Entry, Gap
 from rtevents.core.filter import Grant
 from rtevents.server.wire import Encoding
 
@@ -49,7 +51,7 @@ class Member:
 
     __slots__ = (
         "_drain", "connection", "encoding", "grant", "is_live", "is_subscribed",
-        "max_latency", "part", "served", "transport", "unanswered_since",
+        "max_latency", "owed", "part", "served", "transport", "unanswered_since",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +78,8 @@ class Member:
         """Whether it was told that the replay is over."""
         self.is_subscribed = True
         """Whether it wants what its filter says: a WebSocket that unsubscribed does not."""
+        self.owed: Sequence[Entry | Gap] = ()
+        """What is to be written before it goes on from a place that it asked for."""
         self._drain = drain
 
     def write(self, block: bytes, entries: int = 0) -> None:

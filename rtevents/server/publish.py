@@ -64,6 +64,8 @@ async def publish(request: web.Request) -> web.StreamResponse:
     house, principal = request.app[HOUSE], request[PRINCIPAL]
     if "Content-Encoding" in request.headers:
         raise UnsupportedMedia("a compressed body is not taken: send it as it is")
+    if (request.content_length or 0) > request.client_max_size:
+        raise EventTooLarge(f"a request of more than {request.client_max_size} bytes")
     body = await request.read()
     return await answer_to(house, principal, request.content_type, request.headers, body)
 

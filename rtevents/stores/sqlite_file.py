@@ -241,7 +241,7 @@ class DatabaseFile:
     def _check_header(self, header: bytes) -> None:
         """Check the first 100 bytes (SQLite file format, section 1.3)."""
         if not header.startswith(b"SQLite format 3\0"):
-            raise StoreError(f"{self.path}: not a database")
+            raise StoreError(f"{self.path}: not a database; move it away to begin a new log")
         if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
             raise StoreError(f"{self.path}: a database, but not of rtevents")
         self._check_version(int.from_bytes(header[60:64], "big"))

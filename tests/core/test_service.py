@@ -121,7 +121,7 @@ async def test_a_full_queue_refuses_after_the_timeout(
     publishers = [asyncio.create_task(service.publish(task(number))) for number in range(4)]
     await waiting(service, 4)
 
-    with pytest.raises(QueueFull, match="4 events wait to be stored") as caught:
+    with pytest.raises(QueueFull, match="4 events waited to be stored") as caught:
         await service.publish(task(5))
 
     assert 1 <= caught.value.retry_after <= 30

@@ -18,7 +18,7 @@ from rtevents.core.filter import Filter
 from rtevents.core.service import EventService
 from rtevents.core.store import Page, Store
 from rtevents.errors import EventConflict, NotFound, StoreError, Taken
-from rtevents.server.app import create_app
+from rtevents.server.app import create_runner
 from rtevents.server.express import Entrance
 from rtevents.server.fanout import Fanout
 from rtevents.server.guard import Guard, Tokens
@@ -365,10 +365,7 @@ class Houses:
             add_type=add_type,
             own_types=own_types,
         )
-        runner = web.AppRunner(
-            create_app(house), access_log=None, handler_cancellation=True, shutdown_timeout=3
-        )
-        opened = Server(house, runner, folder)
+        opened = Server(house, create_runner(house), folder)
         self.servers.append(opened)
         await opened.start()
         return opened

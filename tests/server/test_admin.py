@@ -164,9 +164,14 @@ async def test_a_changed_subscription_can_begin_elsewhere(server: Server) -> Non
     stream = await (await server.stream()).live()
     [connection] = server.service.connections
 
-    await server.owner.ask("PATCH", f"/v1/connections/{connection}", {"since": "all"})
+    told = await server.owner.ask("PATCH", f"/v1/connections/{connection}", {"since": "all"})
 
     messages = await stream.until("live")
+    assert [message.json.get("seq") for message in messages] == [1, 2, 3, None]
+    assert told.json["verdict"] == "complete"
+    lost = await server.owner.ask("PATCH", f"/v1/connections/{connection}", {"since": "no-such-id"})
+    gap, *messages = await stream.until("live")
+    assert (lost.json["verdict"], gap.json["reason"]) == ("unknown-id", "unknown-id")
     assert [message.json.get("seq") for message in messages] == [1, 2, 3, None]
 
 
@@ -176,7 +181,7 @@ async def test_a_changed_subscription_can_begin_elsewhere(server: Server) -> Non
         ({"type": ["COMIT"]}, 400, "unknown event type 'COMIT', did you mean COMMIT?"),
         ({"type": "COMMIT"}, 400, "type: expected array, got str"),
         ({"kind": []}, 400, "kind: unknown field"),
-        ({"since": "no-such-id"}, 400, "since: unknown-id, reconnect to be told the gap"),
+        ({"since": "a b"}, 400, "not a time, a bookmark or an event id: 'a b'"),
         (b"{", 400, "not JSON: Input data was truncated"),
         ([], 400, "expected object, got array"),
     ],

@@ -114,6 +114,39 @@ async def test_a_page_is_what_is_asked_for(
         assert expected + seqs(rest) == seqs(whole)
 
 
+async def test_pages_from_the_newest_back_are_all_that_is_kept(filled: Server) -> None:
+    whole = await page(filled, order="desc", limit=1000, type="RISK_ALERT")
+    found: list[int] = []
+    given: dict[str, Any] = {}
+    for _ in range(8):
+        part = await page(filled, order="desc", limit=7, type="RISK_ALERT", **given)
+        found += seqs(part)
+        given = {"until": part["next"]}
+
+    assert found == seqs(whole) == list(range(250, 0, -5))
+    assert (whole["next"], whole["until"]) == (f"{whole['epoch']}-0", filled.bookmark)
+    assert seqs(await page(filled, order="desc", **given)) == []
+
+
+async def test_a_page_tells_what_is_missing_before_it(filled: Server) -> None:
+    await filled.service.log.retain(50, 0, 0)
+    epoch = filled.service.log.epoch
+
+    for given, missing in (
+        ({"after": 10}, (10, 201, "trimmed")),
+        ({"since": f"{epoch}-10", "order": "desc"}, (10, 201, "trimmed")),
+        ({"after": f"{epoch}-999"}, (250, 1000, "ahead")),
+        ({"since": "0a1b2c3d-5"}, (0, 201, "other-epoch")),
+        ({"since": "no-such-id"}, (0, 201, "unknown-id")),
+    ):
+        gap = (await page(filled, **given))["gap"]
+        assert (gap["after"], gap["before"], gap["reason"]) == missing, given
+    assert "gap" not in await page(filled, after=200)
+    assert "gap" not in await page(filled)
+    # Who follows `next` from beyond the end is not left waiting for the log to come so far.
+    assert (await page(filled, after=999))["next"] == filled.bookmark
+
+
 async def test_times_and_ids_bound_a_page(houses: Houses) -> None:
     times = iter(1e9 + number * 60 for number in range(5))
     server = await houses.open(MemoryStore(clock=lambda: next(times)))

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from rtevents.core.filter import Filter
+from rtevents.core.since import Since
 from rtevents.server import stream as stream_module
 from rtevents.server.publish import MAX_ARRAY
 from rtevents.server.talker import MAX_MESSAGE
@@ -186,6 +188,72 @@ async def test_subscribe_replaces_the_filter_and_begins_where_it_is_told(server:
     assert await ws.seqs(1) == [6]
 
 
+async def test_subscribe_begins_at_a_time_that_is_a_number(server: Server) -> None:
+    await server.publish(task())
+    ws = await (await server.ws()).live()
+
+    answer = await ws.ask(op="subscribe", since=1e9)
+
+    assert (answer["bookmark"], answer["verdict"]) == (f"{server.service.log.epoch}-0", "complete")
+    assert await ws.seqs(1) == [1]
+
+
+async def test_subscribe_tells_what_is_missing_at_the_place_that_it_names(server: Server) -> None:
+    await server.publish(task(), risk(), task(), risk())
+    await server.service.log.retain(2, 0, 0)
+    epoch = server.service.log.epoch
+    ws = await (await server.ws("?type=COMMIT")).live()
+
+    for since, verdict, missing in (
+        (f"{epoch}-1", "truncated", (1, 3, "trimmed")),
+        (f"{epoch}-9", "truncated", (4, 10, "ahead")),
+        ("0a1b2c3d-1", "other-epoch", (0, 3, "other-epoch")),
+        ("no-such-id", "unknown-id", (0, 3, "unknown-id")),
+    ):
+        answer = await ws.ask(op="subscribe", since=since)
+        gap, *events, _live = await ws.until("live")
+
+        assert answer["verdict"] == verdict
+        assert (gap["after"], gap["before"], gap["reason"]) == missing
+        assert [event["seq"] for event in events] == ([] if "ahead" in missing else [3, 4])
+
+
+async def test_subscribe_can_begin_with_the_newest_of_each_type(server: Server) -> None:
+    await server.publish(task(), risk(), task(), risk())
+    ws = await (await server.ws()).live()
+
+    answer = await ws.ask(op="subscribe", since="last-per-type")
+    *newest, _live = await ws.until("live")
+    await server.publish(task())
+
+    assert answer["bookmark"] == f"{server.service.log.epoch}-4"
+    assert [event["seq"] for event in newest] == [3, 4]
+    assert await ws.seqs(1) == [5]
+
+
+async def test_what_is_missing_is_told_though_the_filter_is_changed_at_once(
+    server: Server,
+) -> None:
+    await server.publish(task(), risk(), task(), risk())
+    await server.service.log.retain(2, 0, 0)
+    ws = await (await server.ws()).live()
+    [member] = server.house.members.values()
+    trimmed = await server.service.log.start(
+        Since(bookmark=server.service.log.bookmark(1)), Filter()
+    )
+    newest = await server.service.log.start(Since(word="last-per-type"), Filter())
+
+    server.fanout.change(member, Filter(), trimmed)
+    server.fanout.change(member, Filter(types=frozenset({"RISK_ALERT"})))
+    first = await ws.until("live")
+    server.fanout.change(member, Filter(), newest)
+    server.fanout.change(member, Filter(types=frozenset({"COMMIT"})))
+    second = await ws.until("live")
+
+    assert [message.get("seq", message.get("control")) for message in first] == ["gap", 4, "live"]
+    assert [message["control"] for message in second] == ["live"]
+
+
 async def test_subscribe_takes_every_key_of_a_filter(server: Server) -> None:
     ws = await server.ws()
     keys: Object = {
@@ -296,7 +364,12 @@ async def test_commands_are_answered_in_order(server: Server) -> None:
         ('{"op":"subscribe","type":["COMIT"]}', "unknown event type 'COMIT', did you mean COMMIT?"),
         ('{"op":"subscribe","type":"COMMIT"}', "type: expected array, got str"),
         ('{"op":"subscribe","since":"a b"}', "not a time, a bookmark or an event id: 'a b'"),
-        ('{"op":"subscribe","since":"no-such-id"}', "since: unknown-id, reconnect to be told"),
+        ('{"op":"subscribe","since":[1]}', "since: expected float | str | null, got array"),
+        ('{"op":"subscribe","events":[{}]}', "events: not a field of subscribe"),
+        ('{"op":"unsubscribe","type":["COMMIT"]}', "type: not a field of unsubscribe"),
+        ('{"op":"unsubscribe","since":"all"}', "since: not a field of unsubscribe"),
+        ('{"op":"ping","path":["a"]}', "path: not a field of ping"),
+        ('{"op":"publish","events":[{}],"project":["web"]}', "project: not a field of publish"),
         ('{"op":"publish","events":{}}', "events: expected array, got object"),
         ('{"op":"ping","ref":' + "[" * 100_000, "not acceptable JSON: nested too deeply"),
         ('{"op":"ping","ref":NaN}', "not JSON: invalid character"),

@@ -117,6 +117,16 @@ def test_a_rate_is_kept(benched: Daemon) -> None:
 
     assert published["events"] == 30
     assert delivered["deliveries"] == 60
+    # The last ones are not the end of the time that was asked for.
+    assert published["seconds"] >= 0.3
+    assert published["events_per_second"] <= 100
+    assert delivered["deliveries_per_second"] <= 200
+
+
+def test_a_batch_is_no_more_than_a_tenth_of_a_second_brings(benched: Daemon) -> None:
+    found = bench(benched, "publish", "--rate", "20/s")
+
+    assert (found["work"]["batch"], found["events"]) == (2, 6)
 
 
 def test_the_settings_are_the_users_own(benched: Daemon) -> None:
@@ -179,7 +189,7 @@ def test_a_person_gets_a_table(benched: Daemon) -> None:
     assert (published.stderr, delivered.stderr, timed.stderr) == ("", "", "")
     assert re.search(r"^stored +[\d,]+ events/s: ", published.stdout, re.MULTILINE)
     assert re.search(r"^answered +p50 [\d.]+ ms, p95 ", published.stdout, re.MULTILINE)
-    assert re.search(r"^delivered +[\d,]+ events/s: ", delivered.stdout, re.MULTILINE)
+    assert re.search(r"^delivered +[\d,]+ a second: ", delivered.stdout, re.MULTILINE)
     assert re.search(r"^checked +each of 3 subscribers got each", delivered.stdout, re.MULTILINE)
     assert re.search(r"^end to end +p50 [\d.]+ ms, ", timed.stdout, re.MULTILINE)
     assert "a private daemon over a Unix socket, store sqlite, durability full" in timed.stdout
@@ -205,9 +215,9 @@ def on_a_terminal(daemon: Daemon, *words: str) -> str:
     return said.decode()
 
 
-def test_a_bar_moves_on_a_terminal_alone_and_not_with_json(benched: Daemon) -> None:
-    assert "events" in on_a_terminal(benched, "bench", "publish", *SHORT)
-    assert on_a_terminal(benched, "bench", "publish", "--json", *SHORT) == ""
+@pytest.mark.parametrize("output", [[], ["--json"]])
+def test_a_bar_moves_on_the_terminal(benched: Daemon, output: list[str]) -> None:
+    assert "events" in on_a_terminal(benched, "bench", "publish", *output, *SHORT)
 
 
 def test_live_measures_the_daemon_that_runs_and_says_what_stays(daemon: Daemon) -> None:
@@ -224,6 +234,7 @@ def test_live_measures_the_daemon_that_runs_and_says_what_stays(daemon: Daemon) 
     )
     assert kept["published"] == found["events"]
     assert newest.project_id == "bench"
+    assert found["work"]["rate"] == 1000, "what it kept before is not pushed out"
 
 
 def test_over_tcp_a_token_is_used_and_never_told(daemon: Daemon) -> None:

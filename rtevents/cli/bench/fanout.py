@@ -70,7 +70,7 @@ def fanout(
     ] = 100,
     size: Size = 100,
     duration: Duration = "5s",
-    rate: Rate = "0",
+    rate: Rate = None,
     live: Live = False,
     as_json: AsJson = False,
 ) -> None:
@@ -86,9 +86,11 @@ def fanout(
     rtevents bench fanout --rate 1000/s --batch 1     as live events come, not in bulk
     rtevents bench fanout --json | jq .deliveries_per_second
     """
-    asked = work(clients=clients, batch=batch, size=size, duration=duration, rate=rate, over=over)
+    asked = work(
+        clients=clients, batch=batch, size=size, duration=duration, rate=rate, live=live, over=over
+    )
     with measured(live=live, streams=clients) as server:
-        found = asyncio.run(_measure(server, asked, is_shown=not as_json))
+        found = asyncio.run(_measure(server, asked))
     report.show(found, _rows(found), as_json=as_json)
 
 
@@ -150,7 +152,7 @@ class Run:
         checker.finish(subscribers, self.published)
 
 
-async def _measure(server: Server, asked: Work, *, is_shown: bool) -> Found:
+async def _measure(server: Server, asked: Work) -> Found:
     run = Run(asked)
     checker = run.checker
     async with Load(server, asked.seconds) as load:
@@ -159,9 +161,7 @@ async def _measure(server: Server, asked: Work, *, is_shown: bool) -> Found:
         )
         (exchange,) = await load.exchanges(1)
         clock = Clock(server.about.pid)
-        async with report.progress(
-            asked.seconds, lambda: checker.deliveries, unit="deliveries", is_wanted=is_shown
-        ):
+        async with report.progress(asked.seconds, lambda: checker.deliveries, unit="deliveries"):
             await load.run(run.publish(exchange))
             await load.run(run.deliver(subscribers))
         return _found(server, run, clock)
@@ -169,7 +169,7 @@ async def _measure(server: Server, asked: Work, *, is_shown: bool) -> Found:
 
 def _found(server: Server, run: Run, clock: Clock) -> Found:
     checker = run.checker
-    seconds = max(checker.last - clock.begin, 1e-6)
+    seconds = run.asked.seconds_of(checker.last - clock.begin)
     return Found(
         daemon=server.about,
         work=run.asked,
@@ -187,8 +187,8 @@ def _found(server: Server, run: Run, clock: Clock) -> Found:
 def _rows(found: Found) -> list[tuple[str, str]]:
     asked = found.work
     return [
-        ("delivered", f"{found.deliveries_per_second:,.0f} events/s: {found.deliveries:,} "
-                      f"in {found.seconds:.1f} s"),
+        ("delivered", f"{found.deliveries_per_second:,.0f} a second: {found.deliveries:,} "
+                      f"deliveries in {found.seconds:.1f} s"),
         ("checked", f"each of {asked.clients} subscribers got each of {found.events:,} events "
                     "once, in order"),
         ("end to end", str(found.latency_ms or "nothing was published")),

@@ -77,11 +77,11 @@ def latency(
     rtevents bench latency --rate 50/s --over ws
     rtevents bench latency --json | jq .latency_ms.p99
     """
-    asked = work(clients=1, batch=1, size=size, duration=duration, rate=rate, over=over)
+    asked = work(clients=1, batch=1, size=size, duration=duration, rate=rate, live=live, over=over)
     if not asked.rate:
         raise typer.BadParameter(f"--rate: expected more than nothing, got {rate!r}")
     with measured(live=live) as server:
-        found = asyncio.run(_measure(server, asked, is_shown=not as_json))
+        found = asyncio.run(_measure(server, asked))
     report.show(found, _rows(found), as_json=as_json)
 
 
@@ -152,7 +152,7 @@ class Arrivals:
         self.moved.set()
 
 
-async def _measure(server: Server, asked: Work, *, is_shown: bool) -> Found:
+async def _measure(server: Server, asked: Work) -> Found:
     events, arrivals = Events(asked.size), Arrivals()
     async with Load(server, asked.seconds) as load:
         await load.subscribe(1, asked.over, events.source, arrivals.take)
@@ -160,9 +160,7 @@ async def _measure(server: Server, asked: Work, *, is_shown: bool) -> Found:
         clock = Clock(server.about.pid)
         pace = Pace(asked.rate, asked.seconds)
         numbers = itertools.count()
-        async with report.progress(
-            asked.seconds, lambda: arrivals.received, unit="events", is_wanted=is_shown
-        ):
+        async with report.progress(asked.seconds, lambda: arrivals.received, unit="events"):
             await load.run(*(_publish(each, events, numbers, pace, arrivals) for each in exchanges))
             await load.run(_receive(arrivals))
         return _found(server, asked, arrivals, clock)

@@ -60,7 +60,7 @@ def publish(
     ] = 100,
     size: Size = 100,
     duration: Duration = "5s",
-    rate: Rate = "0",
+    rate: Rate = None,
     live: Live = False,
     as_json: AsJson = False,
 ) -> None:
@@ -74,9 +74,9 @@ def publish(
     rtevents bench publish --clients 1 --batch 1      one event after the other
     rtevents bench publish --rate 2000/s --json | jq .latency_ms
     """
-    asked = work(clients=clients, batch=batch, size=size, duration=duration, rate=rate)
+    asked = work(clients=clients, batch=batch, size=size, duration=duration, rate=rate, live=live)
     with measured(live=live) as server:
-        found = asyncio.run(_measure(server, asked, is_shown=not as_json))
+        found = asyncio.run(_measure(server, asked))
     report.show(found, _rows(found), as_json=as_json)
 
 
@@ -99,16 +99,14 @@ class _Tally:
             self.latencies.add(self.last - asked)
 
 
-async def _measure(server: Server, asked: Work, *, is_shown: bool) -> Found:
+async def _measure(server: Server, asked: Work) -> Found:
     events, tally = Events(asked.size), _Tally()
     async with Load(server, asked.seconds) as load:
         exchanges = await load.exchanges(asked.clients)
         clock = Clock(server.about.pid)
         pace = Pace(asked.rate / asked.batch, asked.seconds)
         firsts = itertools.count(0, asked.batch)
-        async with report.progress(
-            asked.seconds, lambda: tally.events, unit="events", is_wanted=is_shown
-        ):
+        async with report.progress(asked.seconds, lambda: tally.events, unit="events"):
             await load.run(
                 *(_publish(each, events, firsts, pace, tally, asked.batch) for each in exchanges)
             )
@@ -135,7 +133,7 @@ async def _publish(
 
 
 def _found(server: Server, asked: Work, tally: _Tally, clock: Clock) -> Found:
-    seconds = max(tally.last - clock.begin, 1e-6)
+    seconds = asked.seconds_of(tally.last - clock.begin)
     return Found(
         daemon=server.about,
         work=asked,

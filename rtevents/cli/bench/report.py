@@ -39,7 +39,7 @@ def cpu_rows(daemon_us: float | None, unit: str, client_busy: float) -> list[tup
     """Return what the daemon took, where that can be seen, and how busy this process was."""
     rows = []
     if daemon_us is not None:
-        rows.append(("daemon", f"{daemon_us:.2f} µs of processor time per {unit}"))
+        rows.append(("daemon", f"{daemon_us:.3g} µs of processor time per {unit}"))
     limit = "; it was at its limit: the daemon may do more" if client_busy >= AT_LIMIT else ""
     rows.append(("this client", f"busy {100 * client_busy:.0f} % of the time{limit}"))
     return rows
@@ -47,15 +47,13 @@ def cpu_rows(daemon_us: float | None, unit: str, client_busy: float) -> list[tup
 
 def rate_words(rate: float) -> str:
     """Return what was to be published, in words."""
-    return f"{rate:g}/s" if rate else "as fast as it goes"
+    return f"{rate:,.10g}/s" if rate else "as fast as it goes"
 
 
 @asynccontextmanager
-async def progress(
-    seconds: float, count: Callable[[], int], *, unit: str, is_wanted: bool
-) -> AsyncIterator[None]:
+async def progress(seconds: float, count: Callable[[], int], *, unit: str) -> AsyncIterator[None]:
     """Show a bar on the terminal's stderr; it goes at the end."""
-    if not is_wanted or not sys.stderr.isatty():
+    if not sys.stderr.isatty():
         yield
         return
     task = asyncio.create_task(_draw(seconds, count, unit))

@@ -17,6 +17,9 @@ MIN_SIZE = 64
 ROUND_EVENT = 256
 """Bytes of an event besides its data, about."""
 
+LIVE_RATE = "1000/s"
+"""How fast the daemon that runs is asked if nothing else is said: older events may have to go."""
+
 _RATE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(?:/s)?\Z", re.ASCII)
 
 Size = Annotated[
@@ -26,8 +29,12 @@ Duration = Annotated[
     str, typer.Option("--duration", metavar="TIME", help="How long to measure, such as 10s.")
 ]
 Rate = Annotated[
-    str,
-    typer.Option("--rate", metavar="N/s", help="Events a second; 0 for as fast as it goes."),
+    str | None,
+    typer.Option(
+        "--rate",
+        metavar="N/s",
+        help=f"Events a second; 0 for as fast as it goes. With --live {LIVE_RATE} by default.",
+    ),
 ]
 Live = Annotated[
     bool,
@@ -56,10 +63,26 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rate: float
     over: str = ""
 
+    def seconds_of(self, passed: float) -> float:
+        """Return the seconds to count by: those that passed, but at a rate not less than asked."""
+        return max(passed, self.seconds if self.rate else 1e-6)
 
-def work(*, clients: int, batch: int, size: int, duration: str, rate: str, over: str = "") -> Work:
+
+def work(
+    *,
+    clients: int,
+    batch: int,
+    size: int,
+    duration: str,
+    rate: str | None,
+    live: bool,
+    over: str = "",
+) -> Work:
     """
-    Return what the options ask for.
+    Return what the options ask for; a batch is no more than a tenth of a second's events.
+
+    Args:
+        rate: None for as fast as it goes, but no faster than ``LIVE_RATE`` where a log is kept.
 
     Raises:
         typer.BadParameter: One of them cannot be read, or a request would be too long.
@@ -67,6 +90,8 @@ def work(*, clients: int, batch: int, size: int, duration: str, rate: str, over:
     seconds = options.seconds(duration, "--duration")
     if not seconds:
         raise typer.BadParameter(f"--duration: expected more than nothing, got {duration!r}")
+    if rate is None:
+        rate = LIVE_RATE if live else "0"
     if not (match := _RATE.match(rate)):
         raise typer.BadParameter(f"--rate: expected events a second such as 500/s, got {rate!r}")
     request = batch * (size + ROUND_EVENT)
@@ -74,6 +99,12 @@ def work(*, clients: int, batch: int, size: int, duration: str, rate: str, over:
         raise typer.BadParameter(
             f"--batch {batch} of --size {size}: a request of {request} bytes, {LINES_BYTES} at most"
         )
+    events = float(match[1])
     return Work(
-        clients=clients, batch=batch, size=size, seconds=seconds, rate=float(match[1]), over=over
+        clients=clients,
+        batch=min(batch, max(1, int(events / 10))) if events else batch,
+        size=size,
+        seconds=seconds,
+        rate=events,
+        over=over,
     )

@@ -74,6 +74,8 @@ def _parse() -> argparse.Namespace:
         "--markdown", action="store_true", help="print the short table of the README instead"
     )
     arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error(f"--rounds: expected at least 1, got {arguments.rounds}")
     if unknown := set(arguments.rows) - set(ROWS):
         parser.error(f"no row {sorted(unknown)[0]!r}: choose from {', '.join(ROWS)}")
     if lacking := [file for file in arguments.source or [] if not file.is_file()]:

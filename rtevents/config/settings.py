@@ -37,10 +37,12 @@ class FilesSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     Args:
         settle_ms: Milliseconds of quiet after which a burst of changes is published.
         max_settle_ms: Milliseconds after which a burst is published without waiting for quiet.
+        vcs: `batch` holds changes while git is at work, and tells their cause; `raw` does not.
     """
 
     settle_ms: Positive = 50
     max_settle_ms: Positive = 1000
+    vcs: Literal["batch", "raw"] = "batch"
 
 
 class GitSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

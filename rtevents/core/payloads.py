@@ -29,7 +29,10 @@ class FileChange(msgspec.Struct, kw_only=True):
         change_type: What happened to it.
         old_path: Where it was before, for `renamed`.
         size: Bytes after the change.
-        cause: The operation it was part of, such as `checkout`.
+        cause: The operation of git that it was part of, such as `checkout`.
+        cause_from: The commit that was checked out before that operation.
+        cause_to: The commit that is checked out after it.
+        is_coded: Bytes of a path that are not UTF-8 are written as `%XX`, and `%` as `%25`.
         reconciled: It was found by looking, not by being told: the daemon was down or missed it.
     """
 
@@ -38,6 +41,9 @@ class FileChange(msgspec.Struct, kw_only=True):
     old_path: str | None = None
     size: Count | None = None
     cause: str | None = None
+    cause_from: str | None = None
+    cause_to: str | None = None
+    is_coded: bool | None = None
     reconciled: bool | None = None
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence, Set
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from rtevents.core.event import Event, EventType
 from rtevents.producers import Watched
-from rtevents.producers.ignore import IgnoreRules, is_rule_file
-from rtevents.producers.snapshot import Change, Snapshot, shown
+from rtevents.producers.operation import Operation, Operations, git_folder
+from rtevents.producers.pulse import Pulse
+from rtevents.producers.snapshot import Change, above, is_coded, shown
+from rtevents.producers.tree import Tree
 from rtevents.producers.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -29,50 +32,82 @@ LOOK_SHARE = 20
 """How many times the last look at every file must have passed before the next, in a watch with
 gaps: a twentieth of a processor at most."""
 
+RESCAN_SECONDS = 600.0
+"""Seconds between two looks at every file in a watch without gaps: nothing told says so much."""
+
+RESCAN_SHARE = 500
+"""As ``LOOK_SHARE``, for those."""
+
+HOLD_SECONDS = 0.1
+"""Seconds between two looks whether git is still at work."""
+
+MAX_HOLD = 60.0
+"""Longest time, in seconds, that changes are held for it."""
+
 PAUSE = 0.5
 """Seconds between two looks for a root that is gone, or two attempts to watch it."""
 
 BATCH = 500
 """Most events of one batch."""
 
+TROUBLES = frozenset(("root.lost", "watch.limited"))
+"""What is told as `degraded`."""
+
+_Inode = tuple[int, int]
+
 
 class FilesProducer:
     """
     Watches the files of a project.
 
-    The kernel's word is a hint; what is told is the difference between what was seen and what is
+    The kernel's word is a hint; what is told is the difference between what was told and what is
     there. So a burst is told by its net effect: a save by rename is one `modified`, a file that
-    came and went is nothing. Where the system lets not everything be watched, every file is looked
-    at every few seconds besides, and the log says so.
+    came and went is nothing; and so is what happened while nobody looked. Where the system lets
+    not everything be watched, every file is looked at every few seconds besides.
 
     Args:
         watched: The project.
 
     Attributes:
         ready: Set while changes are seen.
+        gap: Why some changes are seen late; None when none are.
     """
 
     def __init__(self, watched: Watched) -> None:
         self.ready = asyncio.Event()
+        self.gap: str | None = None
         self._root = watched.root
         self._project_id = watched.project.id
-        self._extra = watched.project.ignore
         self._settings = watched.config.files
-        self._snapshot: Snapshot | None = None
-        self._gap: str | None = None
+        self._tree = Tree(watched.root, watched.project.ignore, watched.places)
+        self._operations: Operations | None = None
+        self._pulse = Pulse(LOOK_SECONDS)
+        # Seconds without a hint after which all of a burst has been told.
+        self._linger = 0.05 + 2 * self._settings.settle_ms / 1000
+        # Why the root was lost while it was watched.
+        self._loss: str | None = None
+        # Why another watch was needed.
+        self._reason: str | None = None
         # When every file is to be looked at, on the monotonic clock.
         self._due = 0.0
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
-        """Yield FILE_CHANGE events for ever; a root that is gone is waited for."""
+        """Yield FILE_CHANGE and SYSTEM_STATUS events for ever; wait for a root that is gone."""
+        told: str | None = None
         try:
             while True:
-                if self._root.is_dir():
+                trouble = await asyncio.to_thread(self._tree.trouble)
+                if trouble is None and told is None:
                     async with aclosing(self._watch()) as batches:
                         async for batch in batches:
                             yield batch
-                self.ready.clear()
-                await asyncio.sleep(PAUSE)
+                    trouble, self._loss = self._loss, None
+                    self.ready.clear()
+                if trouble != told:
+                    yield [self._status("root.lost" if trouble else "root.back", trouble)]
+                    told = trouble
+                else:
+                    await asyncio.sleep(PAUSE)
         finally:
             self.ready.clear()
 
@@ -92,86 +127,175 @@ class FilesProducer:
             )
         except FileNotFoundError:
             return
-        self._tell(watch.gap)
         try:
-            changes = await asyncio.to_thread(self._begin)
+            if watch.gap != self.gap:
+                self.gap = watch.gap
+                yield [self._status("watch.limited" if self.gap else "watch.whole", self.gap)]
+            look: _Look | None = await asyncio.to_thread(self._begin)
             self.ready.set()
-            hints: set[str] | None = set()
-            while hints is not None:
-                for batch in self._batches(changes):
-                    yield batch
-                # A root that was made anew may have the inode of the one that is gone.
-                if _inode(self._root) != inode or str(self._root) in hints:
+            while look is not None:
+                for some in _batches(look.changes):
+                    yield [self._event(change, look) for change in some]
+                    # Not in a thread: nothing may come between what is stored and what is noted.
+                    self._tree.note(some)
+                if look.reason is not None:
+                    counts = {"files": self._tree.size, "changes": len(look.changes)}
+                    yield [self._status("fs.rescan", look.reason, counts)]
+                if look.is_last:
                     break
-                hints = await watch.next(LOOK_SECONDS)
-                changes = [] if hints is None else await self._look(hints, watch.gap)
+                await asyncio.to_thread(self._tree.settle)
+                look = await self._next(watch, inode)
         finally:
             await watch.close()
 
-    async def _look(self, hints: set[str], gap: str | None) -> list[Change]:
-        """Return what changed at the hints; in a watch with a gap, now and then everywhere."""
+    def _begin(self) -> _Look:
+        """Take the first snapshot, or compare with what was told before; take up git's state."""
+        changes = self._tree.begin()
+        self._due = time.monotonic() + RESCAN_SECONDS
+        folder = git_folder(self._root) if self._settings.vcs == "batch" else None
+        self._operations = None if folder is None else Operations(folder)
+        reason, self._reason = self._reason, None
+        return _Look(changes, reason=reason)
+
+    async def _next(self, watch: Watch, inode: _Inode | None) -> _Look | None:
+        """Return what changed next, perhaps nothing; None when another watch is needed."""
+        burst = await self._gather(watch)
+        is_lost = _inode(self._root) != inode or watch.is_lost
+        if is_lost:
+            self._loss = await asyncio.to_thread(self._tree.trouble)
+            self._loss = self._loss or f"{self._root}: another folder is in its place"
+        if burst is None:
+            self._reason = "the watch ended"
+            return None
+        paths = {path for path in map(self._relative, burst.hints) if path}
+        if is_lost:
+            return _Look(await asyncio.to_thread(self._tree.compare, paths), None, is_last=True)
+        reason = burst.missed
+        if len(paths) >= SUSPICIOUS:
+            reason = f"{len(paths)} hints at once: the system may have dropped others"
+        if reason is None and time.monotonic() < self._due:
+            changes = await asyncio.to_thread(self._tree.compare, paths) if paths else []
+            entered = [self._root / folder for folder in self._tree.entered]
+            is_last = bool(paths and entered) and await asyncio.to_thread(watch.lacks, entered)
+            return _Look(changes, hinted=None, operation=burst.operation, is_last=is_last)
         begun = time.monotonic()
-        if gap is None or begun < self._due:
-            return await asyncio.to_thread(self._compare, hints) if hints else []
-        changes = await asyncio.to_thread(self._compare_all)
-        ended = time.monotonic()
-        self._due = ended + max(LOOK_SECONDS, LOOK_SHARE * (ended - begun))
-        return changes
+        changes = await asyncio.to_thread(self._tree.compare_all)
+        self._wait_for_next(time.monotonic() - begun)
+        if reason is None and self.gap is None and any(_is_missed(paths, each) for each in changes):
+            reason = "changes that nobody hinted at"
+        return _Look(changes, hinted=paths, operation=burst.operation, reason=reason)
 
-    def _tell(self, gap: str | None) -> None:
-        """Say in the log that changes are seen late, once."""
-        if gap is not None and gap != self._gap:
-            logger.warning(
-                "some files of %s are looked at every few seconds: %s", self._project_id, gap
-            )
-        self._gap = gap
+    async def _gather(self, watch: Watch) -> _Burst | None:
+        """Return the next burst: while git is at work, all of it; None when the watch ended."""
+        hints: set[str] = set()
+        missed: str | None = None
+        wait, until = LOOK_SECONDS, time.monotonic() + MAX_HOLD
+        while True:
+            self._pulse.begin()
+            told = await watch.next(wait)
+            missed = missed or self._pulse.missed()
+            if told is None:
+                return None
+            hints |= told
+            if self._operations is None or time.monotonic() > until:
+                return _Burst(hints, missed)
+            if not self._operations.is_running():
+                break
+            wait = HOLD_SECONDS
+        operation = self._operations.finished()
+        while operation is not None and (told := await watch.next(self._linger)):
+            hints |= told
+        return _Burst(hints, missed, operation)
 
-    def _begin(self) -> list[Change]:
-        """Take the first snapshot, or compare with the one that was taken before."""
-        if self._snapshot is not None:
-            return self._compare_all()
-        snapshot = Snapshot(self._root, self._rules())
-        snapshot.scan()
-        self._snapshot = snapshot
-        return []
-
-    def _compare_all(self) -> list[Change]:
-        if self._snapshot is None or not self._root.is_dir():
-            return []
-        return self._snapshot.compare_all(self._rules())
-
-    def _compare(self, hints: set[str]) -> list[Change]:
-        if self._snapshot is None or len(hints) >= SUSPICIOUS:
-            return self._compare_all()
-        paths = [path for path in map(self._relative, hints) if path]
-        if self._snapshot.has_stale_rules or any(map(is_rule_file, paths)):
-            self._snapshot.follow(self._rules())
-        return self._snapshot.compare(paths)
-
-    def _rules(self) -> IgnoreRules:
-        return IgnoreRules(self._root, self._extra)
+    def _wait_for_next(self, took: float) -> None:
+        """Let pass a time that suits the look at every file that took so many seconds."""
+        seconds, share = (RESCAN_SECONDS, RESCAN_SHARE)
+        if self.gap is not None:
+            seconds, share = LOOK_SECONDS, LOOK_SHARE
+        self._due = time.monotonic() + max(seconds, share * took)
 
     def _relative(self, path: str) -> str:
         """Return a path relative to the root; nothing for what is git's own."""
         path = path.removeprefix(str(self._root)).lstrip("/")
         return "" if path.startswith(".git/") else path
 
-    def _batches(self, changes: Sequence[Change]) -> Iterator[list[Event]]:
-        for at in range(0, len(changes), BATCH):
-            yield [self._event(change) for change in changes[at : at + BATCH]]
-
-    def _event(self, change: Change) -> Event:
-        data: dict[str, object] = {"file_path": shown(change.path), "change_type": change.kind}
+    def _event(self, change: Change, look: _Look) -> Event:
+        data: dict[str, Any] = {"file_path": shown(change.path), "change_type": change.kind}
         if change.old_path is not None:
             data["old_path"] = shown(change.old_path)
         if change.size is not None:
             data["size"] = change.size
+        if is_coded(change.path) or is_coded(change.old_path or ""):
+            data["is_coded"] = True
+        if look.operation is not None:
+            data |= look.operation.as_data()
+        if look.hinted is not None and _is_missed(look.hinted, change):
+            data["reconciled"] = True
         return Event(
             type=EventType.FILE_CHANGE, data=data, source=SOURCE, project_id=self._project_id
         )
 
+    def _status(
+        self, event: str, reason: str | None, metrics: dict[str, int] | None = None
+    ) -> Event:
+        status = "degraded" if event in TROUBLES else "ok"
+        data: dict[str, Any] = {"status": status, "event": event}
+        data["reasons"] = [f"files of {self._project_id}: {reason}"] if reason else []
+        if status == "degraded":
+            logger.warning("files of %s: %s", self._project_id, reason)
+        if metrics:
+            data["metrics"] = metrics
+        return Event(
+            type=EventType.SYSTEM_STATUS, data=data, source=SOURCE, project_id=self._project_id
+        )
 
-def _inode(root: Path) -> tuple[int, int] | None:
+
+class _Burst(NamedTuple):
+    """
+    What was hinted at.
+
+    Args:
+        hints: Paths.
+        missed: Why there may be changes that nobody hinted at.
+        operation: What git did meanwhile.
+    """
+
+    hints: set[str]
+    missed: str | None
+    operation: Operation | None = None
+
+
+class _Look(NamedTuple):
+    """
+    What was found.
+
+    Args:
+        changes: What differs from what was told before.
+        hinted: The paths that were hinted at, when all were looked at; None when only they were.
+        operation: What git did meanwhile.
+        reason: Why every file was looked at, if that is to be told.
+        is_last: Whether another watch is needed.
+    """
+
+    changes: Sequence[Change]
+    hinted: Set[str] | None = frozenset()
+    operation: Operation | None = None
+    reason: str | None = None
+    is_last: bool = False
+
+
+def _is_missed(hinted: Set[str], change: Change) -> bool:
+    """Tell whether nobody hinted at a change, nor at a folder around it."""
+    paths = [change.path, *above(change.path)]
+    return hinted.isdisjoint(paths) and change.old_path not in hinted
+
+
+def _batches(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+    for at in range(0, len(changes), BATCH):
+        yield changes[at : at + BATCH]
+
+
+def _inode(root: Path) -> _Inode | None:
     try:
         status = root.stat()
     except OSError:

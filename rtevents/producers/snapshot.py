@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
@@ -17,13 +17,19 @@ GONE = (FileNotFoundError, NotADirectoryError)
 """What says that a file is not there any more; whatever else fails says nothing about that."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Seen(msgspec.Struct, frozen=True, array_like=True):
     """A file as it was last seen; equal when nothing about it changed."""
 
     inode: int
     device: int
     size: int
     mtime_ns: int
+
+    def on(self, device: int) -> Seen:
+        """Return the same file where its device has another number."""
+        if device == self.device:
+            return self
+        return Seen(self.inode, device, self.size, self.mtime_ns)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -50,14 +56,27 @@ class Snapshot:
     Args:
         root: The project's folder.
         rules: Which files are left out.
+        files: What was seen before.
+
+    Attributes:
+        is_retaken: Whether files came or went without a change that tells of it.
+        entered: Folders that the last ``compare`` looked into.
     """
 
-    def __init__(self, root: Path, rules: IgnoreRules) -> None:
+    def __init__(self, root: Path, rules: IgnoreRules, files: dict[str, Seen]) -> None:
         self._root = root
         self._rules = rules
         self._files: dict[str, Seen] = {}
         # Folder -> how many files it holds, however deep.
         self._folders: Counter[str] = Counter()
+        self._take(files)
+        self.is_retaken = False
+        self.entered: list[str] = []
+
+    @property
+    def files(self) -> Mapping[str, Seen]:
+        """Every file by its path."""
+        return self._files
 
     @property
     def has_stale_rules(self) -> bool:
@@ -90,6 +109,7 @@ class Snapshot:
             hints: Paths relative to the root.
         """
         now: dict[str, Seen] = {}
+        self.entered = []
         looked = self._not_behind_links(hints)
         folders = {path for path in looked if path not in self._files} & self._folders.keys()
         for path in sorted(looked):
@@ -97,10 +117,11 @@ class Snapshot:
             if isinstance(found, Seen):
                 now[path] = found
             elif found:
+                self.entered.append(path)
                 self._rules.forget(path)
                 now |= self._walk(path)
         if folders:
-            looked.update(path for path in self._files if not folders.isdisjoint(_above(path)))
+            looked.update(path for path in self._files if not folders.isdisjoint(above(path)))
         return self._settle(now, looked)
 
     def _adopt(self, before: IgnoreRules, now: dict[str, Seen]) -> None:
@@ -109,16 +130,18 @@ class Snapshot:
         known = {path: seen for path, seen in self._files.items() if not self._rules.hides(path)}
         # One that was not hidden and is not known is new: that is still to be told.
         shown = {path: seen for path, seen in now.items() if before.hides(path)}
-        self._take(shown | known)
+        if shown or len(known) < len(self._files):
+            self._take(shown | known)
 
     def _take(self, files: dict[str, Seen]) -> None:
         self._files = files
-        self._folders = Counter(folder for path in files for folder in _above(path))
+        self.is_retaken = True
+        self._folders = Counter(folder for path in files for folder in above(path))
 
     def _drop(self, paths: Iterable[str]) -> None:
         for path in paths:
             del self._files[path]
-            for folder in _above(path):
+            for folder in above(path):
                 self._folders[folder] -= 1
                 if not self._folders[folder]:
                     del self._folders[folder]
@@ -169,7 +192,7 @@ class Snapshot:
         changes += [Change(path, "deleted") for path in gone if path not in moved]
         self._drop(gone)
         self._files |= now
-        self._folders.update(folder for path in created for folder in _above(path))
+        self._folders.update(folder for path in created for folder in above(path))
         return sorted(changes, key=lambda change: (change.kind != "deleted", change.path))
 
     def _walk(self, folder: str) -> dict[str, Seen]:
@@ -213,24 +236,31 @@ def _status_of(entry: os.DirEntry[str]) -> Seen | None:
     return _seen(status) if _is_file(status.st_mode) else None
 
 
-def _above(path: str) -> Iterator[str]:
+def above(path: str) -> Iterator[str]:
     """Yield every folder around a path, the nearest first."""
     while path := path.rpartition("/")[0]:
         yield path
 
 
 def shown(path: str) -> str:
-    """Return a path as an event tells it: bytes that are not UTF-8 as `%XX`, like a URL's."""
+    """Return a path as an event tells it; one that ``is_coded`` as a URL would, `%` as `%25`."""
+    if not is_coded(path):
+        return path
+    return "".join(
+        quote_from_bytes(os.fsencode(character))
+        if character == "%" or "\ud800" <= character <= "\udfff"
+        else character
+        for character in path
+    )
+
+
+def is_coded(path: str) -> bool:
+    """Tell whether a path holds bytes that are not UTF-8."""
     try:
         path.encode()
     except UnicodeEncodeError:
-        return "".join(
-            quote_from_bytes(os.fsencode(character))
-            if "\ud800" <= character <= "\udfff"
-            else character
-            for character in path
-        )
-    return path
+        return True
+    return False
 
 
 def _is_file(mode: int) -> bool:

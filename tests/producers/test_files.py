@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
+import subprocess
 import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -19,33 +21,47 @@ from rtevents.core.payloads import FileChange
 from tests.producers.conftest import Watching, World, git
 
 
+MARKS = itertools.count()
+"""Files that are made to see that everything before was told."""
+
+
 class Files:
     """A watched folder, and what was told of it."""
 
     def __init__(self, root: Path, watching: Watching) -> None:
         self.root = root
         self.watching = watching
-        self._marks = 0
         self._seen = 0
 
     async def told(self) -> list[tuple[Any, ...]]:
         """Return what was told since the last call: everything that was done is told by then."""
-        self._marks += 1
-        mark = f"mark-{self._marks}"
+        mark = f"mark-{next(MARKS)}"
         await asyncio.sleep(0)
         (self.root / mark).write_text("")
         await self.watching.until(lambda: self._has(mark))
+        return [
+            (data["change_type"], data["file_path"])
+            + ((data["old_path"],) if "old_path" in data else ())
+            for data in self.new()
+        ]
+
+    def new(self) -> list[dict[str, Any]]:
+        """Return what was told of files since the last call, whether or not all is told."""
         new = self.watching.events[self._seen :]
         self._seen += len(new)
         return [
-            (event.data["change_type"], event.data["file_path"])
-            + ((event.data["old_path"],) if "old_path" in event.data else ())
+            event.data
             for event in new
-            if not event.data["file_path"].startswith("mark-")
+            if event.type == "FILE_CHANGE" and not event.data["file_path"].startswith("mark-")
         ]
 
+    def said(self) -> list[str]:
+        """Return what was told of the watch itself."""
+        events = self.watching.events
+        return [event.data["event"] for event in events if event.type == "SYSTEM_STATUS"]
+
     def _has(self, path: str) -> bool:
-        return any(event.data["file_path"] == path for event in self.watching.events)
+        return any(event.data.get("file_path") == path for event in self.watching.events)
 
     async def until_told(self, kind: str, path: str) -> None:
         """Return when a change is told."""
@@ -53,7 +69,7 @@ class Files:
             lambda: (
                 (kind, path)
                 in [
-                    (event.data["change_type"], event.data["file_path"])
+                    (event.data.get("change_type"), event.data.get("file_path"))
                     for event in self.watching.events[self._seen :]
                 ]
             )
@@ -399,6 +415,9 @@ async def test_a_burst_of_5000_files_ends_equal_to_the_disk(files: Files) -> Non
     def known() -> set[str]:
         paths = {"old.txt"}
         for event in files.watching.events:
+            if event.type == "SYSTEM_STATUS":
+                assert event.data["event"] == "fs.rescan"
+                continue
             (paths.discard if event.data["change_type"] == "deleted" else paths.add)(
                 event.data["file_path"]
             )
@@ -454,3 +473,135 @@ async def test_cancelling_the_reader_ends_the_thread(root: Path, world: World) -
         assert len(watchers() - before) == 1
 
     assert watchers() == before
+
+
+# What happened while nobody looked
+
+
+async def test_what_changed_between_two_runs_is_told_once_and_marked(
+    root: Path, world: World
+) -> None:
+    (root / "gone.txt").write_text("x")
+    (root / "moved.txt").write_text("yy")
+    async with world.watch("files", root) as watching:
+        files = Files(root, watching)
+        (root / "told.txt").write_text("x")
+        assert await files.told() == [("created", "told.txt")]
+    (root / "new.txt").write_text("x")
+    (root / "old.txt").write_text("other")
+    (root / "gone.txt").unlink()
+    (root / "moved.txt").rename(root / "there.txt")
+
+    async with world.watch("files", root) as watching:
+        files = Files(root, watching)
+        await watching.until(lambda: len(watching.events) >= 4)
+        new = files.new()
+        assert sorted((data["change_type"], data["file_path"]) for data in new) == [
+            ("created", "new.txt"),
+            ("deleted", "gone.txt"),
+            ("modified", "old.txt"),
+            ("renamed", "there.txt"),
+        ]
+        assert all(data["reconciled"] for data in new)
+        assert files.said() == []
+    async with world.watch("files", root) as watching:
+        assert await Files(root, watching).told() == []
+
+
+async def test_what_was_not_stored_when_the_daemon_ended_is_told_by_the_next(
+    root: Path, world: World
+) -> None:
+    producer = world.producer("files", root)
+    async with aclosing(producer.events()) as batches:
+        waiting = asyncio.ensure_future(anext(batches))
+        await producer.ready.wait()
+        (root / "new.txt").write_text("x")
+        assert [event.data["file_path"] for event in await waiting] == ["new.txt"]
+
+    async with world.watch("files", root) as watching:
+        assert await Files(root, watching).told() == [("created", "new.txt")]
+
+
+async def test_rules_that_were_edited_meanwhile_tell_no_deletion(root: Path, world: World) -> None:
+    (root / "build.log").write_text("x")
+    async with world.watch("files", root):
+        pass
+    (root / ".gitignore").write_text("*.log\n")
+
+    async with world.watch("files", root) as watching:
+        assert await Files(root, watching).told() == [("created", ".gitignore")]
+    async with world.watch("files", root) as watching:
+        assert await Files(root, watching).told() == []
+
+
+@pytest.mark.parametrize("damage", ["torn", "garbage", "gone"])
+async def test_a_damaged_memory_of_the_files_is_no_obstacle(
+    root: Path, world: World, damage: str
+) -> None:
+    async with world.watch("files", root) as watching:
+        files = Files(root, watching)
+        for name in ("a.txt", "b.txt"):
+            (root / name).write_text("x")
+            await files.told()
+    [whole] = [file for file in world.places.iterdir() if file.name == "files"]
+    [since] = [file for file in world.places.iterdir() if file.name.startswith("files.")]
+    if damage == "torn":
+        os.truncate(since, since.stat().st_size - 3)
+    elif damage == "garbage":
+        whole.write_bytes(b"\xff\x00garbage")
+    else:
+        whole.unlink()
+    (root / "c.txt").write_text("x")
+
+    async with world.watch("files", root) as watching:
+        files = Files(root, watching)
+        told = await files.told()
+        (root / "d.txt").write_text("x")
+        assert await files.told() == [("created", "d.txt")]
+
+    # A torn end is found anew; without any memory, what is there is the past.
+    assert ("created", "c.txt") in told if damage == "torn" else told == []
+
+
+async def test_a_root_that_is_lost_is_said_and_so_is_its_return(files: Files) -> None:
+    aside = files.root.with_name("aside")
+    files.root.rename(aside)
+    await files.watching.until(lambda: files.said() == ["root.lost"])
+    (aside / "late.txt").write_text("x")
+    aside.rename(files.root)
+
+    await files.until_told("created", "late.txt")
+    assert files.said() == ["root.lost", "root.back"]
+    lost = next(event for event in files.watching.events if event.type == "SYSTEM_STATUS")
+    assert lost.data["status"] == "degraded"
+    assert "is not there" in lost.data["reasons"][0]
+    assert not files.watching.producer.gap
+
+
+async def test_a_root_that_becomes_a_file_is_lost(files: Files) -> None:
+    files.root.rename(files.root.with_name("aside"))
+    files.root.write_text("no folder")
+
+    await files.watching.until(lambda: files.said() == ["root.lost"])
+    files.root.unlink()
+    files.root.mkdir()
+    await files.until_told("deleted", "old.txt")
+
+
+async def test_a_root_that_is_replaced_at_once_is_said_to_be_another(files: Files) -> None:
+    other = files.root.with_name("other")
+    other.mkdir()
+    (other / "new.txt").write_text("x")
+    subprocess.run(["python3", "-c", EXCHANGE, str(other), str(files.root)], check=True)
+
+    await files.until_told("created", "new.txt")
+    assert files.said()[:2] == ["root.lost", "root.back"]
+
+
+EXCHANGE = """
+import ctypes, os, sys
+old, new = map(os.fsencode, sys.argv[1:])
+if ctypes.CDLL(None).renameat2(-100, old, -100, new, 2):
+    sys.exit("renameat2 failed")
+"""
+"""Exchanges two folders in one step (`man 2 renameat2`, RENAME_EXCHANGE)."""

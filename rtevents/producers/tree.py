@@ -1,0 +1,115 @@
+"""Tree: a project's files on disk, beside what was told of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rtevents.producers.ignore import IgnoreRules, is_rule_file
+from rtevents.producers.snapshot import Change, Seen, Snapshot
+from rtevents.producers.snapshot_file import SnapshotFile
+
+
+class Tree:
+    """
+    What was told of a project's files, also before the daemon was started. It waits for the disk:
+    call it in a thread.
+
+    Args:
+        root: The project's folder.
+        extra: Patterns from the settings, of files to leave out.
+        folder: Where the project's places are kept.
+    """
+
+    def __init__(self, root: Path, extra: Sequence[str], folder: Path) -> None:
+        self._root = root
+        self._extra = extra
+        self._file = SnapshotFile(folder)
+        self._is_loaded = False
+        # What was told before this start.
+        self._known: dict[str, Seen] | None = None
+        self._snapshot: Snapshot | None = None
+
+    @property
+    def size(self) -> int:
+        """How many files there are."""
+        return len(self._snapshot.files) if self._snapshot else 0
+
+    @property
+    def entered(self) -> list[str]:
+        """Folders that the last ``compare`` looked into."""
+        return self._snapshot.entered if self._snapshot else []
+
+    def trouble(self) -> str | None:
+        """Return why there is nothing to be watched; None when there is."""
+        if not self._root.is_dir():
+            there = os.path.lexists(self._root)
+            return f"{self._root} {'is no folder any more' if there else 'is not there'}"
+        self._load()
+        is_gone = self._file.was_mount and not os.path.ismount(self._root)
+        if is_gone and not any(self._root.iterdir()):
+            return f"{self._root}: its file system is not mounted"
+        return None
+
+    def begin(self) -> list[Change]:
+        """Take the first snapshot, or return what differs from what was told before."""
+        if self._snapshot is None:
+            self._load()
+            known, self._known = self._known, None
+            self._snapshot = Snapshot(self._root, self._rules(), known or {})
+            if known is None:
+                self._snapshot.scan()
+                self._save(self._snapshot)
+                return []
+        return self.compare_all()
+
+    def _load(self) -> None:
+        """Read what was told before, once."""
+        if self._is_loaded:
+            return
+        self._known = self._file.load()
+        if self._known is not None:
+            # A device may have another number after each start of the system.
+            before, now = self._file.device, self._root.stat().st_dev
+            self._known = {
+                path: seen.on(now) if seen.device == before else seen
+                for path, seen in self._known.items()
+            }
+        self._is_loaded = True
+
+    def compare(self, hints: Iterable[str]) -> list[Change]:
+        """Return what changed at some paths, relative to the root."""
+        if self._snapshot is None:
+            return []
+        paths = list(hints)
+        if self._snapshot.has_stale_rules or any(map(is_rule_file, paths)):
+            self._snapshot.follow(self._rules())
+        return self._snapshot.compare(paths)
+
+    def compare_all(self) -> list[Change]:
+        """Look at every file; return what changed."""
+        if self._snapshot is None or self.trouble() is not None:
+            return []
+        return self._snapshot.compare_all(self._rules())
+
+    def note(self, told: Iterable[Change]) -> None:
+        """Remember changes that are stored."""
+        if self._snapshot is None:
+            return
+        files = self._snapshot.files
+        paths = {path for change in told for path in (change.old_path, change.path) if path}
+        if paths:
+            self._file.note({path: files.get(path) for path in paths})
+
+    def settle(self) -> None:
+        """Remember what no change tells of, when all changes are stored; tidy up."""
+        if self._snapshot and (self._snapshot.is_retaken or self._file.is_long):
+            self._save(self._snapshot)
+
+    def _save(self, snapshot: Snapshot) -> None:
+        self._file.save(snapshot.files, self._root.stat().st_dev, os.path.ismount(self._root))
+        snapshot.is_retaken = False
+
+    def _rules(self) -> IgnoreRules:
+        return IgnoreRules(self._root, self._extra)

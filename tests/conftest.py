@@ -66,12 +66,22 @@ class Daemon:
         self.socket = home / "run" / "rtevents" / "rtevents.sock"
         self.log = home / "daemon.log"
 
-    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
-        """Start it and return when it answers; without arguments it watches nothing."""
+    def start(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        through: Sequence[str] = (),
+    ) -> None:
+        """
+        Start it and return when it answers; without arguments it watches nothing.
+
+        Args:
+            through: A command that runs what follows it.
+        """
         said = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "rtevents", "serve", *arguments],
+                [*through, sys.executable, "-m", "rtevents", "serve", *arguments],
                 env=self.env | dict(env or {}),
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,

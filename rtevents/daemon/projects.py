@@ -55,6 +55,11 @@ class Project:
         return "watching" if self.is_ready else "starting"
 
     @property
+    def gaps(self) -> list[str]:
+        """Why some of what happens is seen late."""
+        return [producer.gap for producer in self.producers.values() if producer.gap]
+
+    @property
     def is_ready(self) -> bool:
         """Whether every producer sees what changes."""
         return all(producer.ready.is_set() for producer in self.producers.values())
@@ -68,7 +73,7 @@ class Project:
             "git": self.settings.git,
             "ignore": self.settings.ignore,
             "state": self.state,
-            "error": "; ".join(self.errors.values()) or None,
+            "error": "; ".join([*self.errors.values(), *self.gaps]) or None,
         }
 
 
@@ -164,8 +169,9 @@ class Projects:
             raise Taken(f"project {project_id!r} is named in the configuration: remove it there")
         del self._projects[project_id], self._added[project_id]
         save(self._file, list(self._added.values()))
-        for kind in project.errors:
+        for kind in project.producers:
             self._service.warnings.pop(f"{kind} of {project_id}", None)
+            self._note_gap(project, kind, None)
         await _end(project.tasks)
         await asyncio.to_thread(shutil.rmtree, self._place(project_id), ignore_errors=True)
 
@@ -250,6 +256,7 @@ class Projects:
                 # The iterator is told to end when this task is: it may hold a watch.
                 async with aclosing(producer.events()) as events:
                     async for batch in events:
+                        self._note_gap(project, kind, producer.gap)
                         await self._publish(batch)
                         pause = 1.0
                 return
@@ -263,6 +270,14 @@ class Projects:
                 recovering.cancel()
             await asyncio.sleep(pause)
             pause = min(BACKOFF_MAX, pause * 2)
+
+    def _note_gap(self, project: Project, kind: str, gap: str | None) -> None:
+        """Keep among the warnings of the health why some of what happens is seen late."""
+        name = f"{kind} of {project.settings.id}, seen late"
+        if gap is None:
+            self._service.warnings.pop(name, None)
+        else:
+            self._service.warnings[name] = gap
 
     async def _note_recovery(self, project: Project, kind: str, producer: Producer) -> None:
         await producer.ready.wait()

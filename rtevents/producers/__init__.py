@@ -45,6 +45,9 @@ class Producer(Protocol):
     ready: asyncio.Event
     """Set while whatever happens is seen."""
 
+    gap: str | None
+    """Why some of it is seen late, and what to do about that; None when nothing is."""
+
     def events(self) -> AsyncGenerator[list[Event], None]:
         """
         Yield batches of events, oldest first, for as long as there is something to watch.

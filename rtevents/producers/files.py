@@ -150,8 +150,9 @@ class FilesProducer:
 
     def _begin(self) -> _Look:
         """Take the first snapshot, or compare with what was told before; take up git's state."""
+        begun = time.monotonic()
         changes = self._tree.begin()
-        self._due = time.monotonic() + RESCAN_SECONDS
+        self._wait_for_next(time.monotonic() - begun)
         folder = git_folder(self._root) if self._settings.vcs == "batch" else None
         self._operations = None if folder is None else Operations(folder)
         reason, self._reason = self._reason, None

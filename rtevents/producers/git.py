@@ -57,10 +57,12 @@ class GitProducer:
 
     Attributes:
         ready: Set while changes are seen.
+        gap: None: what the watch does not see, the next look does.
     """
 
     def __init__(self, watched: Watched) -> None:
         self.ready = asyncio.Event()
+        self.gap: str | None = None
         self._root = watched.root
         self._project_id = watched.project.id
         self._find = watched.find

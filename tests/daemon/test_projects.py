@@ -105,6 +105,7 @@ class Stumbling:
 
     def __init__(self) -> None:
         self.ready = asyncio.Event()
+        self.gap: str | None = None
         self.starts = 0
 
     async def events(self) -> AsyncGenerator[list[Event], None]:

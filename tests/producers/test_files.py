@@ -20,7 +20,6 @@ import pytest
 from rtevents.core.payloads import FileChange
 from tests.producers.conftest import Watching, World, git
 
-
 MARKS = itertools.count()
 """Files that are made to see that everything before was told."""
 

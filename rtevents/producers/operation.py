@@ -59,6 +59,12 @@ class Operation(msgspec.Struct, frozen=True):
     before: str
     after: str
 
+    @property
+    def changes_files(self) -> bool:
+        """Whether it may have."""
+        is_new_branch = self.name == "checkout" and self.before == self.after
+        return self.name not in QUIET and not is_new_branch
+
     def as_data(self) -> dict[str, str]:
         """Return what an event about a file tells of it."""
         return {"cause": self.name, "cause_from": self.before, "cause_to": self.after}
@@ -106,7 +112,7 @@ class Operations:
         marks, before = self._look(), self._marks
         since = (self._begun or time.time()) - FRESH
         self._marks, self._begun = marks, None
-        moves = [move for move in self._moves(since) if move.name not in QUIET]
+        moves = [move for move in self._moves(since) if move.changes_files]
         # A stash puts HEAD back to where it is; a sequence that stopped may have moved it before.
         changed = [name for place, name in self._places.items() if marks[place] != before[place]]
         if "stash" in changed or (changed and not moves):
@@ -130,10 +136,9 @@ class Operations:
             match = _LINE.match(line)
             if match is None or int(match[3]) < since:
                 continue
-            name = _NAME.match(match["words"].decode(errors="replace"))
-            yield Operation(
-                name[0] if name else "git", match["old"].decode(), match["new"].decode()
-            )
+            old, new, words = (match[group].decode(errors="replace") for group in (1, 2, 4))
+            name = _NAME.match(words)
+            yield Operation(name[0] if name else "git", old, new)
 
     def _head(self) -> str:
         """Return the commit that the reflog named last."""

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 SOURCE = "rtevents/files"
 
-SUSPICIOUS = 4000
+SUSPICIOUS = 1000
 """Hints of one burst from which on the kernel may have dropped others: look at every file."""
 
 LOOK_SECONDS = 2.0
@@ -88,6 +88,8 @@ class FilesProducer:
         self._loss: str | None = None
         # Why another watch was needed.
         self._reason: str | None = None
+        # Hints that came during the last look at every file.
+        self._late: set[str] = set()
         # When every file is to be looked at, on the monotonic clock.
         self._due = 0.0
 
@@ -172,9 +174,7 @@ class FilesProducer:
         if is_lost:
             return _Look(await asyncio.to_thread(self._tree.compare, paths), None, is_last=True)
         reason = burst.missed
-        if len(paths) >= SUSPICIOUS:
-            reason = f"{len(paths)} hints at once: the system may have dropped others"
-        if reason is None and time.monotonic() < self._due:
+        if reason is None and len(paths) < SUSPICIOUS and time.monotonic() < self._due:
             changes = await asyncio.to_thread(self._tree.compare, paths) if paths else []
             entered = [self._root / folder for folder in self._tree.entered]
             is_last = bool(paths and entered) and await asyncio.to_thread(watch.lacks, entered)
@@ -182,15 +182,19 @@ class FilesProducer:
         begun = time.monotonic()
         changes = await asyncio.to_thread(self._tree.compare_all)
         self._wait_for_next(time.monotonic() - begun)
-        if reason is None and self.gap is None and any(_is_missed(paths, each) for each in changes):
-            reason = "changes that nobody hinted at"
+        if any(_is_missed(paths, each) for each in changes):
+            # What happened during the look may be hinted at a moment later.
+            self._late = await watch.next(self._linger) or set()
+            paths |= {path for path in map(self._relative, self._late) if path}
+            if not reason and not self.gap and any(_is_missed(paths, each) for each in changes):
+                reason = "changes that nobody hinted at"
         return _Look(changes, hinted=paths, operation=burst.operation, reason=reason)
 
     async def _gather(self, watch: Watch) -> _Burst | None:
         """Return the next burst: while git is at work, all of it; None when the watch ended."""
-        hints: set[str] = set()
+        hints, self._late = self._late, set()
         missed: str | None = None
-        wait, until = LOOK_SECONDS, time.monotonic() + MAX_HOLD
+        wait, until = 0.0 if hints else LOOK_SECONDS, time.monotonic() + MAX_HOLD
         while True:
             self._pulse.begin()
             told = await watch.next(wait)

@@ -107,9 +107,9 @@ class Watch:
                     await self._told.wait()
             except TimeoutError:
                 return set()
-        self._told.clear()
         if self._has_ended:
             return None
+        self._told.clear()
         paths, self._paths = self._paths, set()
         return paths
 

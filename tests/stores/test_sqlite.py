@@ -278,7 +278,7 @@ async def test_a_database_of_another_program_is_refused_untouched(path: Path) ->
 async def test_garbage_is_refused_untouched(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
-    assert await refusal(path) == f"{path}: not a database"
+    assert await refusal(path) == f"{path}: not a database; move it away to begin a new log"
     assert [file.name for file in path.parent.iterdir()] == ["events.db"]
 
 

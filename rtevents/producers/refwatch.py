@@ -13,8 +13,8 @@ from rtevents.producers.watch import Watch
 
 logger = logging.getLogger(__name__)
 
-SETTLE_MS = 20
-"""Milliseconds of quiet after which a change of the refs is looked at."""
+SETTLE_MS = 40
+"""Milliseconds of quiet after which a change of the refs is looked at: a wake-up each, all day."""
 
 MAX_SETTLE_MS = 500
 """Milliseconds after which they are looked at without waiting for quiet."""

@@ -49,15 +49,22 @@ def history(
     options.refuse_empty("--after", [] if after is None else [after])
     wanted = options.wanted(types, not_types, projects, sources, paths)
     pretty = is_terminal() if output is None else output == "pretty"
+    left = limit
     with options.client() as client:
-        page = client.history(
-            wanted, since=since, until=until, after=after, limit=limit, order=order
-        )
-    if page.gap is not None:
-        tell_gap(page.gap, fail=fail_on_gap)
-    for entry in page.events:
-        typer.echo(pretty_line(entry) if pretty else ascii_line(entry.wire))
-    if len(page.events) == limit and order == "asc":
+        while True:
+            page = client.history(
+                wanted, since=since, until=until, after=after, limit=left, order=order
+            )
+            if page.gap is not None:
+                tell_gap(page.gap, fail=fail_on_gap)
+            for entry in page.events:
+                typer.echo(pretty_line(entry) if pretty else ascii_line(entry.wire))
+            left -= len(page.events)
+            # A page of large events ends early.
+            if order == "desc" or not left or not page.events:
+                break
+            since, after = None, str(page.next)
+    if order == "asc" and not left and page.next.seq < page.newest:
         notice(f"there may be more: --after {page.next}")
-    elif len(page.events) == limit and page.next.seq >= page.oldest:
+    elif order == "desc" and not left and page.next.seq >= page.oldest:
         notice(f"there may be more: --order desc --until {page.next}")

@@ -9,8 +9,9 @@ from aiohttp import web
 
 from rtevents.core.event import Bookmark, Entry, Gap
 from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
-from rtevents.core.log import Cursor, Start
+from rtevents.core.log import Cursor, Start, wire_bytes
 from rtevents.core.since import Since, parse_since
+from rtevents.core.store import PAGE_BYTES
 from rtevents.errors import BadInput, BookmarkError, FilterError, LogClosed
 from rtevents.server.cloudevents import BATCH, to_cloudevent
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, query_of
@@ -91,9 +92,32 @@ async def _page(house: House, wanted: Filter, query: Any) -> _Page:
     except LogClosed:
         pass
     entries = [item for item in found if isinstance(item, Entry)]
-    if until is not None and cursor.position > until:
+    reached = await _fill(entries, cursor, limit, log.last if until is None else until)
+    if until is not None and reached > until:
         return _Page([entry for entry in entries if entry.seq <= until], until, gap)
-    return _Page(entries, cursor.position, gap)
+    return _Page(entries, reached, gap)
+
+
+async def _fill(entries: list[Entry], cursor: Cursor, limit: int, until: int) -> int:
+    """
+    Add what fits into the page: a read ends early where it passes from the store to memory.
+
+    Args:
+        until: The seq at which there is no more to look for.
+    Returns:
+        The seq up to which the page tells of everything.
+    """
+    reached = cursor.position
+    while reached < until and 0 < len(entries) < limit and wire_bytes(entries) < PAGE_BYTES:
+        found = await cursor.next(0, limit=limit - len(entries))
+        more = [item for item in found if isinstance(item, Entry)]
+        if len(more) < len(found):
+            break  # the next page begins with the gap
+        entries += more
+        reached = cursor.position
+        if not more:
+            break
+    return reached
 
 
 async def _start(house: House, wanted: Filter, query: Any) -> Start:

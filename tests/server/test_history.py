@@ -38,6 +38,18 @@ async def filled(request: pytest.FixtureRequest, houses: Houses) -> Server:
     return server
 
 
+async def test_a_page_is_full_where_what_is_wanted_lies_far_apart(houses: Houses) -> None:
+    server = await houses.open("memory")
+    for _ in range(7):
+        await server.publish(risk(), *[task() for _ in range(999)])
+
+    fields = await page(server, type="RISK_ALERT")
+
+    # One look at what is in memory goes 5,000 entries far.
+    assert seqs(fields) == list(range(1, 7000, 1000))
+    assert fields["next"].endswith("-7000")
+
+
 async def test_an_empty_log_has_an_empty_page(server: Server) -> None:
     assert await page(server) == {
         "events": [],

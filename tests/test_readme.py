@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rtevents.core.payloads import PAYLOADS, reference, summary
+from rtevents.core.payloads import PAYLOADS, FieldReference, reference, schema_fields, summary
 from rtevents.docs import TOPICS
+from rtevents.producers import DECLARED
 from rtevents.server.app import ROUTES
 
 from .conftest import Daemon
@@ -90,24 +91,29 @@ def test_every_page_is_there_and_listed() -> None:
     assert {page.stem for page in PAGES.glob("*.md")} == set(TOPICS)
 
 
-@pytest.mark.parametrize("name", PAYLOADS)
+def fields_of(name: str) -> list[FieldReference]:
+    """Return the fields of a built-in type, or of one that a producer declares."""
+    return reference(name) if name in PAYLOADS else schema_fields(DECLARED[name])
+
+
+@pytest.mark.parametrize("name", [*PAYLOADS, *DECLARED])
 def test_the_reference_page_says_what_the_structs_say(name: str) -> None:
     page = (PAGES / "events.md").read_text()
     section = page.split(f"### {name}\n")[1].split("\n### ")[0]
     rows = [
         f"| `{field.name}` | {field.type} | {'yes' if field.required else ''} | {field.meaning} |"
-        for field in reference(name)
+        for field in fields_of(name)
     ]
 
-    assert summary(name) in section
+    assert (summary(name) if name in PAYLOADS else DECLARED[name]["description"]) in section
     assert [line for line in section.splitlines() if line.startswith("| `")] == rows
 
 
-@pytest.mark.parametrize("name", PAYLOADS)
+@pytest.mark.parametrize("name", [*PAYLOADS, *DECLARED])
 def test_the_readme_names_every_field_of_every_type(name: str) -> None:
     row = next(line for line in README.splitlines() if line.startswith(f"| {name} |"))
-    required = [field.name for field in reference(name) if field.required]
-    optional = [field.name for field in reference(name) if not field.required]
+    required = [field.name for field in fields_of(name) if field.required]
+    optional = [field.name for field in fields_of(name) if not field.required]
 
     assert f"`{' '.join(required)}`" in row
     if optional:

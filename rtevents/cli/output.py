@@ -138,6 +138,13 @@ def _commit(data: dict[str, Any]) -> str:
     return f"{data['commit_hash'][:10]}{branch} {subject}  ({data['author']}){lines}"
 
 
+def _ref(data: dict[str, Any]) -> str:
+    name = data["ref"].removeprefix("refs/").removeprefix("heads/")
+    forced = ", forced" if data.get("forced") else ""
+    way = " -> ".join(sha[:10] for sha in (data["old"], data["new"]) if sha)
+    return f"{name} {data['change']}{forced}  {way}  {data.get('reason') or ''}".rstrip()
+
+
 def _progress(data: dict[str, Any]) -> str:
     done, total = data["done"], data["total"]
     percent = data.get("percent")
@@ -169,6 +176,7 @@ def _status(data: dict[str, Any]) -> str:
 _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "FILE_CHANGE": _file,
     "COMMIT": _commit,
+    "REF_UPDATE": _ref,
     "PROGRESS_UPDATE": _progress,
     "RISK_ALERT": lambda data: f"{data['severity']}: {data['message']}",
     "TASK_UPDATE": _task,
@@ -184,6 +192,7 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 _COLOURS = {
     "COMMIT": typer.colors.GREEN,
+    "REF_UPDATE": typer.colors.GREEN,
     "FILE_CHANGE": typer.colors.CYAN,
     "PROGRESS_UPDATE": typer.colors.BLUE,
     "TASK_UPDATE": typer.colors.BLUE,

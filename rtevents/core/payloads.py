@@ -47,6 +47,21 @@ class FileChange(msgspec.Struct, kw_only=True):
     reconciled: bool | None = None
 
 
+class CommitFile(msgspec.Struct, kw_only=True):
+    """
+    A file that differs from the commit's first parent.
+
+    Args:
+        path: Relative to the top of the repository.
+        insertions: Lines added; null for a file that is not text.
+        deletions: Lines removed.
+    """
+
+    path: Text
+    insertions: Count | None = None
+    deletions: Count | None = None
+
+
 class Commit(msgspec.Struct, kw_only=True):
     """
     A commit that a project's repository did not have before.
@@ -61,6 +76,7 @@ class Commit(msgspec.Struct, kw_only=True):
         files_changed: How many files differ from the first parent.
         insertions: Lines added.
         deletions: Lines removed.
+        files: The first 200 of them: `path`, and `insertions` and `deletions` (null if binary).
         committed_at: When it was committed, in unix seconds.
         rewritten_from: The commit it replaces, after an amend or a rebase.
         reconciled: It was found by looking, not by being told: the daemon was down or missed it.
@@ -75,6 +91,7 @@ class Commit(msgspec.Struct, kw_only=True):
     files_changed: Count | None = None
     insertions: Count | None = None
     deletions: Count | None = None
+    files: list[CommitFile] | None = None
     committed_at: float | None = None
     rewritten_from: str | None = None
     reconciled: bool | None = None
@@ -381,6 +398,21 @@ def reference(name: str) -> list[FieldReference]:
     ]
 
 
+def schema_fields(schema: Mapping[str, Any]) -> list[FieldReference]:
+    """Return the fields that a JSON Schema names, for a type that is not built in."""
+    properties = schema.get("properties")
+    required = schema.get("required")
+    return [
+        FieldReference(
+            name=name,
+            type=_schema_words(given if isinstance(given, dict) else {}),
+            required=isinstance(required, list) and name in required,
+            meaning=str(given.get("description", "")) if isinstance(given, dict) else "",
+        )
+        for name, given in (properties if isinstance(properties, dict) else {}).items()
+    ]
+
+
 def summary(name: str) -> str:
     """Return what a built-in type means, in one line."""
     return (PAYLOADS[name].__doc__ or "").strip().partition("\n")[0]
@@ -389,14 +421,26 @@ def summary(name: str) -> str:
 def schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema of a built-in type's payload."""
     result = msgspec.json.schema(PAYLOADS[name])
-    definition: dict[str, Any] = result["$defs"][PAYLOADS[name].__name__]
-    return definition
+    parts: dict[str, Any] = result["$defs"]
+    definition: dict[str, Any] = parts.pop(PAYLOADS[name].__name__)
+    return definition | ({"$defs": parts} if parts else {})
 
 
 def _meanings(doc: str) -> dict[str, str]:
     lines = (line.strip() for line in doc.partition("Args:")[2].splitlines())
     return dict(line.split(": ", 1) for line in lines if ": " in line)
 
+
+def _schema_words(schema: Mapping[str, Any]) -> str:
+    if isinstance(values := schema.get("enum"), list):
+        return " ".join(map(str, values))
+    kinds = schema.get("type", "any")
+    names = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if kind != "null"]
+    return " ".join("text" if name == "string" else str(name) for name in names)
+
+
+_PARTS = (CommitFile,)
+"""Structs within payloads."""
 
 _WORDS: dict[Any, str] = {str: "text", int: "integer", float: "number", bool: "boolean"}
 
@@ -408,7 +452,7 @@ def _type_words(hint: Any) -> str:
         return " ".join(map(str, arguments))
     if origin is list:
         return f"list of {_type_words(arguments[0])}"
-    if origin is dict:
+    if origin is dict or hint in _PARTS:
         return "object"
     if arguments:  # `X | None`
         return _type_words(arguments[0])

@@ -20,7 +20,8 @@ from rtevents.core.keep import load, save
 from rtevents.core.service import EventService
 from rtevents.errors import BadInput, EventConflict, LogClosed, NotFound, Taken, Unavailable
 from rtevents.producers import PRODUCERS, Producer, Watched, open_producer
-from rtevents.producers.git import GitProducer, build_commit, common_dir
+from rtevents.producers.commit import build_commit
+from rtevents.producers.git import GitProducer, common_dir
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
-"""Event types of the user's own: from the configuration, and those added while running."""
+"""Event types that are not built in: the producers', and the user's own."""
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,24 +12,34 @@ from rtevents.core.event import type_name
 from rtevents.core.keep import load, save
 from rtevents.core.payloads import Checker, EventTypes
 from rtevents.errors import BadInput, EventRefused, Taken
+from rtevents.producers import DECLARED
+
+logger = logging.getLogger(__name__)
 
 
 class OwnTypes:
     """
-    The user's own event types.
+    The event types that producers declare, those of the configuration and those that were added.
 
     Args:
         config: Names those that are always there.
         file: Where those that were added while running are kept.
+    Raises:
+        BadInput: A schema is no JSON Schema, or the configuration names a producer's type.
     """
 
     def __init__(self, config: Config, file: Path) -> None:
         self._file = file
         self._added = load(file, dict[str, dict[str, Any] | None], {})
-        self.schemas: dict[str, dict[str, Any] | None] = dict(self._added)
+        self.schemas: dict[str, dict[str, Any] | None] = {**DECLARED}
+        for name, schema in self._added.items():
+            if self.schemas.setdefault(name, schema) != schema:
+                logger.warning("%s is a producer's type by now: yours is not used", name)
         for given in config.event_types:
             settings = given if isinstance(given, TypeSettings) else TypeSettings(name=given)
-            self.schemas[type_name(settings.name)] = settings.schema
+            if (name := type_name(settings.name)) in DECLARED:
+                raise BadInput(f"event_types: {name} is a producer's type: choose another name")
+            self.schemas[name] = settings.schema
         self.types = EventTypes({name: compile_schema(own) for name, own in self.schemas.items()})
 
     async def add(self, name: str, schema: dict[str, Any] | None) -> None:

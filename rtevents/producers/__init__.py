@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event
+from rtevents.producers.refs import REF_UPDATE, SCHEMA
+
+T = TypeVar("T")
+
+BATCH = 500
+"""Most events of one batch."""
 
 PRODUCERS = {
     "git": "rtevents.producers.git:GitProducer",
     "files": "rtevents.producers.files:FilesProducer",
 }
 """Each producer by the project's setting that switches it on; loaded when it is used."""
+
+DECLARED: dict[str, dict[str, Any]] = {REF_UPDATE: SCHEMA}
+"""The event types that producers declare, with their JSON Schemas, as users declare their own."""
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,3 +70,9 @@ def open_producer(kind: str, watched: Watched) -> Producer:
     module, _, name = PRODUCERS[kind].partition(":")
     producer: Producer = getattr(importlib.import_module(module), name)(watched)
     return producer
+
+
+def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield `BATCH` items after the other."""
+    for at in range(0, len(items), BATCH):
+        yield items[at : at + BATCH]

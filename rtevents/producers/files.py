@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence, Set
+from collections.abc import AsyncGenerator, Sequence, Set
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rtevents.core.event import Event, EventType
-from rtevents.producers import Watched
+from rtevents.producers import Watched, batches
 from rtevents.producers.operation import Operation, Operations, git_folder
 from rtevents.producers.pulse import Pulse
 from rtevents.producers.snapshot import Change, above, is_coded, shown
@@ -47,8 +47,6 @@ MAX_HOLD = 60.0
 PAUSE = 0.5
 """Seconds between two looks for a root that is gone, or two attempts to watch it."""
 
-BATCH = 500
-"""Most events of one batch."""
 
 TROUBLES = frozenset(("root.lost", "watch.limited"))
 """What is told as `degraded`."""
@@ -136,7 +134,7 @@ class FilesProducer:
             look: _Look | None = await asyncio.to_thread(self._begin)
             self.ready.set()
             while look is not None:
-                for some in _batches(look.changes):
+                for some in batches(look.changes):
                     yield [self._event(change, look) for change in some]
                     # Not in a thread: nothing may come between what is stored and what is noted.
                     self._tree.note(some)
@@ -293,11 +291,6 @@ def _is_missed(hinted: Set[str], change: Change) -> bool:
     """Tell whether nobody hinted at a change, nor at a folder around it."""
     paths = [change.path, *above(change.path)]
     return hinted.isdisjoint(paths) and change.old_path not in hinted
-
-
-def _batches(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
-    for at in range(0, len(changes), BATCH):
-        yield changes[at : at + BATCH]
 
 
 def _inode(root: Path) -> _Inode | None:

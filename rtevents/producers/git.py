@@ -1,27 +1,22 @@
-"""GitProducer: every new commit of a repository, once."""
+"""GitProducer: every new commit of a repository, and every move of its refs, once."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from rtevents.core.event import Event, EventType
+from rtevents.core.event import Event, new_event_id
 from rtevents.core.keep import load, save
-from rtevents.errors import BadInput
-from rtevents.producers import Watched
+from rtevents.producers import Watched, batches
+from rtevents.producers.commit import SOURCE, build, build_one, event_id, short
+from rtevents.producers.refs import REF_UPDATE, Move, moves, successors
 from rtevents.producers.refwatch import RefWatch
-from rtevents.producers.repository import CommitData, Refs, Repository
+from rtevents.producers.repository import Refs, Repository
 from rtevents.producers.spool import Spool
-
-SOURCE = "rtevents/git"
-
-BATCH = 500
-"""Most events of one batch."""
 
 MAX_TIPS = 5000
 """Most object ids of former tips that are remembered: a commit below one is not new."""
@@ -30,18 +25,44 @@ PAUSE = 2.0
 """Seconds between two looks for a repository where there is none yet."""
 
 NAMED_BRANCHES = 64
-"""Most moved refs for which it is worked out which commits they brought."""
+"""Most moved refs for which it is worked out which commits they brought, or dropped."""
+
+SLACK = 2.0
+"""Seconds by which a look at the reflog begins before the last one: its times are whole seconds."""
 
 
-class _Place(msgspec.Struct):
+class _Place(msgspec.Struct, frozen=True):
     """
     What is kept between runs.
 
     Args:
         tips: Every tip that was seen, the newest last; None before the first look.
+        refs: The refs that were told; None before the first look.
+        moves: Moves that are being told: each is in the log, or will be told again by the same id.
+        looked_at: When the last look began, in unix seconds.
     """
 
     tips: list[str] | None = None
+    refs: dict[str, str] | None = None
+    moves: list[Move] = []
+    looked_at: float = 0.0
+
+
+class _Look(msgspec.Struct, frozen=True):
+    """
+    What one look at a repository found.
+
+    Args:
+        refs: Where the refs are.
+        tips: Every object id that is known now.
+        noted: Commits that may be in no ref any more, those that were seen left out.
+        moves: Every move that is to be told.
+    """
+
+    refs: Refs
+    tips: set[str]
+    noted: list[str]
+    moves: list[Move]
 
 
 class GitProducer:
@@ -49,8 +70,8 @@ class GitProducer:
     Watches the refs of a project's repository.
 
     The hook and the watch are hints; the truth are the refs: what a ref reaches that no ref seen
-    before reached is new, however it got there. The present refs of a repository that is watched
-    for the first time are its past.
+    before reached is new, however it got there, and so is what the reflog says that a ref reached
+    in between. The present refs of a repository that is watched for the first time are its past.
 
     Args:
         watched: The project.
@@ -68,18 +89,19 @@ class GitProducer:
         self._find = watched.find
         self._settings = watched.config.git
         self._file = watched.places / "git.json"
+        self._place = _Place()
         self._repository = Repository(watched.root, self._settings.timeout)
         self._common: Path | None = None
         self._watch = RefWatch(self._project_id, self._settings.interval)
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
         """
-        Yield COMMIT events for ever; a folder that is no repository yet is waited for.
+        Yield COMMIT and REF_UPDATE events for ever; a folder that is no repository is waited for.
 
         Raises:
             RteventsError: git fails.
         """
-        seen = load(self._file, _Place, _Place()).tips
+        self._place = load(self._file, _Place, _Place())
         is_first = True
         try:
             while True:
@@ -87,8 +109,9 @@ class GitProducer:
                 if self._common is None:
                     await self._watch.close()
                     if self._root.is_dir():
-                        # Whatever is committed there from now on is new, also after a restart.
-                        seen = seen or await self._keep([], set())
+                        if self._place.tips is None:
+                            # What is committed there from now on is new, also after a restart.
+                            await self._keep(_Place([], {}, [], time.time()))
                         is_first = False
                         self.ready.set()
                     await asyncio.sleep(PAUSE)
@@ -96,14 +119,15 @@ class GitProducer:
                 self._watch.hinted.clear()
                 await self._watch.follow(self._common)
                 spool = Spool(self._common)
+                begun = time.time()
                 # Before the refs, which then reach it: it would be told without its branch else.
                 noted = await asyncio.to_thread(spool.take)
-                refs = await asyncio.to_thread(self._repository.refs)
-                now = {*refs.all, *noted}
-                seen = sorted(now) if seen is None else seen
-                async for batch in self._news(refs, seen, noted, reconciled=is_first):
+                look = await asyncio.to_thread(self._look, self._common, noted)
+                if look.moves != self._place.moves:
+                    await self._keep(msgspec.structs.replace(self._place, moves=look.moves))
+                async for batch in self._news(look, reconciled=is_first):
                     yield batch
-                seen = await self._keep(seen, now)
+                await self._settle(look, begun)
                 await asyncio.to_thread(spool.forget)
                 is_first = False
                 self.ready.set()
@@ -128,25 +152,60 @@ class GitProducer:
         Raises:
             BadInput: There is no such commit.
         """
-        return await _build_one(self._repository, revision, self._project_id)
+        return await build_one(self._repository, revision, self._project_id)
 
-    async def _news(
-        self, refs: Refs, seen: Sequence[str], noted: Sequence[str], *, reconciled: bool
+    def _look(self, common: Path, noted: Iterable[str]) -> _Look:
+        """Ask git where the refs are, and how they got there."""
+        place = self._place
+        refs = self._repository.refs()
+        named = {name: sha for name, sha in refs.tips.items() if name not in refs.links}
+        told = named if place.refs is None else _after(place.refs, place.moves)
+        found = [
+            msgspec.structs.replace(move, event_id=new_event_id())
+            for move in moves(told, named, lambda ref: self._repository.reflog(common, ref))
+        ]
+        for at, move in enumerate(found[:NAMED_BRANCHES]):
+            if move.old is not None and move.new is not None:
+                is_forced = self._repository.lost(move.old, move.new) != []
+                found[at] = msgspec.structs.replace(move, forced=is_forced)
+        known = set(place.tips or ())
+        between = [move.new for move in found if move.new and refs.tips.get(move.ref) != move.new]
+        if place.tips is not None:
+            heads = self._repository.head_moves(common, place.looked_at - SLACK)
+            noted = dict.fromkeys([*noted, *between, *heads])
+        tips = {*refs.all, *noted}
+        # Before the first look, what there is is the past.
+        new = [] if place.tips is None else [sha for sha in noted if sha not in known]
+        return _Look(refs, tips, new, [*place.moves, *found])
+
+    async def _news(self, look: _Look, *, reconciled: bool) -> AsyncGenerator[list[Event], None]:
+        """Yield the commits that no tip seen before reaches, parents first, then the moves."""
+        async for batch in self._new_commits(look, reconciled=reconciled):
+            yield batch
+        for some in batches(look.moves):
+            # On the first look some may be in the log: the daemon ended before it was noted.
+            untold = [
+                move for move in some if not reconciled or await self._find(move.event_id) is None
+            ]
+            if untold:
+                yield [self._update(move, reconciled=reconciled) for move in untold]
+
+    async def _new_commits(
+        self, look: _Look, *, reconciled: bool
     ) -> AsyncGenerator[list[Event], None]:
-        """Yield the commits that no tip in `seen` reaches, parents first."""
-        known = set(seen)
-        tips = sorted(refs.all - known)
-        # A commit that was made and dropped while nobody looked is in no ref, but was noted.
-        noted = [sha for sha in noted if sha not in known]
-        if not tips and not noted:
+        seen = self._place.tips
+        if seen is None:
             return
-        new = await asyncio.to_thread(self._repository.new, tips, seen, noted)
-        branches = await asyncio.to_thread(self._branches, refs, seen)
-        for at in range(0, len(new), BATCH):
+        known = set(seen)
+        tips = sorted(look.refs.all - known)
+        if not tips and not look.noted:
+            return
+        new = await asyncio.to_thread(self._repository.new, tips, seen, look.noted)
+        branches = await asyncio.to_thread(self._branches, look, seen) if new else {}
+        replaced = await asyncio.to_thread(self._replaced, look) if new else {}
+        for some in batches(new):
             unknown = [
-                sha
-                for sha in new[at : at + BATCH]
-                if await self._find(event_id(self._project_id, sha)) is None
+                sha for sha in some if await self._find(event_id(self._project_id, sha)) is None
             ]
             if not unknown:
                 continue
@@ -156,107 +215,91 @@ class GitProducer:
                     commit,
                     self._project_id,
                     branch=branches.get(commit.commit_hash),
+                    rewritten_from=replaced.get(commit.commit_hash),
                     reconciled=reconciled,
                 )
                 for commit in commits
             ]
 
-    def _branches(self, refs: Refs, seen: Sequence[str]) -> dict[str, str]:
+    def _branches(self, look: _Look, seen: Sequence[str]) -> dict[str, str]:
         """Return the branch that brought each new commit: the current one before all others."""
         known = set(seen)
         moved = {
-            name: sha
-            for name, sha in refs.branches.items()
+            name: [sha]
+            for name, sha in look.refs.branches.items()
             if sha not in known and not name.startswith("refs/tags/")
         }
+        for move in look.moves:
+            if move.new is not None and not move.ref.startswith("refs/tags/"):
+                moved.setdefault(move.ref, []).append(move.new)
         names = sorted(
-            moved, key=lambda name: (name != refs.branch, not name.startswith("refs/heads/"), name)
+            moved,
+            key=lambda name: (name != look.refs.branch, not name.startswith("refs/heads/"), name),
         )
         found: dict[str, str] = {}
         for name in names[:NAMED_BRANCHES]:
-            for sha in self._repository.new([moved[name]], seen):
-                found.setdefault(sha, _short(name))
+            for sha in self._repository.new([], seen, moved[name]):
+                found.setdefault(sha, short(name))
         return found
 
-    async def _keep(self, seen: Sequence[str], now: set[str]) -> list[str]:
-        """Remember what was seen `now`: what it reaches is stored by now."""
-        tips = [*(sha for sha in seen if sha not in now), *sorted(now)]
-        kept = tips[-max(MAX_TIPS, len(now)) :]
-        if kept != seen or not self._file.exists():
-            await asyncio.to_thread(save, self._file, _Place(kept))
-        return kept
+    def _replaced(self, look: _Look) -> dict[str, str]:
+        """Return which commit each new one replaces: of those that a branch dropped meanwhile."""
+        found: dict[str, str] = {}
+        for old, new, reason in [*_rewrites(look)][:NAMED_BRANCHES]:
+            dropped, brought = (self._repository.lost(*pair) for pair in ((old, new), (new, old)))
+            if not dropped or not brought:
+                continue
+            if reason.startswith("commit (amend)"):
+                found[new] = old
+                continue
+            before, after = (self._repository.authorship(shas[::-1]) for shas in (dropped, brought))
+            found |= successors(before, after)
+        return found
+
+    def _update(self, move: Move, *, reconciled: bool) -> Event:
+        return Event(
+            type=REF_UPDATE,
+            data=move.as_data(reconciled=reconciled),
+            source=SOURCE,
+            project_id=self._project_id,
+            event_id=move.event_id,
+        )
+
+    async def _settle(self, look: _Look, begun: float) -> None:
+        """Remember what was seen: what it reaches is stored by now."""
+        tips = [*(sha for sha in self._place.tips or () if sha not in look.tips)]
+        tips += sorted(look.tips)
+        refs = {name: sha for name, sha in look.refs.tips.items() if name not in look.refs.links}
+        await self._keep(_Place(tips[-max(MAX_TIPS, len(look.tips)) :], refs, [], begun))
+
+    async def _keep(self, place: _Place) -> None:
+        """Remember a place; one in which nothing but the time is new is not worth a write."""
+        before, self._place = self._place, place
+        if msgspec.structs.replace(before, looked_at=place.looked_at) != place:
+            await asyncio.to_thread(save, self._file, place)
 
 
-def event_id(project_id: str, sha: str) -> str:
-    """Return the id of a commit's event (DESIGN section 5)."""
-    # An id may hold less than a project's id may: what it may not is written as its code.
-    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else f"_{ord(c):x}_"
-                   for c in project_id)  # fmt: skip
-    return f"git:{name}:{sha}"[:128] if len(name) < 80 else f"git:{name[:50]}:{sha}"
+def _after(refs: Mapping[str, str], done: Iterable[Move]) -> dict[str, str]:
+    """Return where the refs are after some moves."""
+    found = dict(refs)
+    for move in done:
+        found.pop(move.ref, None)
+        if move.new is not None:
+            found[move.ref] = move.new
+    return found
 
 
-def build(
-    commit: CommitData, project_id: str, *, branch: str | None, reconciled: bool = False
-) -> Event:
-    """Return the COMMIT event of a commit: the only place where one is made."""
-    data: dict[str, Any] = {
-        "commit_hash": commit.commit_hash,
-        "message": commit.message,
-        "author": commit.author,
-        "author_email": commit.author_email,
-        "parents": commit.parents,
-        "committed_at": commit.committed_at,
-    }
-    for name in ("files_changed", "insertions", "deletions"):
-        if (count := getattr(commit, name)) is not None:
-            data[name] = count
-    if branch:
-        data["branch"] = branch
-    if reconciled:
-        data["reconciled"] = True
-    return Event(
-        type=EventType.COMMIT,
-        data=data,
-        source=SOURCE,
-        project_id=project_id,
-        event_id=event_id(project_id, commit.commit_hash),
-    )
-
-
-async def build_commit(
-    root: Path,
-    revision: str,
-    project_id: str,
-    *,
-    timeout: float,  # noqa: ASYNC109 - git's, per command
-) -> Event:
-    """
-    Return the COMMIT event of a revision of a repository that is no project.
-
-    Raises:
-        BadInput: There is no such commit.
-    """
-    return await _build_one(Repository(root, timeout), revision, project_id)
-
-
-async def _build_one(repository: Repository, revision: str, project_id: str) -> Event:
-    def describe() -> tuple[list[CommitData], str | None]:
-        sha = repository.resolve(revision)
-        return repository.describe([sha]), repository.current_branch_of(sha)
-
-    commits, branch = await asyncio.to_thread(describe)
-    if not commits:
-        raise BadInput(f"revision: no commit {revision[:80]!r} there", field="revision")
-    return build(commits[0], project_id, branch=_short(branch) if branch else None)
+def _rewrites(look: _Look) -> Iterator[tuple[str, str, str]]:
+    """Yield the moves that dropped commits of a branch, and what a rebase is about to do."""
+    for move in look.moves:
+        if move.forced and move.old and move.new and not move.ref.startswith("refs/tags/"):
+            yield move.old, move.new, move.reason
+    branch, rebased = look.refs.branch, look.refs.rebased
+    if branch in look.refs.tips and rebased:
+        yield look.refs.tips[branch], rebased, ""
 
 
 def common_dir(path: Path, timeout: float = 10.0) -> Path | None:
     """Return the folder that holds the refs of the repository around `path`; None for none."""
     folder = path if path.is_dir() else path.parent
     return Repository(folder, timeout).common_dir() if folder.is_dir() else None
-
-
-def _short(name: str) -> str:
-    """Return a branch's name without what all have in common, as text: refs are bytes."""
-    short = name.removeprefix("refs/heads/").removeprefix("refs/remotes/")
-    return os.fsencode(short).decode(errors="replace")

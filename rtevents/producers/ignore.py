@@ -132,7 +132,8 @@ def _word(rules: Sequence[Pattern], path: bytes, name: bytes, is_folder: bool) -
 def _read(file: Path) -> list[Pattern]:
     """Return the patterns of a file; git follows no symlink here either."""
     try:
-        if file.is_symlink() and file.name == IGNORE_FILE:
+        # Whoever opens a pipe waits for its writer.
+        if not file.is_file() or (file.is_symlink() and file.name == IGNORE_FILE):
             return []
         text = file.read_bytes()
     except OSError:

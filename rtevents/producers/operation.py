@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from rtevents.producers import reflog
+
 LOCK = "index.lock"
 """What stands in a repository's folder while git changes the index, and so the files."""
 
@@ -25,9 +27,6 @@ PAUSED = 1.0
 FRESH = 10.0
 """Most seconds that a line of the reflog may be old to be about what was just found."""
 
-TAIL = 64 * 1024
-"""Bytes of a reflog that are read at most: a long rebase writes a line for each commit."""
-
 STOPPED = {
     "MERGE_HEAD": "merge",
     "CHERRY_PICK_HEAD": "cherry-pick",
@@ -40,7 +39,6 @@ STOPPED = {
 QUIET = frozenset(("commit", "branch", "clone", "worktree", "update"))
 """Operations that move HEAD and leave the files as they are."""
 
-_LINE = re.compile(rb"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) .*> (\d+) [+-]\d{4}\t(.*)")
 _NAME = re.compile(r"[a-z-]+")
 _Mark = tuple[int, int]
 
@@ -129,26 +127,15 @@ class Operations:
         start, self._read = min(self._read, size), size
         if start == size:
             return
-        with self._log.open("rb") as log:
-            log.seek(max(start, size - TAIL))
-            lines = log.read(TAIL).split(b"\n")
-        for line in lines:
-            match = _LINE.match(line)
-            if match is None or int(match[3]) < since:
-                continue
-            old, new, words = (match[group].decode(errors="replace") for group in (1, 2, 4))
-            name = _NAME.match(words)
-            yield Operation(name[0] if name else "git", old, new)
+        for line in reflog.read(self._log, start):
+            if line.new is not None and line.when >= since:
+                name = _NAME.match(line.words)
+                yield Operation(name[0] if name else "git", line.old or "", line.new)
 
     def _head(self) -> str:
         """Return the commit that the reflog named last."""
-        try:
-            with self._log.open("rb") as log:
-                log.seek(max(0, self._read - TAIL))
-                match = _LINE.match(log.read(TAIL).rstrip(b"\n").rpartition(b"\n")[2])
-        except OSError:
-            match = None
-        return match[2].decode() if match else ""
+        *_, last = [None, *reflog.read(self._log)]
+        return (last and last.new) or ""
 
 
 def git_folder(root: Path) -> Path | None:

@@ -7,12 +7,16 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from rtevents.errors import BadInput, RteventsError
+from rtevents.producers import reflog
+from rtevents.producers.reflog import Line
+from rtevents.producers.snapshot import shown
 
 # GitPython looks for git when it is imported, and fails then; a missing git is told when used.
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -42,12 +46,24 @@ ENVIRONMENT = {
 }
 
 FORMAT = "%x00%H%x00%P%x00%an%x00%ae%x00%ct%x00%B%x00"
-"""Seven fields a commit, the last being what `--shortstat` adds; none can hold a NUL."""
+"""Six fields a commit, none of which can hold a NUL; what `--numstat -z` adds follows them."""
+
+AUTHORSHIP = "%H%x00%an%x00%ae%x00%at%x00%s%x00"
+"""The object id, and what an amend or a rebase keeps of a commit."""
 
 SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 
 LATEST = 1000
 """How many commits of a branch are looked through for one: a long history takes seconds."""
+
+MAX_FILES = 200
+"""Most files of a commit that are named."""
+
+MAX_FILES_BYTES = 100_000
+"""Most bytes of their names: an event's bytes are limited, and one may be six in JSON."""
+
+YOUNG = 5.0
+"""Seconds in which a repository that is being made may not be one yet."""
 
 MAX_MESSAGE = 100_000
 """Most characters of a message: an event's bytes are limited, and one may be six bytes."""
@@ -56,11 +72,19 @@ MAX_NAME = 1000
 """Most characters of an author's name or address."""
 
 
+class FileCount(msgspec.Struct, frozen=True):
+    """A file of a commit; the lines are None for one that is not text."""
+
+    path: str
+    insertions: int | None
+    deletions: int | None
+
+
 class CommitData(msgspec.Struct, frozen=True, kw_only=True):
     """
     A commit as git tells it; see ``payloads.Commit`` for what each field means.
 
-    The counts are None where git cannot tell them.
+    The counts and files are None where git cannot tell them.
     """
 
     commit_hash: str
@@ -72,6 +96,7 @@ class CommitData(msgspec.Struct, frozen=True, kw_only=True):
     files_changed: int | None
     insertions: int | None
     deletions: int | None
+    files: list[FileCount] | None
 
 
 class Refs(msgspec.Struct, frozen=True):
@@ -80,6 +105,7 @@ class Refs(msgspec.Struct, frozen=True):
 
     Args:
         tips: Object id by the name of each branch, remote branch and tag.
+        links: Names of those that only stand for another one, such as `refs/remotes/origin/HEAD`.
         heads: Object ids of the HEAD of each work tree.
         branch: The branch of the work tree that was asked, also while that is being rebased; None
             on a detached HEAD.
@@ -87,6 +113,7 @@ class Refs(msgspec.Struct, frozen=True):
     """
 
     tips: dict[str, str]
+    links: set[str]
     heads: list[str]
     branch: str | None
     rebased: str | None
@@ -131,10 +158,17 @@ class Repository:
         try:
             told = self._ask("rev-parse", "--git-common-dir")
         except RteventsError as error:
-            if "fatal: not a git repository" in str(error):
+            if "fatal: not a git repository" in str(error) and not self._seems_one():
                 return None
             raise
         return (self._root / os.fsdecode(told.removesuffix(b"\n"))).resolve()
+
+    def _seems_one(self) -> bool:
+        """Tell whether there is what a repository has, and not since a moment ago."""
+        try:
+            return time.time() - (self._root / ".git").lstat().st_mtime > YOUNG
+        except OSError:
+            return False
 
     def refs(self) -> Refs:
         """Return where the refs are."""
@@ -145,19 +179,24 @@ class Repository:
             word, _, sha = os.fsdecode(line).partition(" ")
             if word == "HEAD" and SHA.match(sha) and set(sha) != {"0"}:
                 heads.append(sha)
-        tips = {}
+        tips, links = {}, set()
         patterns = ("refs/heads", "refs/remotes", "refs/tags")
-        told = self._ask("for-each-ref", "--format=%(objectname) %(refname)", *patterns)
+        told = self._ask("for-each-ref", "--format=%(objectname) %(refname) %(symref)", *patterns)
         for line in told.splitlines():
-            sha, _, name = os.fsdecode(line).partition(" ")
+            sha, name, link = shown(os.fsdecode(line)).split(" ")
             if SHA.match(sha):
                 tips[name] = sha
-        return Refs(tips, heads, branch, self._sha_of("HEAD") if is_rebased else None)
+            if link:
+                links.add(name)
+        branch = shown(branch) if branch else None
+        return Refs(tips, links, heads, branch, self._sha_of("HEAD") if is_rebased else None)
 
     def current_branch_of(self, sha: str) -> str | None:
         """Return the full name of the current branch if this commit is one of its latest."""
         branch, is_rebased = self._branch()
-        tip = self._sha_of("HEAD" if is_rebased else branch) if branch else None
+        if branch is None:
+            return None
+        tip, branch = self._sha_of("HEAD" if is_rebased else branch), shown(branch)
         if tip is None or tip == sha:
             return branch
         latest = self._ask("rev-list", f"--max-count={LATEST}", "--end-of-options", tip)
@@ -198,10 +237,72 @@ class Repository:
         )
         return [sha for sha in told.decode().split() if SHA.match(sha)]
 
+    def reflog(self, common: Path, ref: str) -> Iterator[Line]:
+        """
+        Yield what git wrote down of a ref's moves, the newest first; nothing where it does not.
+
+        Args:
+            common: The repository's git common directory.
+            ref: Its full name.
+        """
+        if not (common / "reftable").is_dir():
+            yield from reversed([*reflog.read(common / "logs" / ref)])
+            return
+        told = self._ask(
+            "log", "--walk-reflogs", "--date=unix", f"--max-count={LATEST}",
+            "--format=%H%x00%gd%x00%gs%x00", "--end-of-options", ref, check=False,
+        )  # fmt: skip
+        fields = told.decode(errors="replace").split("\0")
+        lines = [fields[at : at + 3] for at in range(0, len(fields) - 1, 3)]
+        for (new, place, words), older in zip(lines, [*lines[1:], [""]], strict=True):
+            when = place.rpartition("{")[2].rstrip("}")
+            yield Line(older[0].strip() or None, new.strip(), int(when or 0), words)
+
+    def head_moves(self, common: Path, since: float) -> list[str]:
+        """
+        Return the commits that were checked out in any work tree, as far as git wrote it down.
+
+        Args:
+            common: The repository's git common directory.
+            since: Unix seconds.
+        """
+        if (common / "reftable").is_dir():
+            lines = [*self.reflog(common, "HEAD")]
+        else:
+            logs = [common / "logs" / "HEAD", *common.glob("worktrees/*/logs/HEAD")]
+            lines = [line for log in logs if log.exists() for line in reflog.read(log)]
+        return [line.new for line in lines if line.new is not None and line.when >= since]
+
+    def lost(self, old: str, new: str) -> list[str] | None:
+        """
+        Return the commits that `old` reaches and `new` does not, newest first and at most `LATEST`.
+
+        Returns:
+            None when one of them is there no more.
+        """
+        limit = f"--max-count={LATEST}"
+        try:
+            told = self._ask("rev-list", "--topo-order", limit, "--end-of-options", old, f"^{new}")
+        except RteventsError:
+            return None
+        return told.decode().split()
+
+    def authorship(self, shas: Iterable[str]) -> list[list[str]]:
+        """Return, in the order given, the object id, author, address, time and subject of each."""
+        told = self._ask(
+            "log", "--stdin", "--no-walk=unsorted", "--ignore-missing", "--no-patch",
+            "--encoding=UTF-8", f"--format={AUTHORSHIP}",
+            given="\n".join(shas),
+        )  # fmt: skip
+        fields = told.decode(errors="replace").split("\0")
+        return [
+            [fields[at].strip(), *fields[at + 1 : at + 5]] for at in range(0, len(fields) - 1, 5)
+        ]
+
     def describe(self, shas: Sequence[str]) -> list[CommitData]:
         """Return what the commits are, in the order given; one that is not there is left out."""
         try:
-            return self._describe(shas, "--shortstat")
+            return self._describe(shas, "--numstat")
         except RteventsError as error:
             # A partial clone has not every file, and none is to be fetched for this.
             logger.debug("commits are told without statistics: %s", error)
@@ -209,14 +310,12 @@ class Repository:
 
     def _describe(self, shas: Sequence[str], statistics: str) -> list[CommitData]:
         told = self._ask(
-            "log", "--stdin", "--no-walk=unsorted", "--ignore-missing", statistics,
+            "log", "--stdin", "--no-walk=unsorted", "--ignore-missing", "-z", statistics,
             "--diff-merges=first-parent", "--no-renames", "--no-ext-diff", "--no-textconv",
             "--ignore-submodules", "--no-relative", "--encoding=UTF-8", f"--format={FORMAT}",
             given="\n".join(shas),
         )  # fmt: skip
-        fields = told.decode(errors="replace").split("\0")[1:]
-        is_counted = statistics == "--shortstat"
-        return [_commit(fields[at : at + 7], is_counted) for at in range(0, len(fields), 7)]
+        return [*_commits(told.split(b"\0"), is_counted=statistics == "--numstat")]
 
     def resolve(self, revision: str) -> str:
         """
@@ -268,8 +367,24 @@ class Repository:
         return told if isinstance(told, bytes) else b""
 
 
-def _commit(fields: Sequence[str], is_counted: bool) -> CommitData:
-    sha, parents, author, email, committed, message, statistics = fields
+def _commits(fields: Sequence[bytes], *, is_counted: bool) -> Iterator[CommitData]:
+    """Yield what `FORMAT` and `--numstat -z` say."""
+    at = 0
+    while at < len(fields):
+        if not fields[at].strip():
+            at += 1
+            continue
+        words = [field.decode(errors="replace") for field in fields[at : at + 6]]
+        # The format ends in a NUL, and so does every commit.
+        at = begin = at + 7
+        while at < len(fields) and b"\t" in fields[at]:
+            at += 1
+        yield _commit(words, fields[begin:at] if is_counted else None)
+
+
+def _commit(words: Sequence[str], counts: Sequence[bytes] | None) -> CommitData:
+    sha, parents, author, email, committed, message = words
+    files = None if counts is None else [_file(line) for line in counts]
     return CommitData(
         commit_hash=sha,
         message=_cut(message.rstrip("\n"), MAX_MESSAGE),
@@ -278,16 +393,30 @@ def _commit(fields: Sequence[str], is_counted: bool) -> CommitData:
         parents=parents.split(),
         # A commit that was not made by git may lack its committer.
         committed_at=float(committed or 0),
-        files_changed=_count("file", statistics) if is_counted else None,
-        insertions=_count("insertion", statistics) if is_counted else None,
-        deletions=_count("deletion", statistics) if is_counted else None,
+        files_changed=None if files is None else len(files),
+        insertions=None if files is None else sum(file.insertions or 0 for file in files),
+        deletions=None if files is None else sum(file.deletions or 0 for file in files),
+        files=None if files is None else _few(files),
     )
+
+
+def _file(line: bytes) -> FileCount:
+    insertions, deletions, path = line.lstrip(b"\n").split(b"\t", 2)
+    if insertions == b"-":
+        return FileCount(shown(os.fsdecode(path)), None, None)
+    return FileCount(shown(os.fsdecode(path)), int(insertions), int(deletions))
+
+
+def _few(files: Sequence[FileCount]) -> list[FileCount]:
+    """Return the first files, as many as an event may name."""
+    few, room = [], MAX_FILES_BYTES
+    for file in files[:MAX_FILES]:
+        room -= len(file.path.encode())
+        if room < 0:
+            break
+        few.append(file)
+    return few
 
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def _count(what: str, statistics: str) -> int:
-    found = re.search(rf"(\d+) {what}", statistics)
-    return int(found[1]) if found else 0

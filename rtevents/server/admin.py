@@ -12,7 +12,7 @@ from aiohttp import web
 from rtevents import __version__
 from rtevents.core.event import is_project_id, type_name
 from rtevents.core.filter import parse_filter
-from rtevents.core.payloads import PAYLOADS, reference, schema, summary
+from rtevents.core.payloads import PAYLOADS, reference, schema, schema_fields, summary
 from rtevents.errors import BadInput, FilterError, NotFound
 from rtevents.server.commands import FILTER, change
 from rtevents.server.guard import SESSION_SECONDS, TICKET_SECONDS, Token
@@ -85,7 +85,8 @@ def _describe(house: House, name: str) -> dict[str, Any]:
     if name not in PAYLOADS:
         own = house.own_types.get(name)
         words = str((own or {}).get("description", "A type of your own."))
-        return {"name": name, "summary": words, "own": True, "fields": [], "schema": own}
+        fields = schema_fields(own or {})
+        return {"name": name, "summary": words, "own": True, "fields": fields, "schema": own}
     return {
         "name": name,
         "summary": summary(name),

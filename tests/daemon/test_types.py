@@ -10,6 +10,7 @@ from rtevents.config.settings import Config, TypeSettings
 from rtevents.core.event import Event
 from rtevents.daemon.types import OwnTypes, compile_schema
 from rtevents.errors import BadInput, EventRefused, Taken
+from rtevents.producers import DECLARED
 
 SCHEMA = {"type": "object", "required": ["version"], "properties": {"version": {"type": "string"}}}
 
@@ -32,9 +33,32 @@ async def test_an_added_type_is_there_after_a_restart(tmp_path: Path) -> None:
     await own.add("DEPLOY", SCHEMA)
 
     again = OwnTypes(Config(), file)
-    assert again.schemas == {"DEPLOY": SCHEMA}
+    assert again.schemas == {**DECLARED, "DEPLOY": SCHEMA}
     with pytest.raises(EventRefused):
         again.types.check(Event(type="DEPLOY", data={}))
+
+
+async def test_what_a_producer_declares_is_checked_as_ones_own(tmp_path: Path) -> None:
+    own = OwnTypes(Config(), tmp_path / "types.json")
+    data = {"ref": "refs/heads/main", "kind": "branch", "change": "created", "old": None}
+
+    own.types.check(Event(type="REF_UPDATE", data={**data, "new": "0" * 40}))
+    with pytest.raises(EventRefused, match="new"):
+        own.types.check(Event(type="REF_UPDATE", data=data))
+    with pytest.raises(Taken, match="REF_UPDATE is a type already"):
+        await own.add("ref-update", SCHEMA)
+
+
+async def test_a_name_that_a_producer_has_is_refused_and_an_older_one_gives_way(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(BadInput, match="REF_UPDATE is a producer's type: choose another name"):
+        OwnTypes(Config(event_types=["ref_update"]), tmp_path / "types.json")
+    (tmp_path / "types.json").write_text('{"REF_UPDATE": null, "DEPLOY": null}')
+
+    own = OwnTypes(Config(), tmp_path / "types.json")
+
+    assert own.schemas == {**DECLARED, "DEPLOY": None}
 
 
 async def test_another_schema_for_a_type_that_is_there_is_refused(tmp_path: Path) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pytest
 
 from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event
 from rtevents.producers import Producer, Watched, open_producer
+from rtevents.producers import git as producer_module
 
 PATIENCE = 20.0
 """Seconds after which a condition that has not come true is a failure."""
@@ -195,3 +197,63 @@ def world(tmp_path: Path) -> World:
     places = tmp_path / "places"
     places.mkdir()
     return World(places)
+
+
+@pytest.fixture(autouse=True)
+def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look often for a repository where there is none yet."""
+    monkeypatch.setattr(producer_module, "PAUSE", 0.05)
+
+
+class Commits:
+    """A watched repository, and what was told of it."""
+
+    def __init__(self, root: Path, watching: Watching) -> None:
+        self.root = root
+        self.watching = watching
+
+    @property
+    def told(self) -> list[str]:
+        """The commits in the order in which they were told."""
+        return [event.data["commit_hash"] for event in self.events]
+
+    @property
+    def events(self) -> list[Event]:
+        """The COMMIT events."""
+        return [event for event in self.watching.events if event.type == "COMMIT"]
+
+    @property
+    def moves(self) -> list[tuple[str, str | None, str | None]]:
+        """The moves of refs that were told: the name, where it was, where it is."""
+        updates = [event.data for event in self.watching.events if event.type == "REF_UPDATE"]
+        return [(data["ref"], data["old"], data["new"]) for data in updates]
+
+    def update(self, ref: str) -> dict[str, Any]:
+        """Return the data of the last move of a ref."""
+        updates = [event.data for event in self.watching.events if event.type == "REF_UPDATE"]
+        return [data for data in updates if data["ref"] == ref][-1]
+
+    async def has(self, *shas: str) -> None:
+        """Return when these were told; fail when anything else was, or one twice."""
+        await self.watching.until(lambda: set(shas) <= set(self.told))
+        assert sorted(self.told) == sorted(shas)
+
+    def data(self, sha: str) -> dict[str, Any]:
+        """Return the data of a commit."""
+        found = [event for event in self.events if event.data["commit_hash"] == sha]
+        assert len(found) == 1
+        return found[0].data
+
+
+@asynccontextmanager
+async def watched(world: World, root: Path) -> AsyncIterator[Commits]:
+    """Watch a repository."""
+    async with world.watch("git", root) as watching:
+        yield Commits(root, watching)
+
+
+@pytest.fixture
+async def commits(world: World, repository: Path) -> AsyncIterator[Commits]:
+    """Return a watched repository with one commit that is not new."""
+    async with watched(world, repository) as commits:
+        yield commits

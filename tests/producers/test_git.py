@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -16,54 +15,10 @@ import pytest
 from rtevents.config.settings import Config, GitSettings
 from rtevents.core.payloads import Commit
 from rtevents.errors import BadInput, RteventsError
-from rtevents.producers import git as producer_module
-from rtevents.producers.git import GitProducer, build_commit, common_dir, event_id
+from rtevents.producers.commit import build_commit, event_id
+from rtevents.producers.git import GitProducer, common_dir
 from rtevents.producers.repository import MAX_MESSAGE, Repository
-from tests.producers.conftest import Watching, World, commit, git
-
-
-@pytest.fixture(autouse=True)
-def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look often for a repository where there is none yet."""
-    monkeypatch.setattr(producer_module, "PAUSE", 0.05)
-
-
-class Commits:
-    """A watched repository, and what was told of it."""
-
-    def __init__(self, root: Path, watching: Watching) -> None:
-        self.root = root
-        self.watching = watching
-
-    @property
-    def told(self) -> list[str]:
-        """The commits in the order in which they were told."""
-        return [event.data["commit_hash"] for event in self.watching.events]
-
-    async def has(self, *shas: str) -> None:
-        """Return when these were told; fail when anything else was, or one twice."""
-        await self.watching.until(lambda: set(shas) <= set(self.told))
-        assert sorted(self.told) == sorted(shas)
-
-    def data(self, sha: str) -> dict[str, Any]:
-        """Return the data of a commit."""
-        found = [e for e in self.watching.events if e.data["commit_hash"] == sha]
-        assert len(found) == 1
-        return found[0].data
-
-
-@asynccontextmanager
-async def watched(world: World, root: Path) -> AsyncIterator[Commits]:
-    """Watch a repository."""
-    async with world.watch("git", root) as watching:
-        yield Commits(root, watching)
-
-
-@pytest.fixture
-async def commits(world: World, repository: Path) -> AsyncIterator[Commits]:
-    """Return a watched repository with one commit that is not new."""
-    async with watched(world, repository) as commits:
-        yield commits
+from tests.producers.conftest import Commits, World, commit, git, watched
 
 
 async def test_a_commit_is_told_with_all_that_is_known_of_it(commits: Commits) -> None:
@@ -88,6 +43,10 @@ async def test_a_commit_is_told_with_all_that_is_known_of_it(commits: Commits) -
         "files_changed": 2,
         "insertions": 3,
         "deletions": 1,
+        "files": [
+            {"path": "file.txt", "insertions": 2, "deletions": 1},
+            {"path": "new.txt", "insertions": 1, "deletions": 0},
+        ],
     }
     assert committed_at == float(git(commits.root, "log", "-1", "--format=%ct"))
     assert (event.type, event.source, event.project_id) == ("COMMIT", "rtevents/git", "web")
@@ -543,7 +502,7 @@ async def test_refs_of_any_name_are_told(commits: Commits) -> None:
         made[sha] = name
     raw = git(commits.root, "commit-tree", tree, "-p", "HEAD", "-m", "Raw")
     git(commits.root, "update-ref", b"refs/heads/raw\xff", raw)
-    made[raw] = "raw\N{REPLACEMENT CHARACTER}"
+    made[raw] = "raw%FF"
 
     await commits.has(*made)
 
@@ -600,7 +559,7 @@ async def test_many_commits_come_in_batches_parents_first(commits: Commits) -> N
         git(commits.root, "rev-list", "--all", "^main").splitlines()
     )
     seen: set[str] = set()
-    for event in commits.watching.events:
+    for event in commits.events:
         assert set(event.data["parents"]) <= seen
         seen.add(event.data["commit_hash"])
     assert max(map(len, commits.watching.batches)) <= 500

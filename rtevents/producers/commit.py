@@ -1,0 +1,99 @@
+"""The COMMIT event: how a commit is told, whoever tells it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rtevents.core.event import Event, EventType
+from rtevents.errors import BadInput
+from rtevents.producers.repository import CommitData, Repository
+
+SOURCE = "rtevents/git"
+
+
+def event_id(project_id: str, sha: str) -> str:
+    """Return the id of a commit's event (DESIGN section 5)."""
+    # An id may hold less than a project's id may: what it may not is written as its code.
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else f"_{ord(c):x}_"
+                   for c in project_id)  # fmt: skip
+    return f"git:{name}:{sha}"[:128] if len(name) < 80 else f"git:{name[:50]}:{sha}"
+
+
+def build(
+    commit: CommitData,
+    project_id: str,
+    *,
+    branch: str | None,
+    rewritten_from: str | None = None,
+    reconciled: bool = False,
+) -> Event:
+    """Return the COMMIT event of a commit: the only place where one is made."""
+    data: dict[str, Any] = {
+        "commit_hash": commit.commit_hash,
+        "message": commit.message,
+        "author": commit.author,
+        "author_email": commit.author_email,
+        "parents": commit.parents,
+        "committed_at": commit.committed_at,
+    }
+    for name in ("files_changed", "insertions", "deletions"):
+        if (count := getattr(commit, name)) is not None:
+            data[name] = count
+    if commit.files is not None:
+        data["files"] = [msgspec.to_builtins(file) for file in commit.files]
+    if branch:
+        data["branch"] = branch
+    if rewritten_from:
+        data["rewritten_from"] = rewritten_from
+    if reconciled:
+        data["reconciled"] = True
+    return Event(
+        type=EventType.COMMIT,
+        data=data,
+        source=SOURCE,
+        project_id=project_id,
+        event_id=event_id(project_id, commit.commit_hash),
+    )
+
+
+async def build_commit(
+    root: Path,
+    revision: str,
+    project_id: str,
+    *,
+    timeout: float,  # noqa: ASYNC109 - git's, per command
+) -> Event:
+    """
+    Return the COMMIT event of a revision of a repository that is no project.
+
+    Raises:
+        BadInput: There is no such commit.
+    """
+    return await build_one(Repository(root, timeout), revision, project_id)
+
+
+async def build_one(repository: Repository, revision: str, project_id: str) -> Event:
+    """
+    Return the COMMIT event of a revision of an opened repository.
+
+    Raises:
+        BadInput: There is no such commit.
+    """
+
+    def describe() -> tuple[list[CommitData], str | None]:
+        sha = repository.resolve(revision)
+        return repository.describe([sha]), repository.current_branch_of(sha)
+
+    commits, branch = await asyncio.to_thread(describe)
+    if not commits:
+        raise BadInput(f"revision: no commit {revision[:80]!r} there", field="revision")
+    return build(commits[0], project_id, branch=short(branch) if branch else None)
+
+
+def short(name: str) -> str:
+    """Return a branch's name without what all have in common."""
+    return name.removeprefix("refs/heads/").removeprefix("refs/remotes/")

@@ -1,0 +1,81 @@
+"""Many projects in one daemon: the trouble of one is its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rtevents.core.filter import Filter
+from tests.conftest import Daemon, wait_for
+
+
+@pytest.fixture
+def projects(stopped_daemon: Daemon, tmp_path: Path) -> dict[str, Path]:
+    """Return six repositories and what will befall five of them; a daemon watches all."""
+    names = ("deleted", "replaced", "broken", "piped", "flooded", "healthy")
+    roots = {name: tmp_path.resolve() / name for name in names}
+    for root in roots.values():
+        root.mkdir()
+        git(stopped_daemon, root, "init", "-q")
+        git(stopped_daemon, root, "commit", "-q", "--allow-empty", "-m", "first")
+    stopped_daemon.start(*map(str, roots.values()))
+    return roots
+
+
+def git(daemon: Daemon, root: Path, *arguments: str) -> None:
+    """Run git in a repository."""
+    subprocess.run(["git", *arguments], cwd=root, env=daemon.env, check=True, capture_output=True)
+
+
+def until_told(daemon: Daemon, project: str, kind: str, count: int) -> None:
+    """Return when so many events of a type were told of a project."""
+    flt = Filter(types=frozenset({kind}), projects=frozenset({project}))
+
+    def is_told() -> bool:
+        found, after = 0, "0"
+        with daemon.client() as client:
+            while page := client.history(flt, after=after, limit=1000).events:
+                found += len(page)
+                after = str(page[-1].seq)
+        return found == count
+
+    wait_for(is_told, f"{count} {kind} of {project}")
+
+
+def error(daemon: Daemon, project: str) -> str | None:
+    """Return what is wrong with a project."""
+    with daemon.client() as client:
+        return next(each["error"] for each in client.projects() if each["id"] == project)
+
+
+def test_the_trouble_of_five_projects_does_not_stop_the_sixth(
+    stopped_daemon: Daemon, projects: dict[str, Path]
+) -> None:
+    shutil.rmtree(projects["deleted"])
+    shutil.rmtree(projects["replaced"])
+    projects["replaced"].write_text("a file now")
+    (projects["broken"] / ".git" / "HEAD").write_bytes(b"\0" * 1000)
+    (projects["broken"] / ".git" / "packed-refs").write_bytes(os.urandom(10_000))
+    # Whoever opens a pipe to read it waits for a writer, and there is none.
+    os.mkfifo(projects["piped"] / ".gitignore")
+    (projects["piped"] / "new.txt").write_text("x")
+    for number in range(5000):
+        (projects["flooded"] / f"f{number}").write_text("x")
+
+    healthy = projects["healthy"]
+    for number in range(1, 4):
+        (healthy / f"{number}.txt").write_text("x")
+        until_told(stopped_daemon, "healthy", "FILE_CHANGE", number)
+        git(stopped_daemon, healthy, "add", "-A")
+        git(stopped_daemon, healthy, "commit", "-q", "-m", f"change {number}")
+        until_told(stopped_daemon, "healthy", "COMMIT", number)
+
+    until_told(stopped_daemon, "flooded", "FILE_CHANGE", 5000)
+    until_told(stopped_daemon, "piped", "FILE_CHANGE", 1)
+    wait_for(lambda: "not a git repository" in str(error(stopped_daemon, "broken")), "it is told")
+    assert error(stopped_daemon, "healthy") is None
+    assert stopped_daemon.stop() == 0

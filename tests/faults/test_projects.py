@@ -46,8 +46,8 @@ def until_told(daemon: Daemon, project: str, kind: str, count: int) -> None:
     wait_for(is_told, f"{count} {kind} of {project}")
 
 
-def error(daemon: Daemon, project: str) -> str | None:
-    """Return what is wrong with a project."""
+def error(daemon: Daemon, project: str) -> object:
+    """Return what is wrong with a project; None when nothing is."""
     with daemon.client() as client:
         return next(each["error"] for each in client.projects() if each["id"] == project)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from rtevents.cli.output import safe
+from rtevents.cli.output import print_json, safe
+
+if TYPE_CHECKING:
+    from rtevents.producers.hook import HookStatus
 
 HELP = """
 Install, remove or inspect the git hook.
@@ -28,6 +31,13 @@ Repository = Annotated[
 @app.command()
 def install(
     repository: Repository = Path(),
+    way: Annotated[
+        Literal["config", "file"] | None,
+        typer.Option(
+            help="In the repository's configuration (git 2.54 and newer), or as a file; "
+            "by default the first that git can do."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Also where hooks are outside the repository.")
     ] = False,
@@ -38,10 +48,11 @@ def install(
     \b
     rtevents hook install
     rtevents hook install -C ~/src/web
+    rtevents hook install --way file
     """
     from rtevents.producers import hook
 
-    print(safe(hook.install(repository.resolve(), force=force).describe()))
+    _tell(hook.install(repository.resolve(), way=way, force=force))
 
 
 @app.command()
@@ -54,22 +65,52 @@ def uninstall(repository: Repository = Path()) -> None:
     """
     from rtevents.producers import hook
 
-    was_there = hook.status(repository.resolve()).is_installed
+    before = hook.status(repository.resolve())
     left = hook.uninstall(repository.resolve())
-    print(safe(f"removed: {left.file}" if was_there else left.describe()))
+    if before.is_installed:
+        print(safe(before.describe().replace("installed", "removed", 1)))
+    else:
+        _tell(left)
 
 
 @app.command()
-def status(repository: Repository = Path()) -> None:
+def status(
+    repository: Repository = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """
-    Tell what hook is there.
+    Tell what hook is there, whether it runs, and who reads it; exit code 1 when it does not.
 
     \b
     rtevents hook status
+    rtevents hook status --json
     """
+    import msgspec
+
     from rtevents.producers import hook
 
     found = hook.status(repository.resolve())
-    print(safe(found.describe()))
-    if not found.is_installed:
+    if as_json:
+        print_json(msgspec.to_builtins(found, enc_hook=str))
+    else:
+        _tell(found)
+        _tell_reader(found)
+    if not found.is_installed or found.problems:
         raise typer.Exit(1)
+
+
+def _tell(found: HookStatus) -> None:
+    print(safe(found.describe()))
+    for problem in found.problems:
+        print(safe(f"  {problem.text}: {problem.remedy}"))
+
+
+def _tell_reader(found: HookStatus) -> None:
+    if found.is_watched and found.notes:
+        print(f"  commits that wait for the daemon: {found.notes}: rtevents serve")
+    elif found.is_watched:
+        print("  a daemon watches this repository: the hook leaves it a note")
+    else:
+        print("  no daemon watches this repository: rtevents project add .")
+    if not found.is_installed:
+        print("  to install it: rtevents hook install")

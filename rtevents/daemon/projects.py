@@ -174,6 +174,8 @@ class Projects:
             self._service.warnings.pop(f"{kind} of {project_id}", None)
             self._note_gap(project, kind, None)
         await _end(project.tasks)
+        if project.git is not None:
+            await project.git.forget()
         await asyncio.to_thread(shutil.rmtree, self._place(project_id), ignore_errors=True)
 
     async def commit(self, path: Path, revision: str) -> Stored:

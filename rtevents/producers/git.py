@@ -117,8 +117,9 @@ class GitProducer:
                     await asyncio.sleep(PAUSE)
                     continue
                 self._watch.hinted.clear()
-                await self._watch.follow(self._common)
                 spool = Spool(self._common)
+                await asyncio.to_thread(spool.mark)
+                await self._watch.follow(self._common)
                 begun = time.time()
                 # Before the refs, which then reach it: it would be told without its branch else.
                 noted = await asyncio.to_thread(spool.take)
@@ -139,6 +140,11 @@ class GitProducer:
     def hint(self) -> None:
         """Look at the refs now: somebody said that they moved."""
         self._watch.hinted.set()
+
+    async def forget(self) -> None:
+        """Leave nothing in the repository: it is watched no more."""
+        if self._common is not None:
+            await asyncio.to_thread(Spool(self._common).unmark)
 
     async def owns(self, path: Path) -> bool:
         """Tell whether a folder belongs to this repository, in whichever of its work trees."""

@@ -253,10 +253,11 @@ class Repository:
             "--format=%H%x00%gd%x00%gs%x00", "--end-of-options", ref, check=False,
         )  # fmt: skip
         fields = told.decode(errors="replace").split("\0")
-        lines = [fields[at : at + 3] for at in range(0, len(fields) - 1, 3)]
-        for (new, place, words), older in zip(lines, [*lines[1:], [""]], strict=True):
-            when = place.rpartition("{")[2].rstrip("}")
-            yield Line(older[0].strip() or None, new.strip(), int(when or 0), words)
+        news = [sha.strip() for sha in fields[:-1:3]]
+        for new, old, place, words in zip(
+            news, [*news[1:], None], fields[1::3], fields[2::3], strict=False
+        ):
+            yield Line(old, new, int(place.rpartition("{")[2].rstrip("}") or 0), words)
 
     def head_moves(self, common: Path, since: float) -> list[str]:
         """

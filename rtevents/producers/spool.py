@@ -8,7 +8,10 @@ from pathlib import Path
 from rtevents.producers.repository import SHA
 
 FOLDER = "rtevents"
-"""Where the hook writes, below the git common directory: a file named `spool`, a sha per line."""
+"""
+What the hook and the daemon leave for one another, below the git common directory: `spool`, in
+which the hook writes a sha per line, and `watched`, while it is to.
+"""
 
 
 class Spool:
@@ -22,6 +25,33 @@ class Spool:
     def __init__(self, common: Path) -> None:
         self._file = common / FOLDER / "spool"
         self._taken = common / FOLDER / "spool.taken"
+        self._mark = common / FOLDER / "watched"
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a note is all that is needed: it is read now, or when the daemon is back."""
+        return self._mark.exists()
+
+    def mark(self) -> None:
+        """Let the hook leave notes; where nothing can be written, it tells the daemon itself."""
+        if not self.is_watched:
+            with contextlib.suppress(OSError):
+                self._mark.parent.mkdir(exist_ok=True)
+                self._mark.touch()
+
+    def unmark(self) -> None:
+        """Let the hook leave no more notes: nobody will read them."""
+        with contextlib.suppress(OSError):
+            for file in (self._mark, self._file, self._taken):
+                file.unlink(missing_ok=True)
+
+    def noted(self) -> list[str]:
+        """Return the commits that are noted."""
+        lines: list[str] = []
+        for file in (self._taken, self._file):
+            with contextlib.suppress(OSError):
+                lines += file.read_text(errors="replace").split()
+        return [sha for sha in dict.fromkeys(lines) if SHA.match(sha)]
 
     def take(self) -> list[str]:
         """Return the commits that were noted. They stay noted until ``forget``."""

@@ -17,6 +17,9 @@ import pytest
 
 from rtevents.errors import BadInput, NotAllowed
 from rtevents.producers import hook
+from rtevents.producers.hook.block import BEGIN, END
+from rtevents.producers.hook.file import CHAINED
+from rtevents.producers.spool import Spool
 from tests.conftest import wait_for
 from tests.producers.conftest import commit, git
 
@@ -65,12 +68,21 @@ def _no_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
 
 
+@pytest.fixture
+def repository(repository: Path) -> Path:
+    """Return a repository with one commit, that a daemon watches."""
+    Spool(repository / ".git").mark()
+    return repository
+
+
 def test_a_repository_without_a_hook_gets_one(repository: Path) -> None:
     assert not hook.status(repository).is_installed
 
     done = hook.install(repository)
 
-    assert done == hook.HookStatus(file_of(repository), is_installed=True, has_other=False)
+    assert done == hook.HookStatus(
+        file_of(repository), is_installed=True, has_other=False, ways=["file"], is_watched=True
+    )
     assert done.describe() == f"installed: {file_of(repository)}"
     assert file_of(repository).stat().st_mode & 0o777 == 0o755
     sha = commit(repository)
@@ -102,7 +114,7 @@ def test_uninstalling_restores_to_the_byte(repository: Path, text: str, mode: in
 
     for _ in range(2):
         done = hook.install(repository)
-        assert (done.is_installed, done.has_other, done.problem) == (True, True, None)
+        assert (done.is_installed, done.has_other, done.problems) == (True, True, [])
     for _ in range(2):
         assert not hook.uninstall(repository).is_installed
 
@@ -128,7 +140,7 @@ def test_installing_twice_changes_nothing_more(repository: Path) -> None:
 
 
 def test_an_older_block_is_replaced(repository: Path) -> None:
-    put(file_of(repository), f"#!/bin/sh\n{hook.BEGIN}\nexit 9\n{hook.END}\necho after >> ran\n")
+    put(file_of(repository), f"#!/bin/sh\n{BEGIN}\nexit 9\n{END}\necho after >> ran\n")
 
     hook.install(repository)
 
@@ -158,7 +170,7 @@ def test_a_hook_of_another_language_keeps_its_arguments_and_exit_code(repository
 
     assert done.returncode == 7
     said = (repository / "ran").read_text()
-    assert said == f"{file_of(repository).with_name(hook.CHAINED)} ['one', 'two three']"
+    assert said == f"{file_of(repository).with_name(CHAINED)} ['one', 'two three']"
     assert spool(repository) == [git(repository, "rev-parse", "HEAD")]
 
 
@@ -204,9 +216,11 @@ def test_a_hook_that_git_will_not_run_is_told(repository: Path) -> None:
     hook.install(repository)
     file_of(repository).chmod(0o644)
 
-    assert (
-        hook.status(repository).describe().endswith("it is not executable, so git does not run it")
-    )
+    assert hook.status(repository).problems == [
+        hook.Problem(
+            "it is not executable, so git does not run it", f"chmod +x {file_of(repository)}"
+        )
+    ]
 
 
 def test_a_missing_folder_of_hooks_is_made(repository: Path) -> None:
@@ -284,7 +298,7 @@ def test_a_hooks_path_outside_the_repository_needs_force(repository: Path, tmp_p
     with pytest.raises(NotAllowed, match=r"outside this repository .*--force installs"):
         hook.install(repository)
     assert not outside.exists()
-    assert hook.status(repository).problem
+    assert hook.status(repository).problems
     done = hook.install(repository, force=True)
 
     assert done.file == outside / "post-commit"
@@ -413,6 +427,7 @@ def test_a_commit_succeeds_without_rtevents(
 
 def test_a_commit_succeeds_when_nothing_can_be_noted(repository: Path) -> None:
     hook.install(repository)
+    shutil.rmtree(repository / ".git" / "rtevents")
     (repository / ".git" / "rtevents").write_text("in the way")
 
     done = try_commit(repository)
@@ -429,13 +444,14 @@ def test_the_daemon_is_told_in_the_background_without_gits_environment(
                  f'echo "$*" >> {told}.tmp\nmv {told}.tmp {told}\nexit 5\n')  # fmt: skip
     monkeypatch.setattr(shutil, "which", lambda *_, **__: str(program))
     hook.install(repository)
+    Spool(repository / ".git").unmark()
 
     done = try_commit(repository, env={"GIT_DIR": str(repository / ".git")})
 
     assert done.returncode == 0
     assert not told.exists()
     wait_for(told.exists, "the daemon is told")
-    assert told.read_text() == f"0\npublish commit {spool(repository)[0]} --quiet\n"
+    assert told.read_text() == f"0\npublish commit {git(repository, 'rev-parse', 'HEAD')} --quiet\n"
 
 
 @pytest.mark.parametrize("code", [0, 1, 7])
@@ -466,3 +482,149 @@ def test_what_a_commit_costs_with_the_hook(repository: Path) -> None:
 
     logger.info("the hook adds %.1f ms to a commit", cost * 1000)
     assert len(spool(repository)) == 15
+
+
+def test_the_hook_of_a_linked_work_tree_notes_without_asking_git(
+    repository: Path, tmp_path: Path
+) -> None:
+    linked = tmp_path / "linked"
+    git(repository, "worktree", "add", "-q", str(linked))
+    hook.install(repository)
+    sha = commit(linked)
+    (repository / ".git" / "rtevents" / "spool").unlink()
+    # As git runs it there; and there is no git to be asked.
+    done = subprocess.run(
+        ["/bin/sh", file_of(repository)],
+        cwd=linked,
+        env={"PATH": "/nowhere", "GIT_DIR": str(repository / ".git" / "worktrees" / "linked")},
+        check=False,
+    )
+
+    assert done.returncode == 0
+    assert spool(repository) == [sha]
+
+
+HUSKY = '#!/usr/bin/env sh\n. "$(dirname "$0")/h"\n'
+"""What husky 9 writes to `.husky/_/post-commit`; its `h` runs `.husky/post-commit`."""
+
+HUSKY_H = """\
+#!/usr/bin/env sh
+[ "$HUSKY" = "2" ] && set -x
+n=$(basename "$0")
+s=$(dirname "$(dirname "$0")")/$n
+
+[ ! -f "$s" ] && exit 0
+
+if [ -f "$HOME/.huskyrc" ]; then
+\techo "husky - '~/.huskyrc' is DEPRECATED, please move your code to ~/.config/husky/init.sh"
+fi
+i="${XDG_CONFIG_HOME:-$HOME/.config}/husky/init.sh"
+[ -f "$i" ] && . "$i"
+
+[ "${HUSKY-}" = "0" ] && exit 0
+
+export PATH="node_modules/.bin:$PATH"
+sh -e "$s" "$@"
+c=$?
+
+[ $c != 0 ] && echo "husky - $n script failed (code $c)"
+[ $c = 127 ] && echo "husky - command not found in PATH=$PATH"
+exit $c
+"""
+
+
+def test_husky_and_the_hook_run_beside_one_another(repository: Path) -> None:
+    git(repository, "config", "core.hooksPath", ".husky/_")
+    put(repository / ".husky" / "_" / "h", HUSKY_H, 0o644)
+    put(repository / ".husky" / "_" / "post-commit", HUSKY)
+    put(repository / ".husky" / "post-commit", "echo husky >> ran\n", 0o644)
+
+    done = hook.install(repository)
+    sha = commit(repository)
+
+    assert done.file == repository / ".husky" / "_" / "post-commit"
+    assert spool(repository) == [sha]
+    assert (repository / "ran").read_text() == "husky\n"
+    # husky writes its files anew whenever packages are installed.
+    put(repository / ".husky" / "_" / "post-commit", HUSKY)
+    assert not hook.status(repository).is_installed
+
+
+LEFTHOOK = """\
+#!/bin/sh
+
+if [ "$LEFTHOOK_VERBOSE" = "1" -o "$LEFTHOOK_VERBOSE" = "true" ]; then
+  set -x
+fi
+
+if [ "$LEFTHOOK" = "0" ]; then
+  exit 0
+fi
+
+call_lefthook()
+{
+  echo lefthook "$@" >> ran
+}
+
+call_lefthook run "post-commit" "$@"
+"""
+"""What lefthook writes; but for what it calls."""
+
+
+def test_lefthook_and_the_hook_run_beside_one_another(repository: Path) -> None:
+    put(file_of(repository), LEFTHOOK)
+
+    done = hook.install(repository)
+    sha = commit(repository)
+
+    assert (done.is_installed, done.beside) == (True, "lefthook")
+    assert spool(repository) == [sha]
+    assert (repository / "ran").read_text() == "lefthook run post-commit\n"
+
+
+def test_a_hook_that_lefthook_put_aside_is_told(repository: Path) -> None:
+    hook.install(repository)
+    file_of(repository).rename(file_of(repository).with_name("post-commit.old"))
+    put(file_of(repository), LEFTHOOK)
+
+    found = hook.status(repository)
+
+    assert not found.is_installed
+    assert found.problems == [
+        hook.Problem("another program put it aside as post-commit.old", "rtevents hook install")
+    ]
+    assert hook.install(repository).is_installed
+
+
+PRE_COMMIT = """\
+#!/usr/bin/env bash
+# File generated by pre-commit: https://pre-commit.com
+# ID: 138fd403232d2ddd5efb44317e38bf03
+HERE="$(cd "$(dirname "$0")" && pwd)"
+if [ -x "$HERE/post-commit.legacy" ]; then "$HERE/post-commit.legacy" "$@"; fi
+echo pre-commit >> ran
+"""
+"""What pre-commit writes, with what its program does: it runs the hook that it put aside."""
+
+
+def test_a_hook_that_pre_commit_put_aside_runs_from_there(repository: Path) -> None:
+    hook.install(repository)
+    file_of(repository).rename(file_of(repository).with_name("post-commit.legacy"))
+    put(file_of(repository), PRE_COMMIT)
+
+    found = hook.status(repository)
+    sha = commit(repository)
+
+    assert (found.is_installed, found.problems, found.beside) == (True, [], "pre-commit")
+    assert spool(repository) == [sha]
+    assert (repository / "ran").read_text() == "pre-commit\n"
+
+
+@pytest.mark.parametrize("manager", ["husky", "lefthook", "pre-commit"])
+def test_nothing_is_left_beside_a_manager(repository: Path, manager: str) -> None:
+    put(file_of(repository), {"husky": HUSKY, "lefthook": LEFTHOOK}.get(manager, PRE_COMMIT))
+    before = listing(file_of(repository).parent)
+    hook.install(repository)
+    hook.uninstall(repository)
+
+    assert listing(file_of(repository).parent) == before

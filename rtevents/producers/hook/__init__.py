@@ -1,0 +1,229 @@
+"""
+The git hook: tells the daemon of a commit the moment it is made.
+
+A line of the configuration where git runs such hooks: it leaves the files of other programs alone,
+and runs wherever those are. Else a file beside whatever is there.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from rtevents.errors import BadInput, NotAllowed
+from rtevents.producers.hook import config, file
+from rtevents.producers.hook.ask import ask
+from rtevents.producers.hook.block import without_block
+from rtevents.producers.spool import Spool
+
+Way = Literal["config", "file"]
+
+MANAGERS = {
+    "lefthook": "lefthook",
+    "husky": "husky",
+    "pre-commit.com": "pre-commit",
+    "pre_commit": "pre-commit",
+}
+"""Programs that write hooks, by what is found in theirs."""
+
+ASIDE = ("post-commit.legacy", "post-commit.old")
+"""Where pre-commit and lefthook put a hook aside; only the first is run from there."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """
+    Why a hook does not run, or not for long.
+
+    Args:
+        text: What is wrong.
+        remedy: What to do about it.
+    """
+
+    text: str
+    remedy: str
+
+
+class HookStatus(msgspec.Struct, frozen=True):
+    """
+    What hook is there.
+
+    Args:
+        file: Where the hook is, or would be, as a file.
+        is_installed: Whether it tells the daemon.
+        has_other: Whether another program's hook is there as well.
+        ways: How it is installed: `config`, `file`, or both, which is harmless.
+        beside: Whose the other hook is.
+        problems: Why it will not run.
+        is_watched: Whether a daemon watches the repository: the hook then only leaves a note.
+        notes: Commits that wait for the daemon.
+    """
+
+    file: Path
+    is_installed: bool
+    has_other: bool
+    ways: list[Way] = []
+    beside: str | None = None
+    problems: list[Problem] = []
+    is_watched: bool = False
+    notes: int = 0
+
+    def describe(self) -> str:
+        """Return the status in one line."""
+        there = "installed" if self.is_installed else "not installed"
+        beside = f", beside {self.beside or 'another hook'}" if self.has_other else ""
+        place = "in the repository's configuration" if self.ways[:1] == ["config"] else self.file
+        if "file" in self.ways and "config" in self.ways:
+            place = f"{place} and {self.file}"
+        return f"{there}{beside if self.is_installed else ''}: {place}"
+
+
+def status(repository: Path) -> HookStatus:
+    """
+    Tell what hook is there.
+
+    Raises:
+        BadInput: It is no repository.
+    """
+    place = _Place.of(repository)
+    text = file.read(place.file) or ""
+    aside = [name for name in ASIDE if _has_block(place.file.with_name(name))]
+    rest = without_block(text)
+    is_file = rest != text or (aside[:1] == [ASIDE[0]] and "pre-commit" in text)
+    is_config = config.is_there(repository)
+    chained = file.read(place.file.with_name(file.CHAINED))
+    other = (chained or "") if file.chains(rest) else rest
+    ways: list[Way] = [*(["config"] if is_config else []), *(["file"] if is_file else [])]  # type: ignore[list-item]
+    return HookStatus(
+        place.file,
+        is_installed=bool(ways),
+        has_other=other.strip() not in file.NOTHING or (file.chains(rest) and chained is not None),
+        ways=ways,
+        beside=next((name for sign, name in MANAGERS.items() if sign in other), None),
+        problems=_problems(place, ways, aside),
+        is_watched=Spool(place.common).is_watched,
+        notes=len(Spool(place.common).noted()),
+    )
+
+
+def _problems(place: _Place, ways: list[Way], aside: list[str]) -> list[Problem]:
+    """Return what keeps the hook from running."""
+    found = []
+    if os.environ.get("RTEVENTS") == "0":
+        found.append(Problem("RTEVENTS=0 switches it off in this shell", "unset RTEVENTS"))
+    if "config" in ways and not config.is_known(place.root):
+        known = ".".join(map(str, config.version(place.root)))
+        found.append(
+            Problem(
+                f"git {known} does not run hooks of the configuration",
+                "rtevents hook install --way file",
+            )
+        )
+    if "config" in ways and not config.is_whole(place.root):
+        found.append(
+            Problem("what the configuration names is not there any more", "rtevents hook install")
+        )
+    if "file" in ways and not aside and not os.access(place.file, os.X_OK):
+        found.append(
+            Problem("it is not executable, so git does not run it", f"chmod +x {place.file}")
+        )
+    if not ways and place.is_outside:
+        found.append(
+            Problem(
+                f"hooks are outside this repository ({place.file.parent}, by core.hooksPath)",
+                "rtevents hook install --force, for all repositories whose hooks are there",
+            )
+        )
+    if not ways and aside:
+        found.append(
+            Problem(f"another program put it aside as {aside[0]}", "rtevents hook install")
+        )
+    return found
+
+
+def install(repository: Path, *, way: Way | None = None, force: bool = False) -> HookStatus:
+    """
+    Put the hook beside whatever is there; doing it twice changes nothing more.
+
+    Args:
+        way: How; by default the configuration where git runs hooks of it, else a file.
+        force: Also into a folder of hooks that is not the repository's own.
+    Raises:
+        BadInput: It is no repository, or git does not run hooks of the configuration.
+        NotAllowed: The hooks are outside the repository: they are other repositories' too. Or
+            they cannot be written.
+    """
+    place = _Place.of(repository)
+    if way == "config" and not config.is_known(repository):
+        known = ".".join(map(str, config.version(repository)))
+        raise BadInput(f"git {known} does not run hooks of the configuration: --way file")
+    way = way or ("config" if config.is_known(repository) else "file")
+    if way == "file" and place.is_outside and not force:
+        raise NotAllowed(
+            f"hooks are outside this repository ({place.file.parent}, by core.hooksPath); "
+            "--force installs it all the same"
+        )
+    target = place.file if way == "file" else place.common / "config"
+    try:
+        if way == "config":
+            config.put(repository, place.common)
+            # What an older git left there would note every commit twice.
+            file.take_out(place.file)
+        else:
+            file.put(place.file)
+            config.take_out(repository, place.common)
+    except OSError as error:
+        raise NotAllowed(f"{target} cannot be written: {error.strerror}") from error
+    return status(repository)
+
+
+def uninstall(repository: Path) -> HookStatus:
+    """
+    Take the hook out: what was there before is there again, to the byte.
+
+    Raises:
+        BadInput: It is no repository.
+        NotAllowed: The hooks cannot be written.
+    """
+    place = _Place.of(repository)
+    try:
+        file.take_out(place.file)
+        config.take_out(repository, place.common)
+    except OSError as error:
+        raise NotAllowed(f"{place.file} cannot be written: {error.strerror}") from error
+    return status(repository)
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """
+    Where a repository's hooks are.
+
+    Args:
+        root: The folder that was named.
+        common: The git common directory.
+        file: Where git looks for the hook.
+        is_outside: Whether that is in no folder of the repository's own.
+    """
+
+    root: Path
+    common: Path
+    file: Path
+    is_outside: bool
+
+    @classmethod
+    def of(cls, repository: Path) -> _Place:
+        common = Path(ask(repository, "rev-parse", "--path-format=absolute", "--git-common-dir"))
+        is_bare = ask(repository, "rev-parse", "--is-bare-repository") == "true"
+        # A relative core.hooksPath is relative to the work tree's top.
+        top = common if is_bare else Path(ask(repository, "rev-parse", "--show-toplevel"))
+        folder = top / ask(top, "rev-parse", "--git-path", "hooks")
+        within = folder.resolve()
+        is_own = any(within.is_relative_to(owner.resolve()) for owner in (common, top))
+        return cls(repository, common, folder / file.NAME, not is_own)
+
+
+def _has_block(hook: Path) -> bool:
+    text = file.read(hook) or ""
+    return without_block(text) != text

@@ -1,0 +1,43 @@
+"""What git says of a repository whose hooks are looked at."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from rtevents.errors import BadInput
+
+KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES")
+"""Of git's variables, those that name no repository."""
+
+
+def ask(repository: Path, *arguments: str) -> str:
+    """
+    Return what git prints.
+
+    Raises:
+        BadInput: It is no repository, or git fails.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT or not name.startswith("GIT_")
+    }
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=repository,
+            env=environment | {"LC_ALL": "C"},
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=30,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BadInput(f"git cannot be run in {repository}: {error}") from error
+    if done.returncode:
+        said = " ".join(done.stderr.decode(errors="replace").split())
+        is_none = said.startswith("fatal: not a git repository")
+        raise BadInput(f"{repository}: {'not in a git repository' if is_none else said}")
+    return os.fsdecode(done.stdout.rstrip(b"\n"))

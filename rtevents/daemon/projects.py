@@ -22,6 +22,7 @@ from rtevents.errors import BadInput, EventConflict, LogClosed, NotFound, Taken,
 from rtevents.producers import PRODUCERS, Producer, Watched, open_producer
 from rtevents.producers.commit import build_commit
 from rtevents.producers.git import GitProducer, common_dir
+from rtevents.producers.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -192,6 +193,8 @@ class Projects:
         elif (theirs := await asyncio.to_thread(common_dir, path)) is None:
             raise BadInput(f"path: not in a git repository: {str(path)[:200]!r}", field="path")
         else:
+            # No project of this daemon's, or not any more: its hook is to go on telling.
+            await asyncio.to_thread(Spool(theirs).unmark)
             root = theirs.parent if theirs.name == ".git" else theirs
             seconds = self._config.git.timeout
             event = await build_commit(path, revision, project_id_of(root), timeout=seconds)

@@ -144,7 +144,7 @@ class GitProducer:
     async def forget(self) -> None:
         """Leave nothing in the repository: it is watched no more."""
         if self._common is not None:
-            await asyncio.to_thread(Spool(self._common).unmark)
+            await asyncio.to_thread(Spool(self._common).clear)
 
     async def owns(self, path: Path) -> bool:
         """Tell whether a folder belongs to this repository, in whichever of its work trees."""

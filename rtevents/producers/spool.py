@@ -40,10 +40,16 @@ class Spool:
                 self._mark.touch()
 
     def unmark(self) -> None:
-        """Let the hook leave no more notes: nobody will read them."""
+        """Let the hook tell the daemon itself. What is noted stays: a project may be starting."""
+        with contextlib.suppress(OSError):
+            self._mark.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Leave nothing there: nobody watches, and nobody will read the notes."""
         with contextlib.suppress(OSError):
             for file in (self._mark, self._file, self._taken):
                 file.unlink(missing_ok=True)
+            self._mark.parent.rmdir()
 
     def noted(self) -> list[str]:
         """Return the commits that are noted."""

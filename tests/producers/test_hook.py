@@ -17,7 +17,7 @@ import pytest
 
 from rtevents.errors import BadInput, NotAllowed
 from rtevents.producers import hook
-from rtevents.producers.hook.block import BEGIN, END
+from rtevents.producers.hook.block import BEGIN, END, MOST
 from rtevents.producers.hook.file import CHAINED
 from rtevents.producers.spool import Spool
 from tests.conftest import wait_for
@@ -628,3 +628,52 @@ def test_nothing_is_left_beside_a_manager(repository: Path, manager: str) -> Non
     hook.uninstall(repository)
 
     assert listing(file_of(repository).parent) == before
+
+
+def run_alone(repository: Path, sha: str) -> None:
+    """Run the hook as after a commit of this hash, on a detached HEAD."""
+    (repository / ".git" / "HEAD").write_text(f"{sha}\n")
+    done = subprocess.run([file_of(repository)], cwd=repository, check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("last", "0123456789abcdef")
+def test_one_note_in_sixteen_is_told_as_well(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    program, told = tmp_path / "rtevents", tmp_path / "told"
+    put(program, f'#!/bin/sh\necho "$3" > {told}.tmp && mv {told}.tmp {told}\n')
+    # Without the pause, and the shell waits: what has not come by then does not come.
+    put(tmp_path / "bin" / "sleep", "#!/bin/sh\n")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: str(program))
+    hook.install(repository)
+    with file_of(repository).open("a") as opened:
+        opened.write("wait\n")
+    sha = 39 * "1" + last
+
+    run_alone(repository, sha)
+
+    assert spool(repository) == [sha]
+    assert told.exists() == (last == "0")
+
+
+def test_the_spool_of_a_daemon_that_never_comes_back_does_not_grow_for_ever(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: str(tmp_path / "gone" / "rtevents"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    hook.install(repository)
+    notes = Spool(repository / ".git")
+    long = "".join(f"{number:040x}\n" for number in range(MOST // 41 + 1))
+    (repository / ".git" / "rtevents" / "spool").write_text(long)
+
+    run_alone(repository, 39 * "1" + "0")
+
+    wait_for(lambda: spool(repository) == [], "the long spool is put aside")
+    assert len(notes.noted()) == len(long) // 41 + 1
+    (repository / ".git" / "rtevents" / "spool").write_text(long)
+    run_alone(repository, 39 * "2" + "0")
+    wait_for(lambda: spool(repository) == [], "the next one takes its place")
+    assert 39 * "2" + "0" in notes.take()
+    assert len(notes.noted()) == len(long) // 41 + 1

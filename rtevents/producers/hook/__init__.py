@@ -214,6 +214,7 @@ class _Place(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, repository: Path) -> _Place:
+        """Ask git where a repository's hooks are."""
         common = Path(ask(repository, "rev-parse", "--path-format=absolute", "--git-common-dir"))
         is_bare = ask(repository, "rev-parse", "--is-bare-repository") == "true"
         # A relative core.hooksPath is relative to the work tree's top.

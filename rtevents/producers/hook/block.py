@@ -11,6 +11,9 @@ BEGIN = "# >>> rtevents >>>"
 END = "# <<< rtevents <<<"
 SHEBANG = "#!/bin/sh"
 
+MOST = 1_000_000
+"""Bytes of a spool that is put aside: where no daemon ever reads it, the last two are kept."""
+
 BLOCK = """\
 {begin}
 # Notes the commit for the daemon; a commit never waits or fails for it. RTEVENTS=0 switches it
@@ -33,15 +36,22 @@ if [ "${{RTEVENTS:-1}}" != 0 ]; then {{
   if [ "${{#rte_sha}}" -lt 40 ]; then
     rte_all=$(git rev-parse --git-common-dir) && rte_sha=$(git rev-parse HEAD)
   fi
-  if [ -f "$rte_all/rtevents/watched" ]; then
-    # The daemon sees it at once, or when it is started again.
-    echo "$rte_sha" >> "$rte_all/rtevents/spool"
-  elif [ -n "$rte_sha" ]; then (
+  rte_spool=$rte_all/rtevents/spool rte_tells=1
+  if [ -f "$rte_all/rtevents/watched" ] && echo "$rte_sha" >> "$rte_spool"; then
+    # The daemon sees it at once, or when it is started again. One that is not may have been
+    # killed, and the repository be no project any more: one commit in sixteen is told as well.
+    case $rte_sha in *0) ;; *) rte_tells='' ;; esac
+  fi
+  if [ -n "$rte_tells" ] && [ -n "$rte_sha" ]; then (
+    [ -f "$rte_spool" ] && [ "$(wc -c < "$rte_spool")" -ge {most} ] &&
+      mv -f "$rte_spool" "$rte_spool.taken"
     rte={program}
     [ -x "$rte" ] || rte=$(command -v rtevents) || exit 0
+    # After what comes next: whoever commits in a row, as a rebase does, is not to share the CPU.
+    sleep 1
     unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE GIT_PREFIX GIT_COMMON_DIR GIT_OBJECT_DIRECTORY
-    "$rte" publish commit "$rte_sha" --quiet &
-  ) fi
+    exec "$rte" publish commit "$rte_sha" --quiet
+  ) & fi
 }} </dev/null >/dev/null 2>&1 || :; fi
 {end}
 """
@@ -50,7 +60,7 @@ if [ "${{RTEVENTS:-1}}" != 0 ]; then {{
 def block() -> str:
     """Return what is put into a hook."""
     program = shutil.which("rtevents", path=str(Path(sys.executable).parent)) or "rtevents"
-    return BLOCK.format(begin=BEGIN, end=END, program=shlex.quote(program))
+    return BLOCK.format(begin=BEGIN, end=END, most=MOST, program=shlex.quote(program))
 
 
 def without_block(text: str, instead: str = "") -> str:

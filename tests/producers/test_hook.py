@@ -17,7 +17,8 @@ import pytest
 
 from rtevents.errors import BadInput, NotAllowed
 from rtevents.producers import hook
-from rtevents.producers.hook.block import BEGIN, END, MOST
+from rtevents.producers.hook import config
+from rtevents.producers.hook.block import BEGIN, END, MOST, block
 from rtevents.producers.hook.file import CHAINED
 from rtevents.producers.spool import Spool
 from tests.conftest import wait_for
@@ -618,6 +619,75 @@ def test_a_hook_that_pre_commit_put_aside_runs_from_there(repository: Path) -> N
     assert (found.is_installed, found.problems, found.beside) == (True, [], "pre-commit")
     assert spool(repository) == [sha]
     assert (repository / "ran").read_text() == "pre-commit\n"
+
+
+@pytest.mark.parametrize("name", ["post-commit.legacy", "post-commit.old"])
+def test_a_hook_that_was_put_aside_is_taken_out_there(repository: Path, name: str) -> None:
+    theirs = PRE_COMMIT if name.endswith("legacy") else LEFTHOOK
+    hook.install(repository)
+    file_of(repository).rename(file_of(repository).with_name(name))
+    put(file_of(repository), theirs)
+    hook.install(repository)
+
+    assert not hook.uninstall(repository).is_installed
+
+    assert not file_of(repository).with_name(name).exists()
+    assert file_of(repository).read_text() == theirs
+
+
+def test_a_hook_that_pre_commit_runs_is_not_put_into_its_own(repository: Path) -> None:
+    hook.install(repository)
+    file_of(repository).rename(file_of(repository).with_name("post-commit.legacy"))
+    put(file_of(repository), PRE_COMMIT)
+
+    assert hook.install(repository).is_installed
+
+    assert file_of(repository).read_text() == PRE_COMMIT
+    sha = commit(repository)
+    assert spool(repository) == [sha]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "[user]\n\tname = x",
+        "# the end\n",
+        "\n\n",
+        '[hook "rtevents"]\n',
+        '[hook "rtevents"]\n\tenabled = true\n',
+        "[user]\r\n\tname = \udcff\r\n",
+        "\ufeff",
+    ],
+)
+def test_the_configuration_is_restored_to_the_byte(repository: Path, more: str) -> None:
+    file = repository / ".git" / "config"
+    text = file.read_text()
+    text = f"{more}{text}" if more == "\ufeff" else f"{text}{more}"
+    put(file, text, 0o600)
+    before = (file.read_bytes(), file.stat().st_mode)
+
+    for _ in range(2):
+        config.put(file)
+        assert config.is_there(file)
+        told = git(repository, "config", "--get-all", "hook.rtevents.command")
+        assert f"\n{told}\n" in f"\n{block()}"
+        assert git(repository, "config", "--get-all", "hook.rtevents.event") == "post-commit"
+    config.take_out(file)
+
+    assert (file.read_bytes(), file.stat().st_mode) == before
+
+
+def test_a_configuration_that_git_is_changing_is_left_alone(repository: Path) -> None:
+    file = repository / ".git" / "config"
+    before = file.read_bytes()
+    file.with_name("config.lock").touch()
+
+    with pytest.raises(NotAllowed, match=r"config\.lock is there: .* try again"):
+        config.put(file)
+
+    assert file.read_bytes() == before
+    assert file.with_name("config.lock").exists()
 
 
 @pytest.mark.parametrize("manager", ["husky", "lefthook", "pre-commit"])

@@ -58,7 +58,6 @@ def test_the_hook_is_a_line_of_the_configuration(repository: Path) -> None:
     assert files(repository) == once
     assert hook.uninstall(repository).ways == []
     assert files(repository) == before
-    assert not (repository / ".git" / "rtevents" / "hook").exists()
 
 
 @pytest.mark.parametrize("path", ["/dev/null", ".husky/_", "elsewhere"])
@@ -140,3 +139,37 @@ async def test_refs_in_a_table_are_followed_as_any(world: World, tmp_path: Path)
         assert commits.data(amended)["rewritten_from"] == made
         mains = [move[1:] for move in commits.moves if move[0] == "refs/heads/main"]
         assert mains == [(first, made), (made, amended)]
+
+
+def test_a_repository_that_was_moved_has_its_hook(repository: Path, tmp_path: Path) -> None:
+    hook.install(repository)
+    moved = tmp_path.resolve() / "it's moved"
+    repository.rename(moved)
+
+    sha = commit(moved)
+
+    assert Spool(moved / ".git").noted() == [sha]
+
+
+def test_a_hook_that_was_switched_off_is_told(repository: Path) -> None:
+    hook.install(repository)
+    git(repository, "config", "hook.rtevents.enabled", "false")
+
+    commit(repository)
+
+    assert Spool(repository / ".git").noted() == []
+    assert [problem.remedy for problem in hook.status(repository).problems] == [
+        "git config hook.rtevents.enabled true"
+    ]
+
+
+def test_hooks_that_other_repositories_share_are_left_to_them(
+    repository: Path, tmp_path: Path
+) -> None:
+    git(repository, "config", "core.hooksPath", str(tmp_path / "hooks"))
+    hook.install(repository, way="file", force=True)
+    before = (tmp_path / "hooks" / "post-commit").read_bytes()
+
+    hook.install(repository)
+
+    assert (tmp_path / "hooks" / "post-commit").read_bytes() == before

@@ -1,20 +1,26 @@
-"""The hook as a line of the repository's configuration, which git runs since 2.54."""
+"""The hook as a section of the repository's configuration, which git runs since 2.54."""
 
 from __future__ import annotations
 
 import re
-import shlex
+from collections.abc import Callable
 from pathlib import Path
 
-from rtevents.errors import BadInput
+from rtevents.errors import BadInput, NotAllowed
 from rtevents.producers.hook.ask import ask
-from rtevents.producers.hook.block import SHEBANG, block
-from rtevents.producers.hook.file import NAME, read, write
-
-SECTION = "hook.rtevents"
+from rtevents.producers.hook.block import BEGIN, END, block, without_block
+from rtevents.producers.hook.file import NAME, mode, read
 
 SINCE = (2, 54)
 """The first version of git that runs hooks of the configuration."""
+
+SECTION = """\
+{begin}
+[hook "rtevents"]
+\tevent = {event}
+\tcommand = "{command}"
+{end}
+"""
 
 
 def is_known(repository: Path) -> bool:
@@ -28,57 +34,78 @@ def version(repository: Path) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def script(common: Path) -> Path:
-    """Return what git runs: a file of its own, in which only the hook is."""
-    return common / "rtevents" / "hook"
+def is_there(file: Path) -> bool:
+    """Tell whether the hook is in a configuration."""
+    text = read(file) or ""
+    return without_block(text) != text
 
 
-def is_there(repository: Path) -> bool:
-    """Tell whether the configuration names the hook."""
-    return _command(repository) is not None
-
-
-def is_whole(repository: Path) -> bool:
-    """Tell whether what the configuration names is there."""
-    command = _command(repository)
-    return command is not None and Path(*shlex.split(command)[:1]).is_file()
-
-
-def put(repository: Path, common: Path) -> None:
-    """
-    Name the hook in the repository's own configuration.
-
-    Raises:
-        OSError: It cannot be written.
-        BadInput: git does not take it.
-    """
-    script(common).parent.mkdir(exist_ok=True)
-    text = f"{SHEBANG}\n{block()}"
-    if read(script(common)) != text:
-        write(script(common), text, 0o755)
-    command = shlex.quote(str(script(common)))
-    if _command(repository) != command:
-        take_out(repository, common, with_script=False)
-        ask(repository, "config", "--local", f"{SECTION}.command", command)
-        ask(repository, "config", "--local", f"{SECTION}.event", NAME)
-
-
-def take_out(repository: Path, common: Path, *, with_script: bool = True) -> None:
-    """
-    Take it out of the configuration, which is as it was before, to the byte.
-
-    Raises:
-        OSError: It cannot be written.
-        BadInput: git does not do it.
-    """
-    if _command(repository) is not None:
-        ask(repository, "config", "--local", "--remove-section", SECTION)
-    if with_script:
-        script(common).unlink(missing_ok=True)
-
-
-def _command(repository: Path) -> str | None:
+def is_enabled(repository: Path) -> bool:
+    """Tell whether it is not switched off by what is configured besides."""
     try:
-        return ask(repository, "config", "--local", "--get", f"{SECTION}.command")
+        told = ask(repository, "config", "--type=bool", "--get", "hook.rtevents.enabled")
     except BadInput:
-        return None
+        return True  # git fails where nothing is set
+    return told != "false"
+
+
+def put(file: Path) -> None:
+    """
+    Put the hook on top of a configuration: there it changes no other line, nor the file's end.
+
+    Raises:
+        NotAllowed: git is changing it.
+        OSError: It cannot be written.
+    """
+    _change(file, _with_section)
+
+
+def take_out(file: Path) -> None:
+    """
+    Take the hook out of a configuration, which is as it was before, to the byte.
+
+    Raises:
+        NotAllowed: git is changing it.
+        OSError: It cannot be written.
+    """
+    _change(file, without_block)
+
+
+def _with_section(text: str) -> str:
+    if without_block(text) != text:
+        return without_block(text, _section())
+    # A byte order mark is one at the very begin alone.
+    start = len(text) - len(text.removeprefix("\ufeff"))
+    return text[:start] + _section() + text[start:]
+
+
+def _section() -> str:
+    """Return the section: it holds the whole hook, so that the repository may be moved."""
+    lines = block().removeprefix(f"{BEGIN}\n").removesuffix(f"{END}\n").splitlines()
+    # A line of the hook is one of the file: `\n`, and a line's end that does not count.
+    command = "\\n\\\n".join(re.sub(r'(["\\])', r"\\\1", line) for line in lines)
+    return SECTION.format(begin=BEGIN, end=END, event=NAME, command=command)
+
+
+def _change(file: Path, change: Callable[[str], str]) -> None:
+    """Write a configuration as git does itself: under its lock, so that nobody's change is lost."""
+    text = read(file) or ""
+    if change(text) == text:
+        return
+    file = file.resolve()
+    lock = file.with_name(f"{file.name}.lock")
+    try:
+        opened = lock.open("xb")
+    except FileExistsError as error:
+        raise NotAllowed(
+            f"{lock} is there: git is changing the configuration; try again, "
+            "or remove it if no git runs"
+        ) from error
+    try:
+        with opened:
+            opened.write(change(read(file) or "").encode(errors="surrogateescape"))
+        lock.chmod(mode(file))
+        lock.replace(file)
+    except OSError:
+        lock.unlink(missing_ok=True)
+        raise

@@ -39,10 +39,10 @@ def put(file: Path) -> None:
     if text is None and not file.is_symlink():
         write(file, f"{SHEBANG}\n{block()}", 0o755)
     elif text is not None and without_block(text) != text:
-        write(file, without_block(text, block()), _mode(file))
+        write(file, without_block(text, block()), mode(file))
     elif text is not None and _takes_block(file, text):
         first, _, rest = text.partition("\n")
-        write(file, f"{first}\n{block()}{rest}", _mode(file))
+        write(file, f"{first}\n{block()}{rest}", mode(file))
     else:
         chained = file.with_name(CHAINED)
         if os.path.lexists(chained):
@@ -69,7 +69,7 @@ def take_out(file: Path) -> None:
     elif chains(rest) or rest == f"{SHEBANG}\n":
         file.unlink()
     else:
-        write(file, rest, _mode(file))
+        write(file, rest, mode(file))
 
 
 def chains(rest: str) -> bool:
@@ -104,13 +104,14 @@ def read(file: Path) -> str | None:
         return None
 
 
-def write(file: Path, text: str, mode: int) -> None:
+def write(file: Path, text: str, permissions: int) -> None:
     """Write a hook, whole."""
     temporary = file.with_name(f".{file.name}.rtevents")
     temporary.write_bytes(text.encode(errors="surrogateescape"))
-    temporary.chmod(mode)
+    temporary.chmod(permissions)
     temporary.replace(file)
 
 
-def _mode(file: Path) -> int:
+def mode(file: Path) -> int:
+    """Return the permissions of a file."""
     return stat.S_IMODE(file.stat().st_mode)

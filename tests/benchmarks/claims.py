@@ -7,6 +7,7 @@ from statistics import median
 
 import msgspec
 
+from tests.benchmarks.hook import Pairs
 from tests.benchmarks.load import Found, Idle, Latency
 
 
@@ -16,6 +17,7 @@ class Medians(msgspec.Struct):
 
     Args:
         kib, set_up: The server's memory for an idle connection, and how many it sets up a second.
+        plain, hooked, cost: Milliseconds of a commit without and with the hook, and what it adds.
         grown: MiB that the server's memory grew by.
         beside: What was measured beside the load.
     """
@@ -36,16 +38,27 @@ class Medians(msgspec.Struct):
     kib: float = 0.0
     set_up: float = 0.0
     grown: float = 0.0
+    plain: float = 0.0
+    hooked: float = 0.0
+    cost: float = 0.0
     beside: dict[str, Latency] = {}
 
     @classmethod
-    def of(cls, found: Sequence[Found | Idle]) -> Medians:
+    def of(cls, found: Sequence[Found | Idle | Pairs]) -> Medians:
         """Return the medians of what the rounds found."""
         idle = [one for one in found if isinstance(one, Idle)]
         if idle:
             return cls(
                 kib=median(one.kb_per_conn for one in idle),
                 set_up=median(one.conn_per_s for one in idle),
+            )
+        commits = [one for one in found if isinstance(one, Pairs)]
+        if commits:
+            return cls(
+                ok=all(one.ok for one in commits),
+                plain=median(one.plain_ms for one in commits),
+                hooked=median(one.hooked_ms for one in commits),
+                cost=median(one.cost_ms for one in commits),
             )
         runs = [one for one in found if isinstance(one, Found)]
         return cls(

@@ -1,98 +1,161 @@
-"""python -m tests.benchmarks.hook: what the hook adds to a commit."""
+"""What the git hook adds to a commit: the same commit with it and without, in turns."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
+import msgspec
+
+from rtevents.client.sync import Client
 from rtevents.core.filter import Filter
-from rtevents.producers import hook
-from tests.conftest import Daemon, wait_for
+from rtevents.producers.spool import Spool
+from tests.benchmarks.load import Target, Work
+from tests.conftest import wait_for
 
-LIMIT_MS = 3.0
-"""Milliseconds that the hook may add to a commit, as the median of the pairs."""
+SETTINGS = """\
+[user]
+name = Ada
+email = ada@example.org
+[gc]
+auto = 0
+[maintenance]
+auto = false
+"""
 
+COMMIT = ("commit", "--quiet", "--allow-empty", "--message=Change")
 
-def main() -> int:
-    """Commit in pairs, with the hook and without it; the exit code is 1 when it costs too much."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.hook", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=200, help="pairs of commits (default 200)")
-    pairs = parser.parse_args().pairs
-    costs = []
-    with tempfile.TemporaryDirectory() as folder:
-        daemon = Daemon(Path(folder))
-        repository = daemon.home / "web"
-        _git(daemon, "init", "-q", str(repository))
-        _git(daemon, "-C", str(repository), "commit", "-q", "--allow-empty", "-m", "Begin")
-        daemon.start(str(repository))
-        hook.install(repository, way="file")
-        costs.append(_cost(daemon, repository, pairs, "up"))
-        _signal(daemon, signal.SIGSTOP)
-        costs.append(_cost(daemon, repository, pairs, "stopped by a signal"))
-        _signal(daemon, signal.SIGCONT)
-        daemon.stop()
-        costs.append(_cost(daemon, repository, pairs, "down"))
-        daemon.start(str(repository))
-        wait_for(lambda: _told(daemon) == 6 * pairs, "every commit is told, once", 120)
-        print(f"all {6 * pairs} commits are told")
-        daemon.stop()
-    return 1 if max(costs) > LIMIT_MS else 0
+WITHOUT = ("-c", "core.hooksPath=/dev/null", "-c", "hook.rtevents.enabled=false")
+"""Switches off the hook, be it a file or a line of the configuration."""
+
+WITH = ("-c", "core.hooksPath=.git/hooks", "-c", "hook.rtevents.enabled=true")
+
+COMMITS = Filter(types=frozenset({"COMMIT"}))
 
 
-def _cost(daemon: Daemon, repository: Path, pairs: int, state: str) -> float:
-    seconds: dict[str, list[float]] = {"0": [], "1": []}
-    for number in range(pairs):
-        # In turns, so that what slows the machine down slows both.
-        for switch in ("0", "1") if number % 2 else ("1", "0"):
-            seconds[switch].append(_commit(daemon, repository, switch))
-    differences: list[float] = [(b - a) * 1000 for a, b in zip(*seconds.values(), strict=True)]
-    without, beside = (statistics.median(times) * 1000 for times in seconds.values())
-    cost = float(statistics.median(differences))
-    print(
-        f"daemon {state}: {cost:.2f} ms (without {without:.2f}, with {beside:.2f}; "
-        f"p95 of the differences {statistics.quantiles(differences, n=20)[-1]:.1f}; {pairs} pairs)"
-    )
-    return cost
+class Pairs(msgspec.Struct, frozen=True):
+    """
+    What commits took, in milliseconds.
+
+    Args:
+        ok: Whether the daemon was told of every commit, or finds the note of each with the hook.
+        plain_ms, hooked_ms: The medians without and with the hook.
+        cost_ms: The median of what the two of a pair differ by.
+    """
+
+    ok: bool
+    plain_ms: float
+    hooked_ms: float
+    cost_ms: float
 
 
-def _commit(daemon: Daemon, repository: Path, switch: str) -> float:
-    """Return the seconds that a commit took, with the hook where `switch` is 1."""
-    file = repository / ".git" / "hooks" / "post-commit"
-    aside = file.with_name("post-commit.off")
-    present, absent = (file, aside) if switch == "1" else (aside, file)
-    if absent.exists():
-        absent.rename(present)
-    begun = time.perf_counter()
-    _git(daemon, "-C", str(repository), "commit", "-q", "--allow-empty", "-m", "Change")
-    return time.perf_counter() - begun
+def pairs(target: Target, work: Work) -> Pairs:
+    """
+    Commit with the hook and without, in turns, in a repository of its own.
+
+    Args:
+        target: The daemon, by its socket.
+        work: How many pairs, and what the daemon does meanwhile.
+    Raises:
+        RuntimeError: git fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="rtb-", ignore_cleanup_errors=True) as name:
+        repository = _Repository(Path(name), Path(target.address))
+        if work.daemon != "elsewhere":
+            with Client(target.address) as client:
+                client.add_project(repository.root, id="web", files=False)
+        with _daemon(target, work.daemon):
+            plain, hooked = zip(*map(repository.pair, range(work.pairs)), strict=True)
+        return Pairs(
+            ok=repository.is_told(work),
+            plain_ms=median(plain),
+            hooked_ms=median(hooked),
+            cost_ms=median(b - a for a, b in zip(plain, hooked, strict=True)),
+        )
 
 
-def _git(daemon: Daemon, *arguments: str) -> None:
-    subprocess.run(["git", *arguments], env=daemon.env, check=True, capture_output=True)
+@contextmanager
+def _daemon(target: Target, state: str) -> Iterator[None]:
+    """Bring the daemon into a state, and back if it is only stopped."""
+    (pid,) = target.pids
+    if state == "stopped":
+        os.kill(pid, signal.SIGSTOP)
+    elif state == "down":
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not Path(target.address).exists(), "the daemon has ended")
+    yield
+    if state == "stopped":
+        os.kill(pid, signal.SIGCONT)
 
 
-def _signal(daemon: Daemon, number: int) -> None:
-    assert daemon.process is not None
-    os.kill(daemon.process.pid, number)
+class _Repository:
+    """
+    A repository with one commit and the hook.
 
+    Args:
+        home: An empty folder.
+        socket: The daemon's.
+    """
 
-def _told(daemon: Daemon) -> int:
-    """Return how many commits are in the log."""
-    found, after = 0, "0"
-    commits = Filter(types=frozenset({"COMMIT"}))
-    with daemon.client() as client:
-        while page := client.history(commits, after=after, limit=1000).events:
-            found += len(page)
-            after = str(page[-1].seq)
-    return found
+    def __init__(self, home: Path, socket: Path) -> None:
+        self.root = home / "web"
+        self._socket = socket
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        self._env = kept | {
+            "HOME": str(home),
+            "XDG_RUNTIME_DIR": str(socket.parent.parent),
+            "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
+            "GIT_CONFIG_NOSYSTEM": "1",
+        }
+        (home / "gitconfig").write_text(SETTINGS)
+        self.root.mkdir()
+        self._run("git", "init", "--quiet")
+        self._run("git", *COMMIT)
+        self._run(sys.executable, "-P", "-m", "rtevents", "hook", "install")
 
+    def pair(self, number: int) -> tuple[float, float]:
+        """Return the milliseconds of a commit without and with the hook; every other way round."""
+        if number % 2:
+            plain = self._commit(WITHOUT)
+            return plain, self._commit(WITH)
+        hooked = self._commit(WITH)
+        return self._commit(WITHOUT), hooked
 
-if __name__ == "__main__":
-    sys.exit(main())
+    def is_told(self, work: Work) -> bool:
+        """Tell whether nothing is lost."""
+        if work.daemon == "elsewhere":
+            return True  # each is told by a program of its own, some time later
+        if work.daemon == "down":
+            return len(Spool(self.root / ".git").noted()) == work.pairs
+        wait_for(lambda: self._count() >= 2 * work.pairs, "every commit is told", 120)
+        return self._count() == 2 * work.pairs
+
+    def _count(self) -> int:
+        """Return how many commits are in the log."""
+        found, after = 0, "0"
+        with Client(self._socket) as client:
+            while page := client.history(COMMITS, after=after, limit=1000).events:
+                found += len(page)
+                after = str(page[-1].seq)
+        return found
+
+    def _commit(self, options: Sequence[str]) -> float:
+        begun = time.perf_counter()
+        self._run("git", *options, *COMMIT)
+        return (time.perf_counter() - begun) * 1000
+
+    def _run(self, *command: str) -> None:
+        done = subprocess.run(
+            command, cwd=self.root, env=self._env, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")

@@ -37,6 +37,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         groups: In how many parts the events fall, of which each subscriber wants one.
         stored: Events that the server holds before; they are published first.
         beside: What else is done meanwhile; a name that ``beside.py`` knows, empty for nothing.
+        pairs: Commits with the git hook, and as many without; then nothing else is asked.
+        daemon: What the daemon does meanwhile: it is ``up``, ``stopped`` by a signal, ``down``, or
+            watches ``elsewhere``.
     """
 
     subscribers: int = 0
@@ -51,6 +54,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     groups: int = 1
     stored: int = 0
     beside: str = ""
+    pairs: int = 0
+    daemon: str = "up"
 
 
 class Latency(msgspec.Struct, frozen=True):

@@ -13,11 +13,12 @@ import msgspec
 from tests.benchmarks import peers
 from tests.benchmarks.beside import beside
 from tests.benchmarks.claims import Claim, Medians
+from tests.benchmarks.hook import Pairs, pairs
 from tests.benchmarks.load import Found, Idle, Target, Work, idle, run
 
 Peer = Callable[[Work], AbstractContextManager[Target]]
 
-OURS = (peers.rtevents, peers.rtevents_unlimited)
+OURS = (peers.rtevents, peers.rtevents_unlimited, peers.rtevents_by_socket)
 """The servers that are no peers."""
 
 SPARE_FILES = 200
@@ -50,7 +51,7 @@ class Run(msgspec.Struct, frozen=True):
         """Whether it is rtevents, rather than a peer."""
         return self.peer in OURS
 
-    def on(self, target: Target, stored: int) -> Found | Idle:
+    def on(self, target: Target, stored: int) -> Found | Idle | Pairs:
         """
         Put a server to work.
 
@@ -59,6 +60,8 @@ class Run(msgspec.Struct, frozen=True):
         Raises:
             RuntimeError: It failed; the text says how.
         """
+        if self.work.pairs:
+            return pairs(target, self.work)
         if self.is_idle:
             return idle(target, self.work)
         if stored < self.work.stored:
@@ -147,7 +150,7 @@ def measure(
     Returns:
         The medians by the run's name, and why some are missing.
     """
-    found: dict[str, list[Found | Idle]] = {}
+    found: dict[str, list[Found | Idle | Pairs]] = {}
     missing: dict[str, str] = {}
     for number in range(rounds):
         with ExitStack() as servers:
@@ -173,7 +176,7 @@ class _Turn:
         self._target: Target | None = None
         self._stored = 0
 
-    def take(self, one: Run) -> Found | Idle:
+    def take(self, one: Run) -> Found | Idle | Pairs:
         """
         Start the server, put it to work, stop it; or use the one that runs.
 

@@ -75,6 +75,11 @@ def rtevents_unlimited(work: Work) -> AbstractContextManager[Target]:
     return rtevents(work, env=limits)
 
 
+def rtevents_by_socket(work: Work) -> AbstractContextManager[Target]:
+    """Run the daemon, reached by its Unix socket."""
+    return rtevents(work, tcp=False)
+
+
 @contextmanager
 def limit(work: Work) -> Iterator[Target]:
     """Run a C program that does nothing but write what came in one round to every subscriber."""

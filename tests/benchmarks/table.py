@@ -30,6 +30,11 @@ def text(row: Row, found: Found, missing: Sequence[str]) -> Iterator[str]:
         yield f"  {'':<18}{'KiB each':>12}{'set up/s':>12}"
         for name, one in found.items():
             yield f"  {name:<18}{one.kib:>12.1f}{one.set_up:>12,.0f}"
+    elif any(one.hooked for one in found.values()):
+        yield f"  {'':<18}{'without ms':>12}{'with ms':>12}{'adds ms':>12}"
+        for name, one in found.items():
+            lost = "" if one.ok else "  LOST"
+            yield f"  {name:<18}{one.plain:>12.2f}{one.hooked:>12.2f}{one.cost:>12.2f}{lost}"
     else:
         yield from _loads(found)
     for line in row.lines:

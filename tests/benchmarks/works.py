@@ -329,6 +329,29 @@ GROWTH_STORE = Row(
     is_one_log=True,
 )
 
+_PAIRS = 200
+
+HOOK = Row(
+    "git commit with the hook and without, in turns",
+    [
+        Run(state, peers.rtevents_by_socket, Work(pairs=_PAIRS, daemon=state))
+        for state in ("up", "stopped", "down", "elsewhere")
+    ],
+    [
+        Line(
+            text="git commit with the hook, the daemon up, stopped, down, watching elsewhere: "
+            "ms more than without",
+            fields=["cost"],
+            claims=[
+                Claim(f"{state}: cost <= 3 ms", figure("cost", state), 3, is_beyond=is_beyond)
+                for state, is_beyond in (
+                    ("up", False), ("stopped", False), ("down", False), ("elsewhere", True),
+                )
+            ],
+        )
+    ],
+)  # fmt: skip
+
 ROWS: dict[str, Row] = {
     "flat-out": FLAT_OUT,
     "steady": STEADY,
@@ -343,5 +366,6 @@ ROWS: dict[str, Row] = {
     "frozen": FROZEN,
     "growth-subscribers": GROWTH_SUBSCRIBERS,
     "growth-store": GROWTH_STORE,
+    "hook": HOOK,
 }
 """The rows by the names that the command line knows."""

@@ -455,6 +455,31 @@ def test_the_daemon_is_told_in_the_background_without_gits_environment(
     assert told.read_text() == f"0\npublish commit {git(repository, 'rev-parse', 'HEAD')} --quiet\n"
 
 
+def test_who_reads_what_git_says_does_not_wait_for_what_is_told_in_the_background(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, told = tmp_path / "rtevents", tmp_path / "told"
+    put(program, f"#!/bin/sh\ntouch {told}\n")
+    # It goes on when it is told to; or else after so long that waiting for it is seen.
+    put(
+        tmp_path / "bin" / "sleep",
+        f"#!/bin/sh\nPATH=/usr/bin:/bin\nleft=100\nwhile [ ! -e {tmp_path}/go ] && [ $left -gt 0 ]; "
+        "do sleep 0.1; left=$((left - 1)); done\n",
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: str(program))
+    hook.install(repository)
+    Spool(repository / ".git").unmark()
+
+    begun = time.monotonic()
+    done = try_commit(repository)
+
+    assert done.returncode == 0
+    assert time.monotonic() - begun < 5
+    (tmp_path / "go").touch()
+    wait_for(told.exists, "the daemon is told")
+
+
 @pytest.mark.parametrize("code", [0, 1, 7])
 def test_the_code_of_the_hook_is_that_of_the_other(repository: Path, code: int) -> None:
     for text in (f"#!/bin/sh\nexit {code}\n", f"#!{sys.executable}\nraise SystemExit({code})\n"):

@@ -47,10 +47,10 @@ if [ "${{RTEVENTS:-1}}" != 0 ]; then {{
       mv -f "$rte_spool" "$rte_spool.taken"
     rte={program}
     [ -x "$rte" ] || rte=$(command -v rtevents) || exit 0
-    # After what comes next: whoever commits in a row, as a rebase does, is not to share the CPU.
-    sleep 1
     unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE GIT_PREFIX GIT_COMMON_DIR GIT_OBJECT_DIRECTORY
-    exec "$rte" publish commit "$rte_sha" --quiet
+    # A moment later: who commits in a row, as a rebase does, is not to share the CPU. In a shell
+    # of its own: this one holds git's output open, and who reads that would wait.
+    exec sh -c 'sleep 1; exec "$0" publish commit "$1" --quiet' "$rte" "$rte_sha"
   ) & fi
 }} </dev/null >/dev/null 2>&1 || :; fi
 {end}

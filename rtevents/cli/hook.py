@@ -68,7 +68,7 @@ def uninstall(repository: Repository = Path()) -> None:
     before = hook.status(repository.resolve())
     left = hook.uninstall(repository.resolve())
     if before.is_installed:
-        print(safe(before.describe().replace("installed", "removed", 1)))
+        print(safe(f"removed: {before.place}"))
     else:
         _tell(left)
 

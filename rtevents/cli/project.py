@@ -30,6 +30,9 @@ def add(
     ] = None,
     files: Annotated[bool, typer.Option(help="Publish changes of its files.")] = True,
     git: Annotated[bool, typer.Option(help="Publish its commits.")] = True,
+    auto_commit: Annotated[
+        bool, typer.Option("--auto-commit", help="Commit what changes, after a quiet time.")
+    ] = False,
     ignore: Annotated[
         list[str],
         typer.Option(metavar="PATTERN", help="Pattern of files to leave out, as in .gitignore."),
@@ -49,7 +52,9 @@ def add(
     if not force:
         _refuse_everything(folder.resolve())
     with options.client() as client:
-        project = client.add_project(folder, id=project_id, files=files, git=git, ignore=ignore)
+        project = client.add_project(
+            folder, id=project_id, files=files, git=git, auto_commit=auto_commit, ignore=ignore
+        )
     print(f"watching {safe(project['id'])}: {safe(project['path'])}")
 
 
@@ -94,7 +99,7 @@ def list_(
         print_json(projects)
         return
     for project in projects:
-        kinds = " ".join(kind for kind in ("files", "git") if project[kind])
+        kinds = " ".join(kind for kind in ("files", "git", "auto_commit") if project[kind])
         error = f"  {safe(project['error'])}" if project["error"] else ""
         print(
             f"{safe(project['id']):<20} {project['state']:<9} {kinds:<9} "

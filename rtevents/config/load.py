@@ -169,7 +169,7 @@ def _lines(node: Any, place: str, file: str, seen: set[int]) -> Iterator[tuple[s
             yield from _lines(value, f"{place}.{name}", file, seen)
 
 
-SECTIONS = ("retention", "files", "git")
+SECTIONS = ("retention", "files", "git", "auto_commit")
 """Settings that hold settings: each of those has a variable of its own."""
 
 LISTS = ("event_types", "projects")

@@ -22,6 +22,7 @@ EXAMPLES = {
     "projects": [
         "projects:",
         "  - {path: ~/src/web, id: web, files: true, git: true, ignore: [dist/]}",
+        "  - {path: ~/notes, auto_commit: true}",
     ],
 }
 """What the settings that are empty by default may hold."""

@@ -58,6 +58,31 @@ class GitSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     timeout: Seconds = 60.0
 
 
+class AutoCommitSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """
+    How projects are committed automatically, those that have it switched on.
+
+    Args:
+        quiet: Seconds without a change after which what changed is committed.
+        max_wait: Seconds after which it is committed without waiting for quiet.
+        max_files: Changed files from which on it is left to the user.
+        max_file_bytes: Bytes of one file from which on it is left to the user.
+        secrets: `refuse` leaves it to the user when a file looks like a secret; `allow` does not.
+        message: The commit's message; `{paths}` and `{count}` stand for what changed.
+        branches: Patterns of the branches on which it is done.
+        timeout: Seconds after which a command of git, or a hook, is given up.
+    """
+
+    quiet: Seconds = 30.0
+    max_wait: Seconds = 600.0
+    max_files: Positive = 1000
+    max_file_bytes: Positive = 5 * 1024**2
+    secrets: Literal["refuse", "allow"] = "refuse"
+    message: str = "Save {paths}"
+    branches: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    timeout: Seconds = 300.0
+
+
 class ProjectSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
     One project to watch.
@@ -67,6 +92,7 @@ class ProjectSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         id: Its project_id; the folder's name when empty.
         files: Whether changes of its files are published.
         git: Whether its commits are published.
+        auto_commit: Whether what changes is committed automatically.
         ignore: Patterns as in .gitignore, besides those that the project has itself.
     """
 
@@ -74,6 +100,7 @@ class ProjectSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     id: str = ""
     files: bool = True
     git: bool = True
+    auto_commit: bool = False
     ignore: list[str] = []
 
 
@@ -113,6 +140,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         event_types: Event types of the user's own: a name, or a name with a JSON Schema.
         files: How files are watched.
         git: How repositories are watched.
+        auto_commit: How projects are committed automatically, those that have it switched on.
         projects: Projects to watch, besides those that `rtevents project add` added.
     """
 
@@ -134,6 +162,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     event_types: list[str | TypeSettings] = []
     files: FilesSettings = msgspec.field(default_factory=FilesSettings)
     git: GitSettings = msgspec.field(default_factory=GitSettings)
+    auto_commit: AutoCommitSettings = msgspec.field(default_factory=AutoCommitSettings)
     projects: list[ProjectSettings] = []
 
 

@@ -20,6 +20,7 @@ from rtevents.core.keep import load, save
 from rtevents.core.service import EventService
 from rtevents.errors import BadInput, EventConflict, LogClosed, NotFound, Taken, Unavailable
 from rtevents.producers import PRODUCERS, Producer, Watched, open_producer
+from rtevents.producers.autocommit import AutoCommitProducer
 from rtevents.producers.commit import build_commit
 from rtevents.producers.git import GitProducer, common_dir
 from rtevents.producers.spool import Spool
@@ -50,6 +51,12 @@ class Project:
         return producer if isinstance(producer, GitProducer) else None
 
     @property
+    def saver(self) -> AutoCommitProducer | None:
+        """The producer that commits by itself; None when it is not switched on."""
+        producer = self.producers.get("auto_commit")
+        return producer if isinstance(producer, AutoCommitProducer) else None
+
+    @property
     def state(self) -> str:
         """``failed``, ``starting``, or ``watching``."""
         if self.errors:
@@ -73,6 +80,7 @@ class Project:
             "path": str(self.root),
             "files": self.settings.files,
             "git": self.settings.git,
+            "auto_commit": self.settings.auto_commit,
             "ignore": self.settings.ignore,
             "state": self.state,
             "error": "; ".join([*self.errors.values(), *self.gaps]) or None,
@@ -264,6 +272,8 @@ class Projects:
                     async for batch in events:
                         self._note_gap(project, kind, producer.gap)
                         await self._publish(batch)
+                        if kind == "files" and project.saver is not None:
+                            project.saver.hint()
                         pause = 1.0
                 return
             except LogClosed:

@@ -7,13 +7,12 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from rtevents.producers.mark import Mark, mark
 from rtevents.producers.pattern import Pattern
 
 IGNORE_FILE = ".gitignore"
 GIT_FOLDER = ".git"
 EXCLUDES = "info/exclude"
-
-_Mark = tuple[int, int, int]
 
 
 class IgnoreRules:
@@ -31,7 +30,7 @@ class IgnoreRules:
     def __init__(self, root: Path, extra: Sequence[str] = ()) -> None:
         self._extra = _parse([os.fsencode(line) for line in extra])
         self._top, self._prefix = _place(root)
-        self._marks: dict[Path, _Mark | None] = {}
+        self._marks: dict[Path, Mark | None] = {}
         # All paths below are relative to the top.
         users = self._note(_global_excludes(self._top))
         self._outer = [self._note(_own_excludes(root)), users]
@@ -47,7 +46,7 @@ class IgnoreRules:
     @property
     def is_stale(self) -> bool:
         """Whether a file with rules that is not below the root changed since it was read."""
-        return any(_mark(file) != mark for file, mark in self._marks.items())
+        return any(mark(file) != known for file, known in self._marks.items())
 
     def hides(self, path: str, *, is_folder: bool = False) -> bool:
         """
@@ -112,7 +111,7 @@ class IgnoreRules:
 
     def _note(self, file: Path) -> list[Pattern]:
         """Read a file that no watch of the project looks at."""
-        self._marks[file] = _mark(file)
+        self._marks[file] = mark(file)
         return _read(file)
 
 
@@ -146,15 +145,6 @@ def _parse(lines: Sequence[bytes]) -> list[Pattern]:
     """Return the patterns, the last first: it decides."""
     patterns = [Pattern.parse(line) for line in reversed(lines)]
     return [pattern for pattern in patterns if pattern is not None]
-
-
-def _mark(file: Path) -> _Mark | None:
-    """Return what differs when a file is another one; None when it is not there."""
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _place(root: Path) -> tuple[Path, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from rtevents.producers import reflog
+from rtevents.producers.mark import Mark, mark
 
 LOCK = "index.lock"
 """What stands in a repository's folder while git changes the index, and so the files."""
@@ -40,7 +41,6 @@ QUIET = frozenset(("commit", "branch", "clone", "worktree", "update"))
 """Operations that move HEAD and leave the files as they are."""
 
 _NAME = re.compile(r"[a-z-]+")
-_Mark = tuple[int, int]
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -118,8 +118,8 @@ class Operations:
             return Operation(changed[0], here, here)
         return Operation(moves[-1].name, moves[0].before, moves[-1].after) if moves else None
 
-    def _look(self) -> dict[Path, _Mark | None]:
-        return {place: _mark(place) for place in self._places}
+    def _look(self) -> dict[Path, Mark | None]:
+        return {place: mark(place) for place in self._places}
 
     def _moves(self, since: float) -> Iterator[Operation]:
         """Yield what the reflog has got since the last call, if it is not older than `since`."""
@@ -166,14 +166,6 @@ def _size(file: Path) -> int:
         return file.stat().st_size
     except OSError:
         return 0
-
-
-def _mark(file: Path) -> _Mark | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
 
 
 def _changed(path: Path) -> float | None:

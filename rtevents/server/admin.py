@@ -142,6 +142,7 @@ class _NewProject(msgspec.Struct, forbid_unknown_fields=True):
     id: str = ""
     files: bool = True
     git: bool = True
+    auto_commit: bool = False
     ignore: list[str] = []
 
 
@@ -153,6 +154,7 @@ async def add_project(request: web.Request) -> web.Response:
         id=given.id,
         files=given.files,
         git=given.git,
+        auto_commit=given.auto_commit,
         ignore=given.ignore,
     )
     return answer(project, status=201 if is_new else 200)

@@ -300,7 +300,7 @@ def test_the_types_are_shown_with_their_fields(daemon: Daemon) -> None:
 
     at = lines.index(f"{'RISK_ALERT':<20}Something that somebody should look at.")
     assert lines[at + 1].startswith(" " * 20 + "severity message [rule]")
-    assert len(names) == 11
+    assert len(names) == 12
 
 
 def test_a_token_is_told_once_works_and_is_revoked(daemon: Daemon) -> None:

@@ -50,7 +50,7 @@ def test_the_hook_is_a_line_of_the_configuration(repository: Path) -> None:
     done = hook.install(repository)
 
     assert (done.ways, done.problems) == (["config"], [])
-    assert done.describe() == "installed: in the repository's configuration"
+    assert done.describe() == "installed: the repository's configuration"
     sha = commit(repository)
     assert Spool(repository / ".git").noted() == [sha]
     once = files(repository)

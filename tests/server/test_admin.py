@@ -256,7 +256,14 @@ async def test_projects_are_added_once_listed_and_removed(server: Server) -> Non
     removed = await server.owner.ask("DELETE", "/v1/projects/web")
     gone = await server.owner.ask("DELETE", "/v1/projects/web")
 
-    web = {"id": "web", "path": "/srv/web", "files": False, "git": True, "ignore": []}
+    web = {
+        "id": "web",
+        "path": "/srv/web",
+        "files": False,
+        "git": True,
+        "auto_commit": False,
+        "ignore": [],
+    }
     assert (added.status, added.json) == (201, web)
     assert (again.status, again.json) == (200, web)
     assert taken.status == 409

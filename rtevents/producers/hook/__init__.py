@@ -73,14 +73,20 @@ class HookStatus(msgspec.Struct, frozen=True):
     is_watched: bool = False
     notes: int = 0
 
+    @property
+    def place(self) -> str:
+        """Where it is, or would be."""
+        configured = "the repository's configuration"
+        if self.ways == ["config"]:
+            return configured
+        return f"{configured} and {self.file}" if "config" in self.ways else str(self.file)
+
     def describe(self) -> str:
         """Return the status in one line."""
-        there = "installed" if self.is_installed else "not installed"
+        if not self.is_installed:
+            return f"not installed: {self.place}"
         beside = f", beside {self.beside or 'another hook'}" if self.has_other else ""
-        place = "in the repository's configuration" if self.ways[:1] == ["config"] else self.file
-        if "file" in self.ways and "config" in self.ways:
-            place = f"{place} and {self.file}"
-        return f"{there}{beside if self.is_installed else ''}: {place}"
+        return f"installed{beside}: {self.place}"
 
 
 def status(repository: Path) -> HookStatus:

@@ -463,8 +463,8 @@ def test_who_reads_what_git_says_does_not_wait_for_what_is_told_in_the_backgroun
     # It goes on when it is told to; or else after so long that waiting for it is seen.
     put(
         tmp_path / "bin" / "sleep",
-        f"#!/bin/sh\nPATH=/usr/bin:/bin\nleft=100\nwhile [ ! -e {tmp_path}/go ] && [ $left -gt 0 ]; "
-        "do sleep 0.1; left=$((left - 1)); done\n",
+        f"#!/bin/sh\nPATH=/usr/bin:/bin\nleft=100\nwhile [ ! -e {tmp_path}/go ] && "
+        "[ $left -gt 0 ]; do sleep 0.1; left=$((left - 1)); done\n",
     )
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(shutil, "which", lambda *_, **__: str(program))

@@ -10,7 +10,8 @@ import msgspec
 
 from rtevents.core.event import Event, EventType
 from rtevents.errors import BadInput
-from rtevents.producers.repository import CommitData, Repository
+from rtevents.producers.commitdata import CommitData
+from rtevents.producers.repository import Repository
 
 SOURCE = "rtevents/git"
 

@@ -259,7 +259,7 @@ class GitProducer:
                 found[new] = old
                 continue
             before, after = (self._repository.authorship(shas[::-1]) for shas in (dropped, brought))
-            found |= successors(before, after)
+            found |= successors(before, after, self._repository.changes)
         return found
 
     def _update(self, move: Move, *, reconciled: bool) -> Event:

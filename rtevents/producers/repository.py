@@ -15,6 +15,7 @@ import msgspec
 
 from rtevents.errors import BadInput, RteventsError
 from rtevents.producers import reflog
+from rtevents.producers.commitdata import FORMAT, CommitData, parse
 from rtevents.producers.reflog import Line
 from rtevents.producers.snapshot import shown
 
@@ -45,9 +46,6 @@ ENVIRONMENT = {
     "LC_ALL": "C",
 }
 
-FORMAT = "%x00%H%x00%P%x00%an%x00%ae%x00%ct%x00%B%x00"
-"""Six fields a commit, none of which can hold a NUL; what `--numstat -z` adds follows them."""
-
 AUTHORSHIP = "%H%x00%an%x00%ae%x00%at%x00%s%x00"
 """The object id, and what an amend or a rebase keeps of a commit."""
 
@@ -56,47 +54,8 @@ SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 LATEST = 1000
 """How many commits of a branch are looked through for one: a long history takes seconds."""
 
-MAX_FILES = 200
-"""Most files of a commit that are named."""
-
-MAX_FILES_BYTES = 100_000
-"""Most bytes of their names: an event's bytes are limited, and one may be six in JSON."""
-
 YOUNG = 5.0
 """Seconds in which a repository that is being made may not be one yet."""
-
-MAX_MESSAGE = 100_000
-"""Most characters of a message: an event's bytes are limited, and one may be six bytes."""
-
-MAX_NAME = 1000
-"""Most characters of an author's name or address."""
-
-
-class FileCount(msgspec.Struct, frozen=True):
-    """A file of a commit; the lines are None for one that is not text."""
-
-    path: str
-    insertions: int | None
-    deletions: int | None
-
-
-class CommitData(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A commit as git tells it; see ``payloads.Commit`` for what each field means.
-
-    The counts and files are None where git cannot tell them.
-    """
-
-    commit_hash: str
-    message: str
-    author: str
-    author_email: str
-    parents: list[str]
-    committed_at: float
-    files_changed: int | None
-    insertions: int | None
-    deletions: int | None
-    files: list[FileCount] | None
 
 
 class Refs(msgspec.Struct, frozen=True):
@@ -300,6 +259,14 @@ class Repository:
             [fields[at].strip(), *fields[at + 1 : at + 5]] for at in range(0, len(fields) - 1, 5)
         ]
 
+    def changes(self, shas: Sequence[str]) -> dict[str, object]:
+        """Return what each commit changes, to be compared; one of which it is unknown is absent."""
+        return {
+            commit.commit_hash: (commit.insertions, commit.deletions, commit.files)
+            for commit in self.describe(shas)
+            if commit.files is not None
+        }
+
     def describe(self, shas: Sequence[str]) -> list[CommitData]:
         """Return what the commits are, in the order given; one that is not there is left out."""
         try:
@@ -316,7 +283,7 @@ class Repository:
             "--ignore-submodules", "--no-relative", "--encoding=UTF-8", f"--format={FORMAT}",
             given="\n".join(shas),
         )  # fmt: skip
-        return [*_commits(told.split(b"\0"), is_counted=statistics == "--numstat")]
+        return [*parse(told.split(b"\0"), is_counted=statistics == "--numstat")]
 
     def resolve(self, revision: str) -> str:
         """
@@ -366,58 +333,3 @@ class Repository:
             except (git.GitCommandNotFound, OSError, subprocess.SubprocessError) as error:
                 raise RteventsError(f"git cannot be run: {error}") from error
         return told if isinstance(told, bytes) else b""
-
-
-def _commits(fields: Sequence[bytes], *, is_counted: bool) -> Iterator[CommitData]:
-    """Yield what `FORMAT` and `--numstat -z` say."""
-    at = 0
-    while at < len(fields):
-        if not fields[at].strip():
-            at += 1
-            continue
-        words = [field.decode(errors="replace") for field in fields[at : at + 6]]
-        # The format ends in a NUL, and so does every commit.
-        at = begin = at + 7
-        while at < len(fields) and b"\t" in fields[at]:
-            at += 1
-        yield _commit(words, fields[begin:at] if is_counted else None)
-
-
-def _commit(words: Sequence[str], counts: Sequence[bytes] | None) -> CommitData:
-    sha, parents, author, email, committed, message = words
-    files = None if counts is None else [_file(line) for line in counts]
-    return CommitData(
-        commit_hash=sha,
-        message=_cut(message.rstrip("\n"), MAX_MESSAGE),
-        author=_cut(author, MAX_NAME),
-        author_email=_cut(email, MAX_NAME),
-        parents=parents.split(),
-        # A commit that was not made by git may lack its committer.
-        committed_at=float(committed or 0),
-        files_changed=None if files is None else len(files),
-        insertions=None if files is None else sum(file.insertions or 0 for file in files),
-        deletions=None if files is None else sum(file.deletions or 0 for file in files),
-        files=None if files is None else _few(files),
-    )
-
-
-def _file(line: bytes) -> FileCount:
-    insertions, deletions, path = line.lstrip(b"\n").split(b"\t", 2)
-    if insertions == b"-":
-        return FileCount(shown(os.fsdecode(path)), None, None)
-    return FileCount(shown(os.fsdecode(path)), int(insertions), int(deletions))
-
-
-def _few(files: Sequence[FileCount]) -> list[FileCount]:
-    """Return the first files, as many as an event may name."""
-    few, room = [], MAX_FILES_BYTES
-    for file in files[:MAX_FILES]:
-        room -= len(file.path.encode())
-        if room < 0:
-            break
-        few.append(file)
-    return few
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"

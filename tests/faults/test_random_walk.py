@@ -243,7 +243,9 @@ class Reader:
                 self.files[path] = int(str(data["size"]))
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4))]
+)
 def test_the_stream_of_a_random_walk_gives_the_tree_and_the_refs(
     stopped_daemon: Daemon, tmp_path: Path, seed: int
 ) -> None:

@@ -65,7 +65,12 @@ def commit(cwd: Path, message: str = "Change", file: str = "file.txt") -> str:
         opened.write(f"{message}\n")
     git(cwd, "add", "--", file)
     git(cwd, "commit", "-qm", message)
-    return git(cwd, "rev-parse", "HEAD")
+    return tip(cwd)
+
+
+def tip(root: Path, ref: str = "HEAD") -> str:
+    """Return what a ref names."""
+    return git(root, "rev-parse", ref)
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from rtevents.config.settings import Config, GitSettings
 from rtevents.core.payloads import Commit
 from rtevents.errors import BadInput, RteventsError
 from rtevents.producers.commit import build_commit, event_id
+from rtevents.producers.commitdata import MAX_MESSAGE
 from rtevents.producers.git import GitProducer, common_dir
-from rtevents.producers.repository import MAX_MESSAGE, Repository
+from rtevents.producers.repository import Repository
 from tests.producers.conftest import Commits, World, commit, git, watched
 
 
@@ -401,7 +402,8 @@ async def test_a_noted_commit_that_was_reset_away_is_told(world: World, reposito
         assert commits.told.index(lost[0]) < commits.told.index(lost[1])
         assert all(commits.data(sha)["reconciled"] for sha in lost)
         await commits.watching.until(commits.watching.producer.ready.is_set)
-        assert list((repository / ".git" / "rtevents").iterdir()) == []
+        left = [file.name for file in (repository / ".git" / "rtevents").iterdir()]
+        assert left == ["watched"]
 
 
 async def test_a_note_of_something_else_than_a_commit_is_nothing(commits: Commits) -> None:

@@ -1,4 +1,4 @@
-"""REF_UPDATE: every move of a branch or a tag, once; and which commit a new one replaces."""
+"""REF_UPDATE: every move of a branch or a tag, once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from pathlib import Path
 import pytest
 
 from rtevents.core.event import Event
-from tests.producers.conftest import Commits, World, commit, git, watched
-
-
-def tip(root: Path, ref: str = "HEAD") -> str:
-    """Return what a ref names."""
-    return git(root, "rev-parse", ref)
+from tests.producers.conftest import Commits, World, commit, git, tip, watched
 
 
 async def test_a_commit_moves_its_branch_and_comes_before_that(commits: Commits) -> None:
@@ -187,62 +182,6 @@ async def test_a_move_is_told_once_when_the_daemon_ends_before_it_is_noted(
             assert commits.moves[0] == ("refs/heads/main", first, second)
             # By the same id: whichever of the two was stored, it is there once.
             assert {event.event_id for event in told} <= set(again)
-
-
-async def test_a_rebase_links_each_commit_to_the_one_it_replaces(commits: Commits) -> None:
-    git(commits.root, "checkout", "-qb", "topic")
-    olds = [commit(commits.root, f"Topic {number}", f"t{number}") for number in range(3)]
-    git(commits.root, "checkout", "-q", "main")
-    upstream = commit(commits.root, "Upstream")
-    await commits.watching.until(lambda: upstream in commits.told)
-    git(commits.root, "rebase", "-q", "main", "topic")
-    news = git(commits.root, "rev-list", "--reverse", "main..topic").split()
-    await commits.watching.until(lambda: set(news) <= set(commits.told))
-
-    assert [commits.data(sha)["rewritten_from"] for sha in news] == olds
-    assert "rewritten_from" not in commits.data(upstream)
-
-
-async def test_an_interactive_rebase_links_what_it_reorders_and_squashes(
-    commits: Commits, tmp_path: Path
-) -> None:
-    base = tip(commits.root)
-    first, second, third, dropped = (
-        commit(commits.root, message, message) for message in ("One", "Two", "Three", "Drop")
-    )
-    await commits.watching.until(lambda: dropped in commits.told)
-    todo = tmp_path / "todo"
-    todo.write_text(f"pick {third}\npick {first}\nfixup {second}\ndrop {dropped}\n")
-    env = {"GIT_SEQUENCE_EDITOR": f"cp {todo}", "GIT_EDITOR": "true"}
-    git(commits.root, "rebase", "-q", "-i", base, env=env)
-    news = git(commits.root, "rev-list", "--reverse", f"{base}..HEAD").split()
-    await commits.watching.until(lambda: set(news) <= set(commits.told))
-
-    assert [commits.data(sha)["rewritten_from"] for sha in news] == [third, first]
-
-
-async def test_a_picked_commit_replaces_nothing(commits: Commits) -> None:
-    git(commits.root, "checkout", "-qb", "topic")
-    picked = commit(commits.root, "Picked", "other.txt")
-    git(commits.root, "checkout", "-q", "main")
-    commit(commits.root, "Before")
-    git(commits.root, "cherry-pick", picked)
-    new = tip(commits.root)
-    await commits.watching.until(lambda: new in commits.told)
-
-    assert "rewritten_from" not in commits.data(new)
-
-
-async def test_a_commit_after_a_reset_replaces_nothing(world: World, repository: Path) -> None:
-    commit(repository, "One")
-    async with watched(world, repository):
-        pass
-    git(repository, "reset", "-q", "--hard", "HEAD~1")
-    new = commit(repository, "Another thing")
-    async with watched(world, repository) as commits:
-        await commits.has(new)
-
-        assert "rewritten_from" not in commits.data(new)
 
 
 async def test_a_commit_tells_of_two_hundred_files_and_counts_them_all(commits: Commits) -> None:

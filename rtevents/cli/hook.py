@@ -89,12 +89,12 @@ def status(
 
     from rtevents.producers import hook
 
-    found = hook.status(repository.resolve())
+    found, is_up = hook.status(repository.resolve()), _is_up()
     if as_json:
-        print_json(msgspec.to_builtins(found, enc_hook=str))
+        print_json(msgspec.to_builtins(found, enc_hook=str) | {"is_daemon_up": is_up})
     else:
         _tell(found)
-        _tell_reader(found)
+        _tell_reader(found, is_up=is_up)
     if not found.is_installed or found.problems:
         raise typer.Exit(1)
 
@@ -105,12 +105,26 @@ def _tell(found: HookStatus) -> None:
         print(safe(f"  {problem.text}: {problem.remedy}"))
 
 
-def _tell_reader(found: HookStatus) -> None:
-    if found.is_watched and found.notes:
-        print(f"  commits that wait for the daemon: {found.notes}: rtevents serve")
+def _tell_reader(found: HookStatus, *, is_up: bool) -> None:
+    notes = f"; commits that wait for it: {found.notes}" if found.notes else ""
+    if not is_up:
+        print(f"  no daemon answers{notes}: rtevents serve")
     elif found.is_watched:
-        print("  a daemon watches this repository: the hook leaves it a note")
+        print(f"  a daemon watches this repository{notes}")
     else:
-        print("  no daemon watches this repository: rtevents project add .")
+        print("  no daemon watches this repository, each commit is told: rtevents project add .")
     if not found.is_installed:
         print("  to install it: rtevents hook install")
+
+
+def _is_up() -> bool:
+    """Tell whether a daemon answers."""
+    from rtevents.client.sync import Client
+    from rtevents.errors import RteventsError
+
+    try:
+        with Client(timeout=2.0, retry_for=0.0) as client:
+            client.status()
+    except RteventsError:
+        return False
+    return True

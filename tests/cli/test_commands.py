@@ -468,7 +468,12 @@ def test_the_hook_is_installed_seen_and_removed(stopped_daemon: Daemon) -> None:
 
     codes = [
         stopped_daemon.run("hook", *words, "-C", str(root)).returncode
-        for words in (["status"], ["install"], ["install"], ["status"])
+        for words in (
+            ["status"],
+            ["install", "--way", "file"],
+            ["install", "--way", "file"],
+            ["status"],
+        )
     ]
     installed = file.read_bytes()
     removed = stopped_daemon.run("hook", "uninstall", cwd=root)
@@ -479,6 +484,32 @@ def test_the_hook_is_installed_seen_and_removed(stopped_daemon: Daemon) -> None:
     assert (removed.returncode, removed.stdout) == (0, f"removed: {file}\n")
     assert (again.returncode, again.stdout) == (0, f"not installed: {file}\n")
     assert file.read_bytes() == before
+
+
+def test_the_status_of_a_hook_tells_who_reads_it_and_what_to_do(stopped_daemon: Daemon) -> None:
+    daemon, root = stopped_daemon, stopped_daemon.repository()
+
+    def status() -> str:
+        return daemon.run("hook", "status", cwd=root).stdout.split("\n", 1)[1]
+
+    assert daemon.run("hook", "install", "--way", "file", cwd=root).returncode == 0
+    assert status() == "  no daemon answers: rtevents serve\n"
+    daemon.start()
+    assert status() == (
+        "  no daemon watches this repository, each commit is told: rtevents project add .\n"
+    )
+    assert daemon.run("project", "add", ".", cwd=root).returncode == 0
+    assert status() == "  a daemon watches this repository\n"
+    daemon.stop()
+    daemon.git("commit", "-q", "--allow-empty", "-m", "Noted", cwd=root)
+    assert status() == "  no daemon answers; commits that wait for it: 1: rtevents serve\n"
+    (root / ".git" / "hooks" / "post-commit").chmod(0o644)
+    told = daemon.run("hook", "status", "--json", cwd=root)
+    found = json.loads(told.stdout)
+    assert told.returncode == 1
+    assert (found["ways"], found["notes"], found["is_watched"]) == (["file"], 1, True)
+    assert found["is_daemon_up"] is False
+    assert found["problems"][0]["remedy"] == f"chmod +x {root}/.git/hooks/post-commit"
 
 
 def test_where_there_is_no_repository_there_is_no_hook(stopped_daemon: Daemon) -> None:

@@ -39,6 +39,11 @@ def file_of(repository: Path) -> Path:
     return repository / ".git" / "hooks" / "post-commit"
 
 
+def install(repository: Path, *, force: bool = False) -> hook.HookStatus:
+    """Install the hook as a file, also where git runs hooks of the configuration."""
+    return hook.install(repository, way="file", force=force)
+
+
 def put(file: Path, text: str, mode: int = 0o755) -> None:
     """Write a hook."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +84,7 @@ def repository(repository: Path) -> Path:
 def test_a_repository_without_a_hook_gets_one(repository: Path) -> None:
     assert not hook.status(repository).is_installed
 
-    done = hook.install(repository)
+    done = install(repository)
 
     assert done == hook.HookStatus(
         file_of(repository), is_installed=True, has_other=False, ways=["file"], is_watched=True
@@ -114,7 +119,7 @@ def test_uninstalling_restores_to_the_byte(repository: Path, text: str, mode: in
     before = listing(file_of(repository).parent)
 
     for _ in range(2):
-        done = hook.install(repository)
+        done = install(repository)
         assert (done.is_installed, done.has_other, done.problems) == (True, True, [])
     for _ in range(2):
         assert not hook.uninstall(repository).is_installed
@@ -124,7 +129,7 @@ def test_uninstalling_restores_to_the_byte(repository: Path, text: str, mode: in
 
 def test_uninstalling_leaves_nothing_where_nothing_was(repository: Path) -> None:
     before = listing(file_of(repository).parent)
-    hook.install(repository)
+    install(repository)
 
     assert not hook.uninstall(repository).is_installed
     assert listing(file_of(repository).parent) == before
@@ -132,10 +137,10 @@ def test_uninstalling_leaves_nothing_where_nothing_was(repository: Path) -> None
 
 def test_installing_twice_changes_nothing_more(repository: Path) -> None:
     put(file_of(repository), SHELL)
-    hook.install(repository)
+    install(repository)
     once = listing(file_of(repository).parent)
 
-    hook.install(repository)
+    install(repository)
 
     assert listing(file_of(repository).parent) == once
 
@@ -143,7 +148,7 @@ def test_installing_twice_changes_nothing_more(repository: Path) -> None:
 def test_an_older_block_is_replaced(repository: Path) -> None:
     put(file_of(repository), f"#!/bin/sh\n{BEGIN}\nexit 9\n{END}\necho after >> ran\n")
 
-    hook.install(repository)
+    install(repository)
 
     assert "exit 9" not in file_of(repository).read_text()
     sha = commit(repository)
@@ -154,7 +159,7 @@ def test_an_older_block_is_replaced(repository: Path) -> None:
 @pytest.mark.parametrize(("text", "said"), [(SHELL, "sh\n"), (STRICT, "bash\n")])
 def test_a_shell_hook_runs_beside_it(repository: Path, text: str, said: str) -> None:
     put(file_of(repository), text)
-    done = hook.install(repository)
+    done = install(repository)
     assert done.describe().startswith("installed, beside another hook: ")
 
     sha = commit(repository)
@@ -165,7 +170,7 @@ def test_a_shell_hook_runs_beside_it(repository: Path, text: str, said: str) -> 
 
 def test_a_hook_of_another_language_keeps_its_arguments_and_exit_code(repository: Path) -> None:
     put(file_of(repository), PYTHON)
-    hook.install(repository)
+    install(repository)
 
     done = subprocess.run([file_of(repository), "one", "two three"], cwd=repository, check=False)
 
@@ -177,7 +182,7 @@ def test_a_hook_of_another_language_keeps_its_arguments_and_exit_code(repository
 
 def test_a_hook_that_was_switched_off_stays_off(repository: Path) -> None:
     put(file_of(repository), SHELL, 0o644)
-    hook.install(repository)
+    install(repository)
 
     sha = commit(repository)
 
@@ -190,7 +195,7 @@ def test_a_linked_hook_is_not_written_through(repository: Path, target: str) -> 
     put(repository / "scripts" / "hook", SHELL)
     file_of(repository).symlink_to(target)
     before = listing(file_of(repository).parent)
-    hook.install(repository)
+    install(repository)
 
     sha = commit(repository)
     hook.uninstall(repository)
@@ -203,18 +208,18 @@ def test_a_linked_hook_is_not_written_through(repository: Path, target: str) -> 
 
 def test_a_hook_that_was_put_aside_is_never_overwritten(repository: Path) -> None:
     put(file_of(repository), PYTHON)
-    hook.install(repository)
+    install(repository)
     put(file_of(repository), PYTHON.replace("7", "8"))
     before = listing(file_of(repository).parent)
 
     with pytest.raises(NotAllowed, match="is in the way"):
-        hook.install(repository)
+        install(repository)
 
     assert listing(file_of(repository).parent) == before
 
 
 def test_a_hook_that_git_will_not_run_is_told(repository: Path) -> None:
-    hook.install(repository)
+    install(repository)
     file_of(repository).chmod(0o644)
 
     assert hook.status(repository).problems == [
@@ -227,7 +232,7 @@ def test_a_hook_that_git_will_not_run_is_told(repository: Path) -> None:
 def test_a_missing_folder_of_hooks_is_made(repository: Path) -> None:
     shutil.rmtree(file_of(repository).parent)
 
-    hook.install(repository)
+    install(repository)
 
     sha = commit(repository)
     assert spool(repository) == [sha]
@@ -259,11 +264,11 @@ def test_a_read_only_folder_of_hooks_is_told(home: Path, monkeypatch: pytest.Mon
     with nobody():
         before = listing(file_of(root).parent)
         with pytest.raises(NotAllowed, match="cannot be written: Permission denied"):
-            hook.install(root)
+            install(root)
         assert listing(file_of(root).parent) == before
 
         file_of(root).parent.chmod(0o755)
-        hook.install(root)
+        install(root)
         file_of(root).parent.chmod(0o555)
         before = listing(file_of(root).parent)
         with pytest.raises(NotAllowed, match="cannot be written: Permission denied"):
@@ -275,9 +280,9 @@ def test_hooks_that_are_switched_off_altogether_are_told(repository: Path) -> No
     git(repository, "config", "core.hooksPath", "/dev/null")
 
     with pytest.raises(NotAllowed, match=r"outside this repository \(/dev/null"):
-        hook.install(repository)
+        install(repository)
     with pytest.raises(NotAllowed, match="/dev/null/post-commit cannot be written"):
-        hook.install(repository, force=True)
+        install(repository, force=True)
     assert not hook.status(repository).is_installed
 
 
@@ -285,7 +290,7 @@ def test_a_hooks_path_inside_the_repository_is_used(repository: Path) -> None:
     git(repository, "config", "core.hooksPath", ".githooks")
     (repository / "sub").mkdir()
 
-    done = hook.install(repository / "sub")
+    done = install(repository / "sub")
 
     assert done.file == repository / ".githooks" / "post-commit"
     sha = commit(repository)
@@ -297,10 +302,10 @@ def test_a_hooks_path_outside_the_repository_needs_force(repository: Path, tmp_p
     git(repository, "config", "core.hooksPath", str(outside))
 
     with pytest.raises(NotAllowed, match=r"outside this repository .*--force installs"):
-        hook.install(repository)
+        install(repository)
     assert not outside.exists()
     assert hook.status(repository).problems
-    done = hook.install(repository, force=True)
+    done = install(repository, force=True)
 
     assert done.file == outside / "post-commit"
     sha = commit(repository)
@@ -315,7 +320,7 @@ def test_a_linked_work_tree_has_the_hook_of_its_repository(
     linked = tmp_path / "linked"
     git(repository, "worktree", "add", "-q", str(linked))
 
-    done = hook.install(linked)
+    done = install(linked)
 
     assert done.file == file_of(repository)
     sha = commit(linked)
@@ -325,7 +330,7 @@ def test_a_linked_work_tree_has_the_hook_of_its_repository(
 def test_a_bare_repository_can_have_the_hook(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--bare", "bare.git")
 
-    done = hook.install(tmp_path / "bare.git")
+    done = install(tmp_path / "bare.git")
 
     assert done.file == tmp_path / "bare.git" / "hooks" / "post-commit"
     assert not hook.uninstall(tmp_path / "bare.git").is_installed
@@ -343,13 +348,13 @@ def test_a_git_that_fails_is_not_taken_for_no_repository(
 
 
 def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
-    for ask in (hook.status, hook.install, hook.uninstall):
+    for ask in (hook.status, install, hook.uninstall):
         with pytest.raises(BadInput, match="not in a git repository"):
             ask(tmp_path)
 
 
 def test_rtevents_0_switches_it_off(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hook.install(repository)
+    install(repository)
     monkeypatch.setenv("RTEVENTS", "0")
 
     commit(repository)
@@ -359,7 +364,7 @@ def test_rtevents_0_switches_it_off(repository: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("way", ["detached", "packed", "worktree-config", "sub-folder"])
 def test_the_commit_is_noted_wherever_head_is(repository: Path, way: str) -> None:
-    hook.install(repository)
+    install(repository)
     cwd = repository
     match way:
         case "detached":
@@ -384,7 +389,7 @@ def test_a_rebase_notes_every_commit(repository: Path) -> None:
         commit(repository, str(number), "topic.txt")
     git(repository, "switch", "-q", "main")
     commit(repository)
-    hook.install(repository)
+    install(repository)
 
     git(repository, "rebase", "-q", "main", "topic")
 
@@ -406,7 +411,7 @@ def try_commit(
 
 
 def test_a_commit_succeeds_without_a_daemon(repository: Path) -> None:
-    hook.install(repository)
+    install(repository)
 
     done = try_commit(repository)
 
@@ -418,7 +423,7 @@ def test_a_commit_succeeds_without_rtevents(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: str(tmp_path / "gone" / "rtevents"))
-    hook.install(repository)
+    install(repository)
 
     done = try_commit(repository, env={"PATH": "/usr/bin:/bin"})
 
@@ -427,7 +432,7 @@ def test_a_commit_succeeds_without_rtevents(
 
 
 def test_a_commit_succeeds_when_nothing_can_be_noted(repository: Path) -> None:
-    hook.install(repository)
+    install(repository)
     shutil.rmtree(repository / ".git" / "rtevents")
     (repository / ".git" / "rtevents").write_text("in the way")
 
@@ -444,7 +449,7 @@ def test_the_daemon_is_told_in_the_background_without_gits_environment(
     put(program, f'#!/bin/sh\nsleep 0.3\nenv | grep -c ^GIT_DIR > {told}.tmp\n'
                  f'echo "$*" >> {told}.tmp\nmv {told}.tmp {told}\nexit 5\n')  # fmt: skip
     monkeypatch.setattr(shutil, "which", lambda *_, **__: str(program))
-    hook.install(repository)
+    install(repository)
     Spool(repository / ".git").unmark()
 
     done = try_commit(repository, env={"GIT_DIR": str(repository / ".git")})
@@ -468,7 +473,7 @@ def test_who_reads_what_git_says_does_not_wait_for_what_is_told_in_the_backgroun
     )
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(shutil, "which", lambda *_, **__: str(program))
-    hook.install(repository)
+    install(repository)
     Spool(repository / ".git").unmark()
 
     begun = time.monotonic()
@@ -484,7 +489,7 @@ def test_who_reads_what_git_says_does_not_wait_for_what_is_told_in_the_backgroun
 def test_the_code_of_the_hook_is_that_of_the_other(repository: Path, code: int) -> None:
     for text in (f"#!/bin/sh\nexit {code}\n", f"#!{sys.executable}\nraise SystemExit({code})\n"):
         put(file_of(repository), text)
-        hook.install(repository)
+        install(repository)
 
         done = subprocess.run([file_of(repository)], cwd=repository, check=False)
 
@@ -495,7 +500,7 @@ def test_the_code_of_the_hook_is_that_of_the_other(repository: Path, code: int) 
 
 def test_what_a_commit_costs_with_the_hook(repository: Path) -> None:
     """Tell the median; ``--log-cli-level=info`` shows it."""
-    hook.install(repository)
+    install(repository)
     seconds: dict[str, list[float]] = {"0": [], "1": []}
     for _ in range(15):
         for switch, times in seconds.items():
@@ -515,7 +520,7 @@ def test_the_hook_of_a_linked_work_tree_notes_without_asking_git(
 ) -> None:
     linked = tmp_path / "linked"
     git(repository, "worktree", "add", "-q", str(linked))
-    hook.install(repository)
+    install(repository)
     sha = commit(linked)
     (repository / ".git" / "rtevents" / "spool").unlink()
     # As git runs it there; and there is no git to be asked.
@@ -565,7 +570,7 @@ def test_husky_and_the_hook_run_beside_one_another(repository: Path) -> None:
     put(repository / ".husky" / "_" / "post-commit", HUSKY)
     put(repository / ".husky" / "post-commit", "echo husky >> ran\n", 0o644)
 
-    done = hook.install(repository)
+    done = install(repository)
     sha = commit(repository)
 
     assert done.file == repository / ".husky" / "_" / "post-commit"
@@ -600,7 +605,7 @@ call_lefthook run "post-commit" "$@"
 def test_lefthook_and_the_hook_run_beside_one_another(repository: Path) -> None:
     put(file_of(repository), LEFTHOOK)
 
-    done = hook.install(repository)
+    done = install(repository)
     sha = commit(repository)
 
     assert (done.is_installed, done.beside) == (True, "lefthook")
@@ -609,7 +614,7 @@ def test_lefthook_and_the_hook_run_beside_one_another(repository: Path) -> None:
 
 
 def test_a_hook_that_lefthook_put_aside_is_told(repository: Path) -> None:
-    hook.install(repository)
+    install(repository)
     file_of(repository).rename(file_of(repository).with_name("post-commit.old"))
     put(file_of(repository), LEFTHOOK)
 
@@ -619,7 +624,7 @@ def test_a_hook_that_lefthook_put_aside_is_told(repository: Path) -> None:
     assert found.problems == [
         hook.Problem("another program put it aside as post-commit.old", "rtevents hook install")
     ]
-    assert hook.install(repository).is_installed
+    assert install(repository).is_installed
 
 
 PRE_COMMIT = """\
@@ -634,7 +639,7 @@ echo pre-commit >> ran
 
 
 def test_a_hook_that_pre_commit_put_aside_runs_from_there(repository: Path) -> None:
-    hook.install(repository)
+    install(repository)
     file_of(repository).rename(file_of(repository).with_name("post-commit.legacy"))
     put(file_of(repository), PRE_COMMIT)
 
@@ -649,10 +654,10 @@ def test_a_hook_that_pre_commit_put_aside_runs_from_there(repository: Path) -> N
 @pytest.mark.parametrize("name", ["post-commit.legacy", "post-commit.old"])
 def test_a_hook_that_was_put_aside_is_taken_out_there(repository: Path, name: str) -> None:
     theirs = PRE_COMMIT if name.endswith("legacy") else LEFTHOOK
-    hook.install(repository)
+    install(repository)
     file_of(repository).rename(file_of(repository).with_name(name))
     put(file_of(repository), theirs)
-    hook.install(repository)
+    install(repository)
 
     assert not hook.uninstall(repository).is_installed
 
@@ -661,11 +666,11 @@ def test_a_hook_that_was_put_aside_is_taken_out_there(repository: Path, name: st
 
 
 def test_a_hook_that_pre_commit_runs_is_not_put_into_its_own(repository: Path) -> None:
-    hook.install(repository)
+    install(repository)
     file_of(repository).rename(file_of(repository).with_name("post-commit.legacy"))
     put(file_of(repository), PRE_COMMIT)
 
-    assert hook.install(repository).is_installed
+    assert install(repository).is_installed
 
     assert file_of(repository).read_text() == PRE_COMMIT
     sha = commit(repository)
@@ -719,7 +724,7 @@ def test_a_configuration_that_git_is_changing_is_left_alone(repository: Path) ->
 def test_nothing_is_left_beside_a_manager(repository: Path, manager: str) -> None:
     put(file_of(repository), {"husky": HUSKY, "lefthook": LEFTHOOK}.get(manager, PRE_COMMIT))
     before = listing(file_of(repository).parent)
-    hook.install(repository)
+    install(repository)
     hook.uninstall(repository)
 
     assert listing(file_of(repository).parent) == before
@@ -742,7 +747,7 @@ def test_one_note_in_sixteen_is_told_as_well(
     put(tmp_path / "bin" / "sleep", "#!/bin/sh\n")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(shutil, "which", lambda *_, **__: str(program))
-    hook.install(repository)
+    install(repository)
     with file_of(repository).open("a") as opened:
         opened.write("wait\n")
     sha = 39 * "1" + last
@@ -758,7 +763,7 @@ def test_the_spool_of_a_daemon_that_never_comes_back_does_not_grow_for_ever(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: str(tmp_path / "gone" / "rtevents"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    hook.install(repository)
+    install(repository)
     notes = Spool(repository / ".git")
     long = "".join(f"{number:040x}\n" for number in range(MOST // 41 + 1))
     (repository / ".git" / "rtevents" / "spool").write_text(long)

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from rtevents.core.event import Event, EventType
 from rtevents.producers import Watched, batches
+from rtevents.producers.ignore import above
 from rtevents.producers.operation import Operation, Operations, git_folder
 from rtevents.producers.pulse import Pulse
-from rtevents.producers.snapshot import Change, above, is_coded, shown
+from rtevents.producers.snapshot import Change, is_coded, shown
 from rtevents.producers.tree import Tree
 from rtevents.producers.watch import Watch
 

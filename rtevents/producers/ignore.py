@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+import msgspec
+
+from rtevents.errors import BadInput
+from rtevents.producers.ask import ask
 from rtevents.producers.mark import Mark, mark
-from rtevents.producers.pattern import Pattern
+from rtevents.producers.pattern import Origin, Pattern
 
 IGNORE_FILE = ".gitignore"
 GIT_FOLDER = ".git"
 EXCLUDES = "info/exclude"
+
+SETTING = "ignore"
+"""The name of the project's setting that holds patterns."""
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """
+    Why a path is hidden, or shown.
+
+    Args:
+        hides: Whether it is hidden.
+        rule: The rule that decides; None where no rule has a word.
+        folder: The folder that is hidden with all that is in it; None where the path itself is.
+        is_tracked: Whether it is shown against a rule because git tracks it.
+    """
+
+    hides: bool
+    rule: Origin | None = None
+    folder: str | None = None
+    is_tracked: bool = False
 
 
 class IgnoreRules:
@@ -20,7 +43,8 @@ class IgnoreRules:
     The rules of one project, read when they are needed.
 
     A project below the top of its repository has the rules of the folders around it too, unless
-    those hide the whole project: who has it watched wants to see it.
+    those hide the whole project: who has it watched wants to see it. A file that git tracks is
+    shown whatever the rules of git say, as it is by git.
 
     Args:
         root: The project's folder.
@@ -28,8 +52,11 @@ class IgnoreRules:
     """
 
     def __init__(self, root: Path, extra: Sequence[str] = ()) -> None:
-        self._extra = _parse([os.fsencode(line) for line in extra])
+        self._root = root
         self._top, self._prefix = _place(root)
+        told = _ask(root, "config", "--type=bool", "--get", "core.ignoreCase")
+        self._any_case = told == "true"
+        self._extra = self._parse([os.fsencode(line) for line in extra], SETTING)
         self._marks: dict[Path, Mark | None] = {}
         # All paths below are relative to the top.
         users = self._note(_global_excludes(self._top))
@@ -42,11 +69,21 @@ class IgnoreRules:
         if self._prefix and self._hides_folder(self._prefix[:-1]):
             self._top, self._prefix, self._outer = root, "", [users]
             self._inner, self._folders = {}, {"": False}
+        # Files that git tracks though a rule hides them, relative to the root, and their folders.
+        self._index = _git_path(root, "index")
+        self._index_mark = mark(self._index) if self._index else None
+        self._tracked = _tracked(root) if self._index else frozenset()
+        self._tracked_folders = {folder for path in self._tracked for folder in above(path)}
 
     @property
     def is_stale(self) -> bool:
         """Whether a file with rules that is not below the root changed since it was read."""
-        return any(mark(file) != known for file, known in self._marks.items())
+        if any(mark(file) != known for file, known in self._marks.items()):
+            return True
+        if self._index is None or (now := mark(self._index)) == self._index_mark:
+            return False
+        self._index_mark = now
+        return _tracked(self._root) != self._tracked
 
     def hides(self, path: str, *, is_folder: bool = False) -> bool:
         """
@@ -57,13 +94,36 @@ class IgnoreRules:
         """
         if GIT_FOLDER in path.split("/"):
             return True
+        if path in (self._tracked_folders if is_folder else self._tracked):
+            return self._extra_hides(path, is_folder=is_folder)
         path = self._prefix + path
         folder = path.rpartition("/")[0]
         if self._hides_folder(folder):
             return True
-        return (
-            self._hides_folder(path) if is_folder else self._matches(path, folder, is_folder=False)
-        )
+        if is_folder:
+            return self._hides_folder(path)
+        rule = self._decides(path, folder, is_folder=False)
+        return rule is not None and rule.hides
+
+    def explain(self, path: str, *, is_folder: bool = False) -> Explanation:
+        """
+        Tell why a path is ignored, or is not.
+
+        Args:
+            path: Relative to the root, `/` between its parts.
+        """
+        hides = self.hides(path, is_folder=is_folder)
+        if GIT_FOLDER in path.split("/"):
+            return Explanation(hides)
+        whole = self._prefix + path
+        for folder in reversed([*above(whole)]):
+            rule = self._decides(folder, folder.rpartition("/")[0], is_folder=True)
+            if rule is not None and rule.hides:
+                place = folder.removeprefix(self._prefix)
+                return Explanation(hides, rule.origin, place, is_tracked=not hides)
+        rule = self._decides(whole, whole.rpartition("/")[0], is_folder=is_folder)
+        is_tracked = rule is not None and rule.hides and not hides
+        return Explanation(hides, rule.origin if rule else None, is_tracked=is_tracked)
 
     def forget(self, folder: str) -> None:
         """Read the rules in and below a folder again: it may be another one by now."""
@@ -75,44 +135,86 @@ class IgnoreRules:
             if known.startswith(f"{folder}/"):
                 del self._folders[known]
 
+    def _extra_hides(self, path: str, *, is_folder: bool) -> bool:
+        """Tell whether the settings hide a path, or a folder around it."""
+        for place in [*above(path), path]:
+            raw = self._raw(place)
+            name = raw.rpartition(b"/")[2]
+            rule = _word(self._extra, raw, name, is_folder or place != path)
+            if rule is not None and rule.hides:
+                return True
+        return False
+
     def _hides_folder(self, folder: str) -> bool:
         """Tell whether a folder, or one around it, is ignored: nothing in it can come back."""
         known = self._folders.get(folder)
         if known is None:
-            above = folder.rpartition("/")[0]
-            known = self._hides_folder(above) or self._matches(folder, above, is_folder=True)
+            parent = folder.rpartition("/")[0]
+            known = self._hides_folder(parent)
+            if not known:
+                rule = self._decides(folder, parent, is_folder=True)
+                known = rule is not None and rule.hides
             self._folders[folder] = known
         return known
 
-    def _matches(self, path: str, folder: str, *, is_folder: bool) -> bool:
+    def _decides(self, path: str, folder: str, *, is_folder: bool) -> Pattern | None:
         """Ask the rules from the nearest to the farthest: the first that has a word decides."""
-        whole = os.fsencode(path)
+        whole = self._raw(path)
         name = whole.rpartition(b"/")[2]
         if self._extra and path.startswith(self._prefix):
-            within = os.fsencode(path.removeprefix(self._prefix))
-            if (word := _word(self._extra, within, name, is_folder)) is not None:
-                return word
+            within = self._raw(path.removeprefix(self._prefix))
+            if (rule := _word(self._extra, within, name, is_folder)) is not None:
+                return rule
         while True:
-            inner = os.fsencode(path[len(folder) + 1 :]) if folder else whole
-            if (word := _word(self._of(folder), inner, name, is_folder)) is not None:
-                return word
+            inner = self._raw(path[len(folder) + 1 :]) if folder else whole
+            if (rule := _word(self._of(folder), inner, name, is_folder)) is not None:
+                return rule
             if not folder:
                 break
             folder = folder.rpartition("/")[0]
         for rules in self._outer:
-            if (word := _word(rules, whole, name, is_folder)) is not None:
-                return word
-        return False
+            if (rule := _word(rules, whole, name, is_folder)) is not None:
+                return rule
+        return None
+
+    def _raw(self, path: str) -> bytes:
+        """Return a path as patterns are compared with it."""
+        raw = os.fsencode(path)
+        return raw.lower() if self._any_case else raw
 
     def _of(self, folder: str) -> list[Pattern]:
         if folder not in self._inner:
-            self._inner[folder] = _read(self._top / folder / IGNORE_FILE)
+            self._inner[folder] = self._read(self._top / folder / IGNORE_FILE)
         return self._inner[folder]
 
     def _note(self, file: Path) -> list[Pattern]:
         """Read a file that no watch of the project looks at."""
         self._marks[file] = mark(file)
-        return _read(file)
+        return self._read(file)
+
+    def _read(self, file: Path) -> list[Pattern]:
+        """Return the patterns of a file; git follows no symlink here either."""
+        try:
+            # Whoever opens a pipe waits for its writer.
+            if not file.is_file() or (file.is_symlink() and file.name == IGNORE_FILE):
+                return []
+            text = file.read_bytes()
+        except OSError:
+            return []
+        lines = text.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        return self._parse([line.removesuffix(b"\r") for line in lines], str(file))
+
+    def _parse(self, lines: Sequence[bytes], file: str) -> list[Pattern]:
+        """Return the patterns, the last first: it decides."""
+        patterns = [
+            Pattern.parse(
+                line,
+                Origin(file, number, line.decode(errors="replace")),
+                any_case=self._any_case,
+            )
+            for number, line in enumerate(lines, 1)
+        ]
+        return [pattern for pattern in reversed(patterns) if pattern is not None]
 
 
 def is_rule_file(path: str) -> bool:
@@ -120,31 +222,12 @@ def is_rule_file(path: str) -> bool:
     return PurePosixPath(path).name == IGNORE_FILE
 
 
-def _word(rules: Sequence[Pattern], path: bytes, name: bytes, is_folder: bool) -> bool | None:
-    """Return what the last pattern says that matches; None when none does."""
+def _word(rules: Sequence[Pattern], path: bytes, name: bytes, is_folder: bool) -> Pattern | None:
+    """Return the last pattern that matches; None when none does."""
     for pattern in rules:
         if pattern.matches(path, name, is_folder=is_folder):
-            return pattern.hides
+            return pattern
     return None
-
-
-def _read(file: Path) -> list[Pattern]:
-    """Return the patterns of a file; git follows no symlink here either."""
-    try:
-        # Whoever opens a pipe waits for its writer.
-        if not file.is_file() or (file.is_symlink() and file.name == IGNORE_FILE):
-            return []
-        text = file.read_bytes()
-    except OSError:
-        return []
-    lines = text.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    return _parse([line.removesuffix(b"\r") for line in lines])
-
-
-def _parse(lines: Sequence[bytes]) -> list[Pattern]:
-    """Return the patterns, the last first: it decides."""
-    patterns = [Pattern.parse(line) for line in reversed(lines)]
-    return [pattern for pattern in patterns if pattern is not None]
 
 
 def _place(root: Path) -> tuple[Path, str]:
@@ -163,13 +246,29 @@ def _around(prefix: str) -> Iterator[str]:
             yield prefix[:at].rpartition("/")[0]
 
 
+def above(path: str) -> Iterator[str]:
+    """Yield every folder around a path, the nearest first."""
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
 def _own_excludes(root: Path) -> Path:
-    """Return the repository's own ignore file: it is elsewhere for all but a plain work tree."""
-    if not (root / GIT_FOLDER).is_dir():
-        told = _ask(root, "rev-parse", "--path-format=absolute", "--git-path", EXCLUDES)
-        if told:
-            return Path(told)
-    return root / GIT_FOLDER / EXCLUDES
+    """Return the repository's own ignore file."""
+    return _git_path(root, EXCLUDES) or root / GIT_FOLDER / EXCLUDES
+
+
+def _git_path(root: Path, name: str) -> Path | None:
+    """Return a file of the repository: it is elsewhere for all but a plain work tree."""
+    if (root / GIT_FOLDER).is_dir():
+        return root / GIT_FOLDER / name
+    told = _ask(root, "rev-parse", "--path-format=absolute", "--git-path", name)
+    return Path(told) if told else None
+
+
+def _tracked(root: Path) -> frozenset[str]:
+    """Return the files that git tracks though a rule hides them."""
+    told = _ask(root, "ls-files", "--cached", "--ignored", "--exclude-standard", "-z")
+    return frozenset(told.split("\0")) - {""}
 
 
 def _global_excludes(root: Path) -> Path:
@@ -184,14 +283,6 @@ def _global_excludes(root: Path) -> Path:
 def _ask(root: Path, *arguments: str) -> str:
     """Return what git says; nothing when it fails."""
     try:
-        told = subprocess.run(
-            ["git", *arguments],
-            cwd=root,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=10,
-            check=False,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
+        return ask(root, *arguments)
+    except BadInput:
         return ""
-    return os.fsdecode(told.removesuffix(b"\n"))

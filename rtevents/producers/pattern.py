@@ -31,25 +31,48 @@ CLASSES = {
 }
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """
+    Where a pattern is written.
+
+    Args:
+        file: The file's path; the name of the setting for one that is in none.
+        line: Its number, from 1.
+        text: The line itself.
+    """
+
+    file: str
+    line: int
+    text: str
+
+
 class Pattern(msgspec.Struct, frozen=True):
     """
     One pattern.
 
     Args:
+        origin: Where it is written.
         regex: What it matches, whole.
         hides: Whether what matches is hidden; else it is shown.
         is_for_folders: Whether it matches folders alone.
         is_for_names: Whether it looks at the last part of a path alone.
     """
 
+    origin: Origin
     regex: re.Pattern[bytes]
     hides: bool
     is_for_folders: bool
     is_for_names: bool
 
     @classmethod
-    def parse(cls, line: bytes) -> Pattern | None:
-        """Return the pattern of a line; None when there is none in it, or one git never matches."""
+    def parse(cls, line: bytes, origin: Origin, *, any_case: bool = False) -> Pattern | None:
+        """
+        Return the pattern of a line; None when there is none in it, or one git never matches.
+
+        Args:
+            any_case: Whether `A` and `a` are the same, as with `core.ignoreCase`: the pattern is
+                then for paths in small letters.
+        """
         text = _trim(line)
         if not text or text.startswith(b"#"):
             return None
@@ -58,10 +81,10 @@ class Pattern(msgspec.Struct, frozen=True):
         is_for_folders = text.endswith(b"/")
         text = text[:-1] if is_for_folders else text
         is_for_names = b"/" not in text
-        regex = _translate(text.removeprefix(b"/"))
+        regex = _translate(text.removeprefix(b"/"), any_case=any_case)
         if not text or regex is None:
             return None
-        return cls(re.compile(regex, re.DOTALL), hides, is_for_folders, is_for_names)
+        return cls(origin, re.compile(regex, re.DOTALL), hides, is_for_folders, is_for_names)
 
     def matches(self, path: bytes, name: bytes, *, is_folder: bool) -> bool:
         """
@@ -83,11 +106,12 @@ def _trim(line: bytes) -> bytes:
     return line[: len(cut) + 1] if backslashes % 2 else cut
 
 
-def _translate(text: bytes) -> bytes | None:
+def _translate(text: bytes, *, any_case: bool) -> bytes | None:
     """Return a regular expression; None for what git never matches."""
     found = SPECIAL.search(text)
     at = start = found.start() if found else len(text)
-    parts = [re.escape(text[:at])]
+    plain = text.lower() if any_case else text
+    parts = [re.escape(plain[:at])]
     while at < len(text):
         match text[at : at + 1]:
             case b"*":
@@ -95,16 +119,16 @@ def _translate(text: bytes) -> bytes | None:
             case b"?":
                 part, at = b"[^/]", at + 1
             case b"[":
-                found_set = _set(text, at + 1)
+                found_set = _set(text, at + 1, any_case=any_case)
                 if found_set is None:
                     return None
                 part, at = found_set
             case b"\\" if at + 1 == len(text):
                 return None
             case b"\\":
-                part, at = re.escape(text[at + 1 : at + 2]), at + 2
-            case other:
-                part, at = re.escape(other), at + 1
+                part, at = re.escape(plain[at + 1 : at + 2]), at + 2
+            case _:
+                part, at = re.escape(plain[at : at + 1]), at + 1
         parts.append(part)
     return _join(parts)
 
@@ -167,13 +191,13 @@ def _lazy(run: bytes) -> bytes:
     return run
 
 
-def _set(text: bytes, at: int) -> tuple[bytes, int] | None:
+def _set(text: bytes, at: int, *, any_case: bool) -> tuple[bytes, int] | None:
     """Translate ``[...]``, which begins before `at`; None when it does not end."""
     is_negated = text[at : at + 1] in (b"!", b"^")
     at += is_negated
     first, before, members = at, b"", b""
     while at == first or text[at : at + 1] != b"]":
-        found = _member(text, at, before)
+        found = _member(text, at, before, any_case=any_case)
         if found is None:
             return None
         more, before, at = found
@@ -183,7 +207,9 @@ def _set(text: bytes, at: int) -> tuple[bytes, int] | None:
     return (b"(?!/)[^%b]" if is_negated else b"(?!/)[%b]") % members, at + 1
 
 
-def _member(text: bytes, at: int, before: bytes) -> tuple[bytes, bytes, int] | None:
+def _member(
+    text: bytes, at: int, before: bytes, *, any_case: bool
+) -> tuple[bytes, bytes, int] | None:
     """
     Translate one member of a set.
 
@@ -197,13 +223,18 @@ def _member(text: bytes, at: int, before: bytes) -> tuple[bytes, bytes, int] | N
     if char == b"-" and before and after not in (b"", b"]"):
         at += 2 if after == b"\\" else 1
         last = text[at : at + 1]
-        return (_range(before, last), b"", at + 1) if last else None
+        range_ = _range(before, last)
+        if any_case:
+            # Of sets, git takes ranges and classes in any case, but no single letters.
+            range_ += _range(max(before, b"A").lower(), min(last, b"Z").lower())
+        return (range_, b"", at + 1) if last else None
     if char == b"[" and after == b":":
         end = text.find(b"]", at + 2)
         if end < 0:
             return None
         if end > at + 2 and text[end - 1 : end] == b":":
-            members = CLASSES.get(text[at + 2 : end - 1])
+            name = text[at + 2 : end - 1]
+            members = CLASSES.get(b"alpha" if any_case and name == b"upper" else name)
             return (members, b"", end + 1) if members else None
     elif char == b"\\":
         at, char = at + 1, after

@@ -23,7 +23,7 @@ import msgspec
 
 from rtevents.config.settings import AutoCommitSettings
 from rtevents.errors import RteventsError
-from rtevents.producers.hook.ask import KEPT
+from rtevents.producers.ask import environment
 from rtevents.producers.mark import mark
 from rtevents.producers.operation import LOCK
 from rtevents.producers.secrets import looks_secret
@@ -435,13 +435,8 @@ class Saver:
 
 
 def _environment(index: Path | None) -> Mapping[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in KEPT or not name.startswith("GIT_")
-    }
-    kept |= {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    kept |= {"GIT_EDITOR": "true"}
+    # Nobody is there to write a message.
+    kept = environment() | {"GIT_EDITOR": "true"}
     return kept | ({"GIT_INDEX_FILE": str(index)} if index else {})
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 import msgspec
 
-from rtevents.producers.ignore import IgnoreRules
+from rtevents.producers.ignore import IgnoreRules, above
 
 GONE = (FileNotFoundError, NotADirectoryError)
 """What says that a file is not there any more; whatever else fails says nothing about that."""
@@ -234,12 +234,6 @@ def _status_of(entry: os.DirEntry[str]) -> Seen | None:
     except OSError:
         return None
     return _seen(status) if _is_file(status.st_mode) else None
-
-
-def above(path: str) -> Iterator[str]:
-    """Yield every folder around a path, the nearest first."""
-    while path := path.rpartition("/")[0]:
-        yield path
 
 
 def shown(path: str) -> str:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from rtevents.producers.ignore import IgnoreRules, is_rule_file
+from rtevents.producers.ignore import Explanation, IgnoreRules, is_rule_file
+from rtevents.producers.pattern import Origin
 from tests.producers.conftest import git
 
 NAMES = ("a", "b", "ab", "a.log", "b.log", ".x", "A", "a b", "é", "#a", "!a", "a\\", "[a]")
@@ -37,6 +38,27 @@ def ignored_by_git(root: Path, paths: list[str]) -> set[str]:
     )
     assert done.returncode in (0, 1), done.stderr
     return set(map(os.fsdecode, done.stdout.split(b"\0"))) - {""}
+
+
+def decided_by_git(root: Path, paths: list[str]) -> dict[str, tuple[str, int]]:
+    """Return the file and the line of the rule that decides, by the path."""
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", "--verbose", "-z", "--stdin"],
+        cwd=root,
+        input=b"\0".join(map(os.fsencode, paths)),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    fields = [*map(os.fsdecode, done.stdout.split(b"\0"))]
+    rows = zip(fields[::4], fields[1::4], fields[3::4], strict=False)
+    return {path: (str(root / file), int(line)) for file, line, path in rows}
+
+
+def decided_by_us(rules: IgnoreRules, paths: list[str]) -> dict[str, tuple[str, int]]:
+    """Return the same."""
+    words = {path: rules.explain(path) for path in paths}
+    return {path: (word.rule.file, word.rule.line) for path, word in words.items() if word.rule}
 
 
 PLAIN = "a b ab * ? ** *.log .x .* [ab] [!a] [^a] [a-b]* a* A é ab** *b** [a *** **b #a !a"
@@ -75,13 +97,21 @@ def test_git_agrees_whatever_the_patterns_are() -> None:
         deep=ignore_files,
         own=ignore_files,
         user=ignore_files,
+        any_case=st.booleans(),
     )
-    @example(top=["*", "!*/", "!*.log"], nested=["!a"], deep=["*.log"], own=["b"], user=["a"])
-    @example(top=["a/", "!a/b/"], nested=[], deep=[], own=[], user=[])
-    @example(top=["a/**/ab"], nested=["b/"], deep=["!*"], own=[], user=[])
+    @example(["*", "!*/", "!*.log"], ["!a"], ["*.log"], ["b"], ["a"], False)
+    @example(["a/", "!a/b/"], [], [], [], [], False)
+    @example(["a/**/ab"], ["b/"], ["!*"], [], [], False)
+    @example(["A", "[B]", "\\A/*", "[[:upper:]].LOG"], [], [], [], [], True)
     def compare(
-        top: list[str], nested: list[str], deep: list[str], own: list[str], user: list[str]
+        top: list[str],
+        nested: list[str],
+        deep: list[str],
+        own: list[str],
+        user: list[str],
+        any_case: bool,
     ) -> None:
+        git(root, "config", "core.ignoreCase", str(any_case).lower())
         for file, lines in (
             (root / ".gitignore", top),
             (root / "a" / ".gitignore", nested),
@@ -95,6 +125,7 @@ def test_git_agrees_whatever_the_patterns_are() -> None:
         ours = {path for path in PATHS if rules.hides(path)}
 
         assert ours == ignored_by_git(root, PATHS)
+        assert decided_by_us(rules, PATHS) == decided_by_git(root, PATHS)
 
     try:
         compare()
@@ -243,3 +274,69 @@ def test_a_rule_file_is_known_by_its_name() -> None:
     paths = [".gitignore", "a/.gitignore", ".git/info/exclude", "gitignore", "a/.gitignore/b"]
 
     assert [is_rule_file(path) for path in paths] == [True, True, False, False, False]
+
+
+def test_what_git_tracks_is_shown_whatever_the_rules_say(root: Path) -> None:
+    for name in ("build/kept/a.txt", "build/b.txt", "c.log"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    git(root, "add", "-f", "build/kept/a.txt", "c.log")
+    (root / ".gitignore").write_text("build/\n*.log\n")
+
+    rules = IgnoreRules(root)
+
+    assert not rules.hides("build/kept/a.txt")
+    assert not rules.hides("build", is_folder=True)
+    assert not rules.hides("build/kept", is_folder=True)
+    assert not rules.hides("c.log")
+    assert rules.hides("build/b.txt")
+    assert rules.hides("build/other", is_folder=True)
+    assert rules.hides("d.log")
+    assert rules.explain("c.log").is_tracked
+    assert rules.explain("build/kept/a.txt").rule is not None
+    # But not against the user's own settings.
+    assert IgnoreRules(root, ["build/"]).hides("build/kept/a.txt")
+
+
+def test_rules_are_stale_when_git_tracks_something_else(root: Path) -> None:
+    (root / ".gitignore").write_text("*.log\n")
+    (root / "a.log").touch()
+    (root / "b.txt").touch()
+    rules = IgnoreRules(root)
+    git(root, "add", "b.txt")
+    assert not rules.is_stale
+    git(root, "add", "-f", "a.log")
+    assert rules.is_stale
+
+
+def test_a_rule_is_told_with_its_place(root: Path) -> None:
+    (root / ".gitignore").write_text("# what is made\n\nbuild/\n*.log\n!keep.log\n")
+    rules = IgnoreRules(root, ["*.tmp"])
+    file = str(root / ".gitignore")
+
+    assert rules.explain("a.log") == Explanation(hides=True, rule=Origin(file, 4, "*.log"))
+    assert rules.explain("keep.log") == Explanation(hides=False, rule=Origin(file, 5, "!keep.log"))
+    assert rules.explain("build/x/y") == Explanation(
+        hides=True, rule=Origin(file, 3, "build/"), folder="build"
+    )
+    assert rules.explain("a.tmp") == Explanation(hides=True, rule=Origin("ignore", 1, "*.tmp"))
+    assert rules.explain("a.txt") == Explanation(hides=False)
+    assert rules.explain(".git/config") == Explanation(hides=True)
+
+
+def test_no_variable_makes_another_repositorys_rules_count(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    git(other, "init", "-q")
+    git(other, "config", "core.excludesFile", str(other / "mine"))
+    (other / "mine").write_text("*.log\n")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+
+    assert not IgnoreRules(root).hides("a.log")
+
+
+def test_a_pipe_is_no_ignore_file(root: Path) -> None:
+    os.mkfifo(root / ".gitignore")
+
+    assert not IgnoreRules(root).hides("a.log")

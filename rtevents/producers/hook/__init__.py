@@ -14,8 +14,8 @@ from typing import Literal
 import msgspec
 
 from rtevents.errors import BadInput, NotAllowed
+from rtevents.producers.ask import ask
 from rtevents.producers.hook import config, file
-from rtevents.producers.hook.ask import ask
 from rtevents.producers.hook.block import without_block
 from rtevents.producers.spool import Spool
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rtevents.errors import BadInput, NotAllowed
-from rtevents.producers.hook.ask import ask
+from rtevents.producers.ask import ask
 from rtevents.producers.hook.block import BEGIN, END, block, without_block
 from rtevents.producers.hook.file import NAME, mode, read
 

@@ -1,4 +1,4 @@
-"""What git says of a repository whose hooks are looked at."""
+"""What git says, asked as its user would, save that no variable names another repository."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES")
 """Of git's variables, those that name no repository."""
 
 
+def environment() -> dict[str, str]:
+    """Return the variables that git is given."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT or not name.startswith("GIT_")
+    }
+    return kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+
+
 def ask(repository: Path, *arguments: str) -> str:
     """
     Return what git prints.
@@ -19,16 +29,11 @@ def ask(repository: Path, *arguments: str) -> str:
     Raises:
         BadInput: It is no repository, or git fails.
     """
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name in KEPT or not name.startswith("GIT_")
-    }
     try:
         done = subprocess.run(
             ["git", *arguments],
             cwd=repository,
-            env=environment | {"LC_ALL": "C"},
+            env=environment(),
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=30,

@@ -13,9 +13,10 @@ from rtevents.core.event import Event, new_event_id
 from rtevents.core.keep import load, save
 from rtevents.producers import Watched, batches
 from rtevents.producers.commit import SOURCE, build, build_one, event_id, short
-from rtevents.producers.refs import REF_UPDATE, Move, moves, successors
+from rtevents.producers.refs import REF_UPDATE, Move, moves
 from rtevents.producers.refwatch import RefWatch
 from rtevents.producers.repository import Refs, Repository
+from rtevents.producers.rewrites import successors
 from rtevents.producers.spool import Spool
 
 MAX_TIPS = 5000
@@ -258,7 +259,7 @@ class GitProducer:
             if reason.startswith("commit (amend)"):
                 found[new] = old
                 continue
-            before, after = (self._repository.authorship(shas[::-1]) for shas in (dropped, brought))
+            before, after = (self._repository.written(shas[::-1]) for shas in (dropped, brought))
             found |= successors(before, after, self._repository.changes)
         return found
 

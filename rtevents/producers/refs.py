@@ -113,77 +113,13 @@ def _steps(ref: str, old: str | None, new: str, lines: Iterable[Line]) -> Sequen
     steps: list[Move] = []
     want: str | None = new
     for line in lines:
-        # A ref that is new may have the log of what it was before it was renamed.
         if line.new != want or len(steps) == MAX_STEPS:
             break
-        steps.append(Move(ref, line.old, line.new, line.words))
-        if line.old == old:
+        # A ref that is new may have the log of what it was before it was renamed.
+        is_renamed = old is None and line.old == line.new
+        if line.old != line.new or is_renamed:
+            steps.append(Move(ref, None if is_renamed else line.old, line.new, line.words))
+        if line.old == old or is_renamed:
             return steps[::-1]
-        if old is None:
-            break
         want = line.old
     return [Move(ref, old, new, steps[0].reason if steps else "")]
-
-
-def successors(
-    dropped: Sequence[Sequence[str]],
-    brought: Sequence[Sequence[str]],
-    changes_of: Callable[[Sequence[str]], Mapping[str, object]],
-) -> dict[str, str]:
-    """
-    Return which dropped commit each new one replaces, by the new one's object id.
-
-    An amend or a rebase keeps who wrote a commit and when, most often its subject too. Of several
-    that agree in that, those that change the same belong together, then those that come in the
-    same order. Of commits that were squashed, the first has the author and the time that are kept.
-    Where all this leaves a doubt, none replaces another.
-
-    Args:
-        dropped: Of each commit that is in no branch any more: its object id, the author's name,
-            address and time, and the subject; the oldest first.
-        brought: The same, of each commit that came in that move.
-        changes_of: Returns what each of these commits changes, as far as it can be told.
-    """
-    found: dict[str, str] = {}
-    for keys in (slice(1, 5), slice(1, 4)):
-        olds = _by([old for old in dropped if old[0] not in found.values()], keys)
-        news = _by([new for new in brought if new[0] not in found], keys)
-        for key in olds.keys() & news.keys():
-            pairs = _pairs(olds[key], news[key], changes_of)
-            # A commit whose subject is another one is not told by its place.
-            if keys.stop == 5 or len(olds[key]) == len(news[key]) == 1:
-                pairs |= _in_order(olds[key], news[key], pairs)
-            found |= pairs
-    return found
-
-
-def _by(commits: Iterable[Sequence[str]], keys: slice) -> dict[tuple[str, ...], list[str]]:
-    """Return the object ids of commits by what these fields hold."""
-    found: dict[tuple[str, ...], list[str]] = {}
-    for commit in commits:
-        found.setdefault(tuple(commit[keys]), []).append(commit[0])
-    return found
-
-
-def _pairs(
-    olds: Sequence[str],
-    news: Sequence[str],
-    changes_of: Callable[[Sequence[str]], Mapping[str, object]],
-) -> dict[str, str]:
-    """Return those that alone change what they change; nothing where there is no choice."""
-    if len(olds) == len(news) == 1:
-        return {}
-    changes = changes_of([*olds, *news])
-    found = {}
-    for new in news:
-        same = [sha for sha in (*olds, *news) if changes.get(sha, sha) == changes.get(new, new)]
-        if len(same) == 2 and same[0] in olds:
-            found[new] = same[0]
-    return found
-
-
-def _in_order(olds: Sequence[str], news: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
-    """Return the others as they come, if there are as many on both sides."""
-    olds = [old for old in olds if old not in known.values()]
-    news = [new for new in news if new not in known]
-    return dict(zip(news, olds, strict=True)) if len(news) == len(olds) else {}

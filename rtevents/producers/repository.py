@@ -17,6 +17,7 @@ from rtevents.errors import BadInput, RteventsError
 from rtevents.producers import reflog
 from rtevents.producers.commitdata import FORMAT, CommitData, parse
 from rtevents.producers.reflog import Line
+from rtevents.producers.rewrites import Written
 from rtevents.producers.snapshot import shown
 
 # GitPython looks for git when it is imported, and fails then; a missing git is told when used.
@@ -41,13 +42,15 @@ OPTIONS = (
 ENVIRONMENT = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
+    # A commit has the parents that are written in it.
+    "GIT_NO_REPLACE_OBJECTS": "1",
     # Unlike protocol.allow, no configuration overrides it.
     "GIT_ALLOW_PROTOCOL": "none",
     "LC_ALL": "C",
 }
 
-AUTHORSHIP = "%H%x00%an%x00%ae%x00%at%x00%s%x00"
-"""The object id, and what an amend or a rebase keeps of a commit."""
+WRITTEN = "%H%x00%an%x00%ae%x00%at%x00%s%x00%T%x00%ct%x00"
+"""The fields of ``Written``, with the time of the commit."""
 
 SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 
@@ -247,16 +250,19 @@ class Repository:
             return None
         return told.decode().split()
 
-    def authorship(self, shas: Iterable[str]) -> list[list[str]]:
-        """Return, in the order given, the object id, author, address, time and subject of each."""
+    def written(self, shas: Iterable[str]) -> list[Written]:
+        """Return by what each of these commits is known, in the order given."""
         told = self._ask(
             "log", "--stdin", "--no-walk=unsorted", "--ignore-missing", "--no-patch",
-            "--encoding=UTF-8", f"--format={AUTHORSHIP}",
+            "--encoding=UTF-8", f"--format={WRITTEN}",
             given="\n".join(shas),
         )  # fmt: skip
-        fields = told.decode(errors="replace").split("\0")
+        fields = iter(told.decode(errors="replace").split("\0"))
         return [
-            [fields[at].strip(), *fields[at + 1 : at + 5]] for at in range(0, len(fields) - 1, 5)
+            Written(sha.strip(), (name, address, when), subject, tree, when != committed)
+            for sha, name, address, when, subject, tree, committed in zip(
+                *[fields] * 7, strict=False
+            )
         ]
 
     def changes(self, shas: Sequence[str]) -> dict[str, object]:

@@ -59,12 +59,14 @@ def git(
     return os.fsdecode(done.stdout).strip()
 
 
-def commit(cwd: Path, message: str = "Change", file: str = "file.txt") -> str:
-    """Change a file, commit it, and return the commit."""
+def commit(
+    cwd: Path, message: str = "Change", file: str = "file.txt", *, written: int | None = None
+) -> str:
+    """Change a file, commit it as written at a time in unix seconds, and return the commit."""
     with (cwd / file).open("a") as opened:
         opened.write(f"{message}\n")
     git(cwd, "add", "--", file)
-    git(cwd, "commit", "-qm", message)
+    git(cwd, "commit", "-qm", message, *([f"--date=@{written}"] if written else []))
     return tip(cwd)
 
 

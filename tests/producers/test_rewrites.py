@@ -32,7 +32,8 @@ async def test_an_interactive_rebase_links_what_it_reorders_and_squashes(
 ) -> None:
     base = tip(commits.root)
     first, second, third, dropped = (
-        commit(commits.root, message, message) for message in ("One", "Two", "Three", "Drop")
+        commit(commits.root, message, message, written=1_700_000_000 + number)
+        for number, message in enumerate(("One", "Two", "Three", "Drop"))
     )
     await commits.watching.until(lambda: dropped in commits.told)
     todo = tmp_path / "todo"

@@ -33,6 +33,7 @@ COMMANDS = {
     "tail": ("rtevents.cli.tail:app", "Follow the stream."),
     "history": ("rtevents.cli.history:app", "Show a page of what is kept, and end."),
     "project": ("rtevents.cli.project:app", "Add, remove or list what is watched."),
+    "watch": ("rtevents.cli.watch:app", "Tell why a path is watched, or is not."),
     "hook": ("rtevents.cli.hook:app", "Install, remove or inspect the git hook."),
     "stats": (
         "rtevents.cli.stats:app",

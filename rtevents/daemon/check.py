@@ -9,9 +9,10 @@ from rtevents.config.load import Loaded
 from rtevents.config.settings import ProjectSettings, TypeSettings
 from rtevents.core.event import is_project_id, type_name
 from rtevents.core.payloads import EventTypes
-from rtevents.daemon.projects import project_id_of
 from rtevents.daemon.types import compile_schema
 from rtevents.errors import BadInput, ConfigError, EventRefused
+from rtevents.producers import DECLARED
+from rtevents.producers.known import project_id_of
 
 
 def check(loaded: Loaded) -> list[str]:
@@ -39,6 +40,8 @@ def _check_types(loaded: Loaded) -> None:
         own = given if isinstance(given, TypeSettings) else TypeSettings(name=given)
         if (name := type_name(own.name)) in names:
             raise _wrong(loaded, key, f"{name} is there twice")
+        if name in DECLARED:
+            raise _wrong(loaded, key, f"{name} is a producer's type: choose another name")
         names.add(name)
         try:
             known.add(own.name, None)

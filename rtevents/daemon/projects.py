@@ -23,6 +23,7 @@ from rtevents.producers import PRODUCERS, Producer, Watched, open_producer
 from rtevents.producers.autocommit import AutoCommitProducer
 from rtevents.producers.commit import build_commit
 from rtevents.producers.git import GitProducer, common_dir
+from rtevents.producers.known import PROJECTS_FILE, project_id_of
 from rtevents.producers.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class Projects:
     def __init__(self, service: EventService, config: Config, state: Path) -> None:
         self._service = service
         self._config = config
-        self._file = state / "projects.json"
+        self._file = state / PROJECTS_FILE
         self._places = state / "projects"
         self._projects: dict[str, Project] = {}
         self._added: dict[str, ProjectSettings] = {}
@@ -336,11 +337,6 @@ class Projects:
                 raise
             except Unavailable as error:
                 await asyncio.sleep(error.retry_after)
-
-
-def project_id_of(root: Path) -> str:
-    """Return the id that a folder's name gives: at most 48 characters, no `:`."""
-    return root.name.replace(":", "_")[:48] or "root"
 
 
 def _folder(path: Path) -> Path:

@@ -12,8 +12,9 @@ from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event
 from rtevents.core.filter import Filter
 from rtevents.core.service import EventService
-from rtevents.daemon.projects import Project, Projects, project_id_of
+from rtevents.daemon.projects import Project, Projects
 from rtevents.errors import BadInput, NotFound, Taken
+from rtevents.producers.known import project_id_of
 from rtevents.stores.memory import MemoryStore
 
 

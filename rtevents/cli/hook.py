@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -79,7 +80,9 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """
-    Tell what hook is there, whether it runs, and who reads it; exit code 1 when it does not.
+    Tell what hook is there, whether it runs, and who reads it.
+
+    The exit code is 1 when it does not run.
 
     \b
     rtevents hook status
@@ -97,6 +100,33 @@ def status(
         _tell_reader(found, is_up=is_up)
     if not found.is_installed or found.problems:
         raise typer.Exit(1)
+
+
+@app.command()
+def tell(repository: Repository = Path()) -> None:
+    """
+    Tell the daemon of the commits that wait for it.
+
+    The hook runs this where no daemon watches the repository.
+
+    \b
+    rtevents hook tell
+    """
+    from rtevents.client.sync import Client
+    from rtevents.errors import BadInput
+    from rtevents.producers import hook
+
+    root = repository.resolve()
+    spool = hook.spool(root)
+    with spool.alone() as is_alone, Client() as client:
+        if is_alone and spool.is_watched:
+            # A daemon that does not watch it, or not any more, takes the mark away.
+            client.commit(root)
+        while is_alone and not spool.is_watched and (noted := spool.take()):
+            for sha in noted:
+                with contextlib.suppress(BadInput):  # it is not there any more
+                    client.commit(root, sha)
+            spool.forget()
 
 
 def _tell(found: HookStatus) -> None:

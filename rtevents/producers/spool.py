@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from rtevents.producers.repository import SHA
@@ -70,6 +73,23 @@ class Spool:
         except FileNotFoundError:
             return []
         return [sha for sha in lines if SHA.match(sha)]
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Tell whether nobody else is telling what is noted: two would forget for one another."""
+        try:
+            folder = os.open(self._mark.parent, os.O_RDONLY)
+        except OSError:
+            yield False
+            return
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+        finally:
+            os.close(folder)
 
     def forget(self) -> None:
         """Forget what was taken."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,13 +111,53 @@ def test_the_mark_of_a_daemon_that_forgot_the_project_does_not_hold_back_for_lon
     assert daemon.run("hook", "install", "--way", "file", cwd=root).returncode == 0
     Spool(root / ".git").mark()  # as one leaves it that is killed
 
-    for _ in range(300):
+    shas = [""]
+    while not shas[-1].endswith("0"):
         daemon.git(*COMMIT, cwd=root)
-        if daemon.git("rev-parse", "HEAD", cwd=root).endswith("0"):
-            break
-    sha = daemon.git("rev-parse", "HEAD", cwd=root)
+        shas.append(daemon.git("rev-parse", "HEAD", cwd=root))
 
-    wait_for(lambda: told(daemon) == [sha], "one commit in sixteen is told")
+    wait_for(lambda: set(told(daemon)) == set(shas[1:]), "one in sixteen sees to all of them")
     assert not Spool(root / ".git").is_watched
+    wait_for(lambda: not Spool(root / ".git").noted(), "the notes are forgotten")
     daemon.git(*COMMIT, cwd=root)
-    wait_for(lambda: len(told(daemon)) == 2, "and every one after it")
+    wait_for(lambda: len(told(daemon)) == len(shas), "and every one after it is told")
+
+
+def test_a_rebase_where_nobody_watches_starts_few_programs_and_all_is_told(daemon: Daemon) -> None:
+    root = daemon.repository()
+    daemon.git("switch", "-qc", "topic", cwd=root)
+    for _ in range(30):
+        daemon.git(*COMMIT, cwd=root)
+    daemon.git("switch", "-q", "main", cwd=root)
+    # Another message: the same one in the same second would be the same commit.
+    daemon.git("commit", "-q", "--allow-empty", "-m", "Other", cwd=root)
+    counted = daemon.home / "counted"
+    assert daemon.run("hook", "install", "--way", "file", cwd=root).returncode == 0
+    file = root / ".git" / "hooks" / "post-commit"
+    program = daemon.home / "rtevents"
+    program.write_text(f'#!/bin/sh\necho >> {counted}\nexec {sys.executable} -m rtevents "$@"\n')
+    program.chmod(0o755)
+    file.write_text(re.sub("(?m)^    rte=.*$", f"    rte={program}", file.read_text()))
+
+    daemon.git("rebase", "-q", "--empty=keep", "main", "topic", cwd=root)
+
+    shas = daemon.git("rev-list", "main..topic", cwd=root).split()
+    assert len(shas) == 30
+    wait_for(lambda: set(told(daemon)) == set(shas), "every commit is told")
+    assert len(counted.read_text()) < 15
+
+
+def test_what_is_noted_while_no_daemon_runs_is_told_when_one_does(stopped_daemon: Daemon) -> None:
+    daemon, root = stopped_daemon, stopped_daemon.repository()
+    sha = daemon.git("rev-parse", "HEAD", cwd=root)
+    (root / ".git" / "rtevents").mkdir()
+    # As the hook leaves them: a commit that is not there any more among them.
+    (root / ".git" / "rtevents" / "spool").write_text(f"{'1' * 40}\n{sha}\n")
+    assert daemon.run("hook", "tell", cwd=root).returncode == 3
+    assert Spool(root / ".git").noted() == ["1" * 40, sha]
+    daemon.start()
+
+    assert daemon.run("hook", "tell", cwd=root).returncode == 0
+
+    assert told(daemon) == [sha]
+    assert Spool(root / ".git").noted() == []

@@ -457,7 +457,8 @@ def test_the_daemon_is_told_in_the_background_without_gits_environment(
     assert done.returncode == 0
     assert not told.exists()
     wait_for(told.exists, "the daemon is told")
-    assert told.read_text() == f"0\npublish commit {git(repository, 'rev-parse', 'HEAD')} --quiet\n"
+    assert told.read_text() == f"0\nhook tell -C {repository / '.git'}\n"
+    assert spool(repository) == [git(repository, "rev-parse", "HEAD")]
 
 
 def test_who_reads_what_git_says_does_not_wait_for_what_is_told_in_the_background(

@@ -156,6 +156,17 @@ def _problems(place: _Place, ways: list[Way], aside: list[str]) -> list[Problem]
     return found
 
 
+def spool(repository: Path) -> Spool:
+    """
+    Return what the hook noted.
+
+    Raises:
+        BadInput: It is no repository.
+    """
+    common = ask(repository, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    return Spool(Path(common))
+
+
 def install(repository: Path, *, way: Way | None = None, force: bool = False) -> HookStatus:
     """
     Put the hook beside whatever is there; doing it twice changes nothing more.

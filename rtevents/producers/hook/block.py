@@ -37,20 +37,20 @@ if [ "${{RTEVENTS:-1}}" != 0 ]; then {{
     rte_all=$(git rev-parse --git-common-dir) && rte_sha=$(git rev-parse HEAD)
   fi
   rte_spool=$rte_all/rtevents/spool rte_tells=1
-  if [ -f "$rte_all/rtevents/watched" ] && echo "$rte_sha" >> "$rte_spool"; then
-    # The daemon sees it at once, or when it is started again. One that is not may have been
-    # killed, and the repository be no project any more: one commit in sixteen is told as well.
+  [ -d "$rte_all/rtevents" ] || mkdir "$rte_all/rtevents"
+  # A daemon that watches sees the note, at once or when it is started again. Else who is first
+  # has told what is noted, a moment later. Either may have been killed: one commit in sixteen
+  # is not left to them.
+  if [ -f "$rte_all/rtevents/watched" ] || [ -f "$rte_spool" ]; then
     case $rte_sha in *0) ;; *) rte_tells='' ;; esac
   fi
-  if [ -n "$rte_tells" ] && [ -n "$rte_sha" ]; then (
-    [ -f "$rte_spool" ] && [ "$(wc -c < "$rte_spool")" -ge {most} ] &&
-      mv -f "$rte_spool" "$rte_spool.taken"
+  if [ -n "$rte_sha" ] && echo "$rte_sha" >> "$rte_spool" && [ -n "$rte_tells" ]; then (
+    [ "$(wc -c < "$rte_spool")" -lt {most} ] || mv -f "$rte_spool" "$rte_spool.taken"
     rte={program}
     [ -x "$rte" ] || rte=$(command -v rtevents) || exit 0
     unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE GIT_PREFIX GIT_COMMON_DIR GIT_OBJECT_DIRECTORY
-    # A moment later: who commits in a row, as a rebase does, is not to share the CPU. In a shell
-    # of its own: this one holds git's output open, and who reads that would wait.
-    exec sh -c 'sleep 1; exec "$0" publish commit "$1" --quiet' "$rte" "$rte_sha"
+    # In a shell of its own: this one holds git's output open, and who reads that would wait.
+    exec sh -c 'sleep 1; exec "$0" hook tell -C "$1"' "$rte" "$rte_dir"
   ) & fi
 }} </dev/null >/dev/null 2>&1 || :; fi
 {end}

@@ -110,7 +110,7 @@ class Snapshot:
         """
         now: dict[str, Seen] = {}
         self.entered = []
-        looked = self._not_behind_links(hints)
+        looked = self._without_links(hints)
         folders = {path for path in looked if path not in self._files} & self._folders.keys()
         for path in sorted(looked):
             found = self._look(path)
@@ -146,18 +146,23 @@ class Snapshot:
                 if not self._folders[folder]:
                     del self._folders[folder]
 
-    def _not_behind_links(self, paths: Iterable[str]) -> set[str]:
-        """Return the paths to which no symlink below the root leads: the watch follows them."""
+    def _without_links(self, paths: Iterable[str]) -> set[str]:
+        """
+        Return where the paths really are, those that are not below the root left out.
+
+        The watch follows links, and names a folder by the last way that it came.
+        """
         # The root's own way may lead over one: it may have been moved, and linked to.
-        root = os.path.realpath(self._root)
+        root = os.path.realpath(self._root).rstrip("/") + "/"
         paths = set(paths)
-        folders = {path: path.rpartition("/")[0] for path in paths}
-        linked = {
-            folder
-            for folder in set(folders.values())
-            if folder and os.path.realpath(f"{root}/{folder}") != f"{root.rstrip('/')}/{folder}"
-        }
-        return {path for path in paths if folders[path] not in linked}
+        folders = {path.rpartition("/")[0] for path in paths}
+        places = {folder: os.path.realpath(root + folder).rstrip("/") + "/" for folder in folders}
+        found = set()
+        for path in paths:
+            folder, _, name = path.rpartition("/")
+            if places[folder].startswith(root):
+                found.add(places[folder].removeprefix(root) + name)
+        return found
 
     def _look(self, path: str) -> Seen | bool | None:
         """Return a file as it is, True for a folder, else nothing that is shown."""

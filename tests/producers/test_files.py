@@ -257,6 +257,19 @@ async def test_what_is_behind_a_link_that_was_there_at_the_start_is_not_told(
         assert await files.told() == []
 
 
+async def test_what_a_link_beside_it_leads_to_is_told_where_it_is(root: Path, world: World) -> None:
+    # As package managers link the packages of one repository to each other.
+    (root / "packages" / "ui").mkdir(parents=True)
+    (root / "modules").mkdir()
+    (root / "modules" / "ui").symlink_to("../packages/ui")
+    (root / ".gitignore").write_text("modules/\n")
+    async with world.watch("files", root) as watching:
+        files = Files(root, watching)
+        (root / "packages" / "ui" / "a.js").write_text("x")
+
+        assert await files.told() == [("created", "packages/ui/a.js")]
+
+
 async def test_loops_of_links_are_harmless(root: Path, world: World) -> None:
     (root / "loop").symlink_to(".")
     (root / "a").mkdir()

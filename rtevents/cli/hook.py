@@ -141,6 +141,8 @@ def _tell_reader(found: HookStatus, *, is_up: bool) -> None:
         print(f"  no daemon answers{notes}: rtevents serve")
     elif found.is_watched:
         print(f"  a daemon watches this repository{notes}")
+    elif found.notes:
+        print(f"  no daemon watches this repository{notes}: rtevents hook tell")
     else:
         print("  no daemon watches this repository, each commit is told: rtevents project add .")
     if not found.is_installed:

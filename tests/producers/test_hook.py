@@ -135,6 +135,21 @@ def test_uninstalling_leaves_nothing_where_nothing_was(repository: Path) -> None
     assert listing(file_of(repository).parent) == before
 
 
+def test_uninstalling_leaves_no_notes_where_nobody_watches(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: "/no/such/rtevents")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    install(repository)
+    Spool(repository / ".git").clear()
+    commit(repository)
+    assert len(spool(repository)) == 1
+
+    hook.uninstall(repository)
+
+    assert not (repository / ".git" / "rtevents").exists()
+
+
 def test_installing_twice_changes_nothing_more(repository: Path) -> None:
     put(file_of(repository), SHELL)
     install(repository)

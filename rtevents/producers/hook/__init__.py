@@ -218,6 +218,8 @@ def uninstall(repository: Path) -> HookStatus:
         config.take_out(place.config)
     except OSError as error:
         raise NotAllowed(f"{place.file} cannot be written: {error.strerror}") from error
+    if not (notes := Spool(place.common)).is_watched:
+        notes.clear()
     return status(repository)
 
 

@@ -43,6 +43,10 @@ COMMANDS = {
         "rtevents.cli.connections:app",
         "Show who is connected, with filter, lag and bytes.",
     ),
+    "doctor": (
+        "rtevents.cli.doctor:app",
+        "Look for what is wrong, and tell what to do about it.",
+    ),
     "bench": (
         "rtevents.cli.bench:app",
         "Measure how fast the daemon is: publish, fanout, latency.",

@@ -1,0 +1,214 @@
+"""rtevents doctor: each thing that is wrong is told, with what to do about it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from rtevents.cli.doctor import machine
+from rtevents.client.sync import Client
+from rtevents.core.event import Event
+from rtevents.core.filter import Filter
+from tests.conftest import Daemon
+
+
+def examined(daemon: Daemon) -> dict[str, tuple[str, str, str | None]]:
+    """Return the verdict, the text and the remedy of each check, by its name."""
+    said = daemon.run("doctor", "--json")
+    checks = json.loads(said.stdout)
+    assert said.returncode == any(each["verdict"] == "problem" for each in checks)
+    assert all(each["remedy"] for each in checks if each["verdict"] == "problem")
+    return {each["name"]: (each["verdict"], each["text"], each["remedy"]) for each in checks}
+
+
+def test_a_daemon_that_is_well_has_no_problem(stopped_daemon: Daemon) -> None:
+    root = stopped_daemon.repository()
+    stopped_daemon.start(str(root))
+    stopped_daemon.run("hook", "install", "-C", str(root))
+
+    said = stopped_daemon.run("doctor")
+
+    assert said.returncode == 0
+    assert said.stdout.splitlines()[-1].startswith("problems: 0, warnings: ")
+    assert re.search(r"^ok +project web +\S+, watched$", said.stdout, re.MULTILINE)
+    assert re.search(r"^ok +hook of web +installed: ", said.stdout, re.MULTILINE)
+    assert re.search(
+        r"^ok +canary +on disk after [\d.]+ ms, received after [\d.]+ ms$",
+        said.stdout,
+        re.MULTILINE,
+    )
+
+
+def test_the_canary_is_told_from_what_others_publish(daemon: Daemon) -> None:
+    assert examined(daemon)["canary"][0] == "ok"
+    with daemon.client() as client:
+        (entry,) = client.history(Filter(projects=frozenset({"doctor"}))).events
+
+    assert entry.event.data == {"status": "ok", "event": "doctor.canary"}
+    assert entry.event.source == "doctor"
+
+
+def test_it_works_without_a_daemon(stopped_daemon: Daemon) -> None:
+    found = examined(stopped_daemon)
+
+    assert found["daemon"] == ("warning", "none runs", "rtevents serve")
+    assert found["log"][1] == "there is none yet: the daemon will make it"
+    assert "canary" not in found
+    assert not (stopped_daemon.home / "state" / "rtevents").exists()
+
+
+def test_what_a_killed_daemon_left_is_told(stopped_daemon: Daemon) -> None:
+    stopped_daemon.start()
+    assert stopped_daemon.process is not None
+    pid = stopped_daemon.process.pid
+    stopped_daemon.stop(signal.SIGKILL)
+
+    found = examined(stopped_daemon)
+
+    assert found["lock"] == (
+        "ok",
+        f"left by pid {pid}, which is gone: the next daemon takes it",
+        None,
+    )
+    assert "is stale" in found["socket"][1]
+
+
+def test_a_daemon_that_does_not_answer_is_told(stopped_daemon: Daemon) -> None:
+    stopped_daemon.start()
+    assert stopped_daemon.process is not None
+    stopped_daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        verdict, text, _ = examined(stopped_daemon)["daemon"]
+    finally:
+        stopped_daemon.process.send_signal(signal.SIGCONT)
+
+    assert verdict == "problem"
+    assert text == f"pid {stopped_daemon.process.pid} runs and does not answer"
+
+
+def test_folders_that_others_can_enter_are_told(stopped_daemon: Daemon) -> None:
+    folder = stopped_daemon.home / "state" / "rtevents"
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+
+    assert examined(stopped_daemon)["state folder"] == (
+        "problem",
+        f"others can enter {folder}",
+        f"chmod 700 {folder}",
+    )
+
+
+def test_a_damaged_log_is_told(stopped_daemon: Daemon) -> None:
+    stopped_daemon.start()
+    with stopped_daemon.client() as client:
+        for number in range(300):
+            client.publish(
+                Event(type="TASK_UPDATE", data={"task_id": f"T-{number}", "status": "x" * 500})
+            )
+    stopped_daemon.stop()
+    database = stopped_daemon.home / "state" / "rtevents" / "events.db"
+    content = bytearray(database.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 9000] = b"\xff" * 9000
+    database.write_bytes(content)
+
+    verdict, text, remedy = examined(stopped_daemon)["log"]
+
+    assert verdict == "problem"
+    assert text.startswith(f"{database}: ")
+    assert remedy
+
+
+def test_a_configuration_that_cannot_be_used_is_told_alone(stopped_daemon: Daemon) -> None:
+    folder = stopped_daemon.home / "config" / "rtevents"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("max_queue_size: many\n")
+
+    found = examined(stopped_daemon)
+
+    assert list(found) == ["configuration"]
+    assert f"{folder / 'config.yaml'}:1: max_queue_size" in found["configuration"][1]
+
+
+def test_a_project_that_is_gone_is_told(stopped_daemon: Daemon) -> None:
+    root = stopped_daemon.repository()
+    stopped_daemon.start()
+    stopped_daemon.run("project", "add", str(root))
+    stopped_daemon.stop()
+    shutil.rmtree(root)
+
+    assert examined(stopped_daemon)["project web"] == (
+        "problem",
+        f"{root} is not there",
+        "rtevents project remove web",
+    )
+
+
+def test_a_hook_that_does_not_run_is_told(stopped_daemon: Daemon) -> None:
+    root = stopped_daemon.repository()
+    stopped_daemon.start(str(root))
+    stopped_daemon.run("hook", "install", "-C", str(root), "--way", "file")
+    file = root / ".git" / "hooks" / "post-commit"
+    file.chmod(stat.S_IRUSR | stat.S_IWUSR)
+
+    assert examined(stopped_daemon)["hook of web"] == (
+        "warning",
+        "it is not executable, so git does not run it",
+        f"chmod +x {file}",
+    )
+
+
+def test_a_clock_that_was_set_back_is_told(stopped_daemon: Daemon) -> None:
+    stopped_daemon.start()
+    with stopped_daemon.client() as client:
+        client.publish(
+            Event(type="TASK_UPDATE", data={"task_id": "1", "status": "x"}, timestamp=4e9)
+        )
+
+    assert examined(stopped_daemon)["clock"][0] == "warning"
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(10, "ok"), (900, "warning"), (2000, "problem")])
+def test_the_limits_of_the_kernel_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, verdict: str
+) -> None:
+    (tmp_path / "max_user_watches").write_text("1000\n")
+    (tmp_path / "max_user_instances").write_text("128\n")
+    monkeypatch.setattr(machine, "INOTIFY", tmp_path)
+
+    (check,) = machine.watch_limits(count)
+
+    assert check.verdict == verdict
+    assert check.remedy == (
+        None if verdict == "ok" else "sudo sysctl fs.inotify.max_user_watches=524288"
+    )
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "drvfs"])
+def test_a_network_file_system_is_known_by_its_type(kind: str) -> None:
+    assert machine.REMOTE.match(kind)
+    assert not machine.REMOTE.match("ext4")
+    assert not machine.REMOTE.match("overlay")
+
+
+def test_every_place_is_on_a_file_system(tmp_path: Path) -> None:
+    assert machine.file_system(Path("/proc/self")) == "proc"
+    assert machine.file_system(tmp_path) not in ("unknown", "proc")
+
+
+def test_foreign_text_is_made_safe(stopped_daemon: Daemon) -> None:
+    root = stopped_daemon.repository("a\x1b[2Jb")
+    stopped_daemon.start(str(root))
+
+    assert "\x1b[2J" not in stopped_daemon.run("doctor").stdout
+
+
+def test_the_reader_of_the_canary_leaves_nothing_open(daemon: Daemon) -> None:
+    examined(daemon)
+    with Client(daemon.socket) as client:
+        assert len(client.connections()) <= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,8 +25,8 @@ MAX_TIPS = 5000
 PAUSE = 2.0
 """Seconds between two looks for a repository where there is none yet."""
 
-NAMED_BRANCHES = 64
-"""Most moved refs for which it is worked out which commits they brought, or dropped."""
+MAX_ASKED = 64
+"""Most moves of one look of which it is worked out which commits they dropped."""
 
 SLACK = 2.0
 """Seconds by which a look at the reflog begins before the last one: its times are whole seconds."""
@@ -171,7 +171,7 @@ class GitProducer:
             msgspec.structs.replace(move, event_id=new_event_id())
             for move in moves(told, named, lambda ref: self._repository.reflog(common, ref))
         ]
-        for at, move in enumerate(found[:NAMED_BRANCHES]):
+        for at, move in enumerate(found[:MAX_ASKED]):
             if move.old is not None and move.new is not None:
                 is_forced = self._repository.lost(move.old, move.new) != []
                 found[at] = msgspec.structs.replace(move, forced=is_forced)
@@ -208,9 +208,9 @@ class GitProducer:
         if not tips and not look.noted:
             return
         new = await asyncio.to_thread(self._repository.new, tips, seen, look.noted)
-        branches = await asyncio.to_thread(self._branches, look, seen) if new else {}
+        branches = _branches(look, known, new)
         replaced = await asyncio.to_thread(self._replaced, look) if new else {}
-        for some in batches(new):
+        for some in batches([*new]):
             unknown = [
                 sha for sha in some if await self._find(event_id(self._project_id, sha)) is None
             ]
@@ -228,31 +228,10 @@ class GitProducer:
                 for commit in commits
             ]
 
-    def _branches(self, look: _Look, seen: Sequence[str]) -> dict[str, str]:
-        """Return the branch that brought each new commit: the current one before all others."""
-        known = set(seen)
-        moved = {
-            name: [sha]
-            for name, sha in look.refs.branches.items()
-            if sha not in known and not name.startswith("refs/tags/")
-        }
-        for move in look.moves:
-            if move.new is not None and not move.ref.startswith("refs/tags/"):
-                moved.setdefault(move.ref, []).append(move.new)
-        names = sorted(
-            moved,
-            key=lambda name: (name != look.refs.branch, not name.startswith("refs/heads/"), name),
-        )
-        found: dict[str, str] = {}
-        for name in names[:NAMED_BRANCHES]:
-            for sha in self._repository.new([], seen, moved[name]):
-                found.setdefault(sha, short(name))
-        return found
-
     def _replaced(self, look: _Look) -> dict[str, str]:
         """Return which commit each new one replaces: of those that a branch dropped meanwhile."""
         found: dict[str, str] = {}
-        for old, new, reason in [*_rewrites(look)][:NAMED_BRANCHES]:
+        for old, new, reason in [*_rewrites(look)][:MAX_ASKED]:
             dropped, brought = (self._repository.lost(*pair) for pair in ((old, new), (new, old)))
             if not dropped or not brought:
                 continue
@@ -293,6 +272,39 @@ def _after(refs: Mapping[str, str], done: Iterable[Move]) -> dict[str, str]:
         found.pop(move.ref, None)
         if move.new is not None:
             found[move.ref] = move.new
+    return found
+
+
+def _branches(
+    look: _Look, known: Collection[str], new: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """
+    Return the branch that brought each new commit: the current one before all others.
+
+    Args:
+        look: Tells where the branches are, and where they were in between.
+        known: Object ids at which a branch brings nothing.
+        new: The parents of each new commit.
+    """
+    moved = {
+        name: [sha]
+        for name, sha in look.refs.branches.items()
+        if sha not in known and not name.startswith("refs/tags/")
+    }
+    for move in look.moves:
+        if move.new is not None and not move.ref.startswith("refs/tags/"):
+            moved.setdefault(move.ref, []).append(move.new)
+    found: dict[str, str] = {}
+    for name in sorted(
+        moved,
+        key=lambda name: (name != look.refs.branch, not name.startswith("refs/heads/"), name),
+    ):
+        waiting = moved[name]
+        while waiting:
+            sha = waiting.pop()
+            if sha in new and sha not in found:
+                found[sha] = short(name)
+                waiting += new[sha]
     return found
 
 

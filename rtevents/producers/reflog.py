@@ -9,7 +9,10 @@ from pathlib import Path
 import msgspec
 
 TAIL = 64 * 1024
-"""Bytes of a reflog that are read at most: a long rebase writes a line for each commit."""
+"""Bytes of a reflog that are read at first: a long rebase writes a line for each commit."""
+
+MAX_TAIL = 64 * TAIL
+"""Bytes of a reflog that are read at most, to come to a time: some 25,000 moves."""
 
 _LINE = re.compile(rb"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) .*> (\d+) [+-]\d{4}(?:\t(.*))?")
 
@@ -45,14 +48,24 @@ def sha(text: str) -> str | None:
     return text if text.strip("0") else None
 
 
-def read(file: Path, start: int = 0) -> Iterator[Line]:
-    """Yield the last lines of a reflog, and none before this byte, the oldest first."""
+def read(file: Path, start: int = 0, tail: int = TAIL) -> Iterator[Line]:
+    """Yield the lines in the last bytes of a reflog, none before `start`, the oldest first."""
     try:
         with file.open("rb") as log:
-            log.seek(max(start, log.seek(0, 2) - TAIL))
-            lines = log.read(TAIL).split(b"\n")
+            log.seek(max(start, log.seek(0, 2) - tail))
+            lines = log.read(tail).split(b"\n")
     except OSError:
         return
     for line in lines:
         if (parsed := Line.parse(line)) is not None:
             yield parsed
+
+
+def since(file: Path, when: float) -> list[Line]:
+    """Return the lines of a reflog that are not older than that, in unix seconds."""
+    tail = TAIL
+    lines = [*read(file)]
+    while lines and lines[0].when >= when and tail < min(MAX_TAIL, file.stat().st_size):
+        tail *= 8
+        lines = [*read(file, tail=tail)]
+    return [line for line in lines if line.when >= when]

@@ -179,9 +179,13 @@ class Repository:
                 return name, True
         return None, False
 
-    def new(self, tips: Iterable[str], old: Iterable[str], noted: Iterable[str] = ()) -> list[str]:
+    def new(
+        self, tips: Iterable[str], old: Iterable[str], noted: Iterable[str] = ()
+    ) -> dict[str, list[str]]:
         """
-        Return the commits that `tips` and `noted` reach and `old` do not, parents first.
+        Return the parents of each commit that `tips` and `noted` reach and `old` do not.
+
+        A commit comes after its parents.
 
         Args:
             noted: Object ids of which some may not be there, as in `old`.
@@ -195,9 +199,11 @@ class Repository:
                 raise RteventsError(f"git: a ref names an object that is not there: {line[:64]}")
         wanted = "\n".join([*tips, *noted, *(f"^{sha}" for sha in old)])
         told = self._ask(
-            "rev-list", "--ignore-missing", "--topo-order", "--reverse", "--stdin", given=wanted
-        )
-        return [sha for sha in told.decode().split() if SHA.match(sha)]
+            "rev-list", "--ignore-missing", "--topo-order", "--reverse", "--parents", "--stdin",
+            given=wanted,
+        )  # fmt: skip
+        lines = [line.split() for line in told.decode().splitlines()]
+        return {sha: parents for sha, *parents in lines}
 
     def reflog(self, common: Path, ref: str) -> Iterator[Line]:
         """
@@ -230,11 +236,11 @@ class Repository:
             since: Unix seconds.
         """
         if (common / "reftable").is_dir():
-            lines = [*self.reflog(common, "HEAD")]
+            lines = [line for line in self.reflog(common, "HEAD") if line.when >= since]
         else:
             logs = [common / "logs" / "HEAD", *common.glob("worktrees/*/logs/HEAD")]
-            lines = [line for log in logs if log.exists() for line in reflog.read(log)]
-        return [line.new for line in lines if line.new is not None and line.when >= since]
+            lines = [line for log in logs if log.exists() for line in reflog.since(log, since)]
+        return [line.new for line in lines if line.new is not None]
 
     def lost(self, old: str, new: str) -> list[str] | None:
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -10,9 +11,27 @@ import pytest
 
 from tests.producers.conftest import Commits, World, git, watched
 from tests.producers.git_rows import LINKS, ROWS, Row
+from tests.producers.newer_git import newer_git
+
+__all__ = ["newer_git"]
+
+SLOW = pytest.mark.slow
 
 OTHERS = ("stash", "notes/*", "replace/*", "original/*", "hidden/*", "bisect/*")
 """Refs that are neither a branch nor a tag."""
+
+
+@pytest.fixture(
+    params=["this", pytest.param("newer", marks=SLOW), pytest.param("reftable", marks=SLOW)],
+    autouse=True,
+)
+def _git(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use this machine's git, a newer one, and that one with refs in a table."""
+    if request.param != "this":
+        folder = request.getfixturevalue("newer_git")
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    if request.param == "reftable":
+        monkeypatch.setenv("GIT_DEFAULT_REF_FORMAT", "reftable")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.__name__ for row in ROWS])

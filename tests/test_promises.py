@@ -327,6 +327,11 @@ def test_work_on_a_repository_is_seen_once_and_in_order_by_every_kind_of_reader(
                 lambda: len({e.event_id for e in client.history(wanted).events}) >= len(shas),
                 "every commit",
             )
+            changes = Filter(types=frozenset({"FILE_CHANGE"}))
+            wait_for(
+                lambda: {"a.txt", "b.txt"} <= {e.path for e in client.history(changes).events},
+                "both files",
+            )
             client.publish(risk("the end", event_id="the-end"))
             log = everything(client)
         lines = list(read_until_end(tail))

@@ -21,13 +21,13 @@ HELP = """
 Tell why a path is watched, or is not.
 
 \b
-rtevents watch explain src/app.py build/
+rtevents watch explain src/app.py
 """
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, help=HELP)
 
 
-@app.callback()
+@app.callback(help=HELP)
 def watch() -> None:
     """Keep `explain` a word of its own, although it is the only one."""
 
@@ -40,7 +40,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """
-    Tell which rule hides or shows a path, and what was last published of it.
+    Tell which rule hides or shows a path, and its last event.
 
     The exit code is 1 when one of them is not watched.
 

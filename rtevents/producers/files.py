@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 SOURCE = "rtevents/files"
 
 SUSPICIOUS = 1000
-"""Hints of one burst from which on the kernel may have dropped others: look at every file."""
+"""Hints since the last look at every file from which on the kernel may have dropped others."""
 
 LOOK_SECONDS = 2.0
 """Seconds between two looks whether the root is still the same folder."""
@@ -87,6 +87,9 @@ class FilesProducer:
         self._loss: str | None = None
         # Why another watch was needed.
         self._reason: str | None = None
+        # How many seconds the last look at every file took, and how many hints came since.
+        self._took = 0.0
+        self._hints = 0
         # Hints that came during the last look at every file.
         self._late: set[str] = set()
         # When every file is to be looked at, on the monotonic clock.
@@ -120,39 +123,71 @@ class FilesProducer:
         """
         inode = _inode(self._root)
         try:
+            # Before the look that is told: what changes in between is hinted at.
+            folders = await asyncio.to_thread(self._tree.prepare)
             watch = await Watch.open(
-                [self._root],
-                recursive=True,
+                folders,
+                recursive=False,
                 settle_ms=self._settings.settle_ms,
                 max_settle_ms=self._settings.max_settle_ms,
             )
         except FileNotFoundError:
             return
         try:
-            if watch.gap != self.gap:
-                self.gap = watch.gap
-                yield [self._status("watch.limited" if self.gap else "watch.whole", self.gap)]
+            if limits := self._limits(watch):
+                yield limits
             look: _Look | None = await asyncio.to_thread(self._begin)
-            self.ready.set()
             while look is not None:
-                for some in batches(look.changes):
-                    yield [self._event(change, look) for change in some]
-                    # Not in a thread: nothing may come between what is stored and what is noted.
-                    self._tree.note(some)
-                if look.reason is not None:
-                    counts = {"files": self._tree.size, "changes": len(look.changes)}
-                    yield [self._status("fs.rescan", look.reason, counts)]
+                async for batch in self._told(look):
+                    yield batch
                 if look.is_last:
                     break
-                await asyncio.to_thread(self._tree.settle)
-                look = await self._next(watch, inode)
+                more = await self._watch_more(watch, look)
+                if limits := self._limits(watch):
+                    yield limits
+                if more is None:
+                    self.ready.set()
+                    await asyncio.to_thread(self._tree.settle)
+                    more = await self._next(watch, inode)
+                look = more
         finally:
             await watch.close()
 
+    def _limits(self, watch: Watch) -> list[Event]:
+        """Return what is to be told of what the system lets be watched; nothing when it is told."""
+        if watch.gap == self.gap:
+            return []
+        self.gap = watch.gap
+        self._wait_for_next(0.0)
+        return [self._status("watch.limited" if self.gap else "watch.whole", self.gap)]
+
+    async def _told(self, look: _Look) -> AsyncGenerator[list[Event], None]:
+        """Yield what was found, and remember it when it is stored."""
+        for some in batches(look.changes):
+            yield [self._event(change, look) for change in some]
+            # Not in a thread: nothing may come between what is stored and what is noted.
+            self._tree.note(some)
+        if look.reason is not None:
+            counts = {"files": self._tree.size, "changes": len(look.changes)}
+            yield [self._status("fs.rescan", look.reason, counts)]
+
+    async def _watch_more(self, watch: Watch, look: _Look) -> _Look | None:
+        """Watch folders that came; return what happened in them before; None where none came."""
+        entered = self._tree.entered()
+        if look.reason is not None:
+            # What was missed may have been folders that came in the place of others.
+            await watch.replace(self._tree.folders())
+        elif entered:
+            await watch.extend([self._root / each for each in entered], self._tree.folders)
+        if not entered:
+            return None
+        changes = await asyncio.to_thread(self._tree.compare_again, entered)
+        return _Look(changes, hinted=None, operation=look.operation)
+
     def _begin(self) -> _Look:
-        """Take the first snapshot, or compare with what was told before; take up git's state."""
+        """Compare with what was told before; take up git's state."""
         begun = time.monotonic()
-        changes = self._tree.begin()
+        changes = self._tree.compare_all()
         self._wait_for_next(time.monotonic() - begun)
         folder = git_folder(self._root) if self._settings.vcs == "batch" else None
         self._operations = None if folder is None else Operations(folder)
@@ -169,15 +204,18 @@ class FilesProducer:
         if burst is None:
             self._reason = "the watch ended"
             return None
+        if not burst.hints and watch.is_split:
+            await watch.replace(self._tree.folders())
         paths = {path for path in map(self._relative, burst.hints) if path}
         if is_lost:
             return _Look(await asyncio.to_thread(self._tree.compare, paths), None, is_last=True)
         reason = burst.missed
-        if reason is None and len(paths) < SUSPICIOUS and time.monotonic() < self._due:
+        self._hints += len(paths)
+        if reason is None and time.monotonic() < self._due:
+            if self._hints >= SUSPICIOUS:
+                self._look_soon()
             changes = await asyncio.to_thread(self._tree.compare, paths) if paths else []
-            entered = [self._root / folder for folder in self._tree.entered]
-            is_last = bool(paths and entered) and await asyncio.to_thread(watch.lacks, entered)
-            return _Look(changes, hinted=None, operation=burst.operation, is_last=is_last)
+            return _Look(changes, hinted=None, operation=burst.operation)
         begun = time.monotonic()
         changes = await asyncio.to_thread(self._tree.compare_all)
         self._wait_for_next(time.monotonic() - begun)
@@ -187,6 +225,8 @@ class FilesProducer:
             paths |= {path for path in map(self._relative, self._late) if path}
             if not reason and not self.gap and any(_is_missed(paths, each) for each in changes):
                 reason = "changes that nobody hinted at"
+        if reason is not None:
+            self._look_soon()
         return _Look(changes, hinted=paths, operation=burst.operation, reason=reason)
 
     async def _gather(self, watch: Watch) -> _Burst | None:
@@ -216,7 +256,13 @@ class FilesProducer:
         seconds, share = (RESCAN_SECONDS, RESCAN_SHARE)
         if self.gap is not None:
             seconds, share = LOOK_SECONDS, LOOK_SHARE
+        self._took, self._hints = took, 0
         self._due = time.monotonic() + max(seconds, share * took)
+
+    def _look_soon(self) -> None:
+        """Look at every file in a few seconds: some that changed may not have been hinted at."""
+        soon = time.monotonic() + max(LOOK_SECONDS, LOOK_SHARE * self._took)
+        self._due = min(self._due, soon)
 
     def _relative(self, path: str) -> str:
         """Return a path relative to the root; nothing for what is git's own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
@@ -60,7 +60,8 @@ class Snapshot:
 
     Attributes:
         is_retaken: Whether files came or went without a change that tells of it.
-        entered: Folders that the last ``compare`` looked into.
+        shown: Every folder that is shown, as far as it was looked into; the root is empty.
+        entered: Folders that came, or came anew, since somebody emptied this.
     """
 
     def __init__(self, root: Path, rules: IgnoreRules, files: dict[str, Seen]) -> None:
@@ -71,7 +72,8 @@ class Snapshot:
         self._folders: Counter[str] = Counter()
         self._take(files)
         self.is_retaken = False
-        self.entered: list[str] = []
+        self.shown: set[str] = {"", *self._folders}
+        self.entered: set[str] = set()
 
     @property
     def files(self) -> Mapping[str, Seen]:
@@ -109,15 +111,14 @@ class Snapshot:
             hints: Paths relative to the root.
         """
         now: dict[str, Seen] = {}
-        self.entered = []
-        looked = self._without_links(hints)
+        looked = set(hints)
         folders = {path for path in looked if path not in self._files} & self._folders.keys()
+        self._leave(looked & self.shown)
         for path in sorted(looked):
             found = self._look(path)
             if isinstance(found, Seen):
                 now[path] = found
             elif found:
-                self.entered.append(path)
                 self._rules.forget(path)
                 now |= self._walk(path)
         if folders:
@@ -146,23 +147,14 @@ class Snapshot:
                 if not self._folders[folder]:
                     del self._folders[folder]
 
-    def _without_links(self, paths: Iterable[str]) -> set[str]:
-        """
-        Return where the paths really are, those that are not below the root left out.
-
-        The watch follows links, and names a folder by the last way that it came.
-        """
-        # The root's own way may lead over one: it may have been moved, and linked to.
-        root = os.path.realpath(self._root).rstrip("/") + "/"
-        paths = set(paths)
-        folders = {path.rpartition("/")[0] for path in paths}
-        places = {folder: os.path.realpath(root + folder).rstrip("/") + "/" for folder in folders}
-        found = set()
-        for path in paths:
-            folder, _, name = path.rpartition("/")
-            if places[folder].startswith(root):
-                found.add(places[folder].removeprefix(root) + name)
-        return found
+    def _leave(self, folders: Set[str]) -> None:
+        """Forget folders, and those in them: they may be gone, or others by now."""
+        if folders:
+            self.shown = {
+                each
+                for each in self.shown
+                if each not in folders and folders.isdisjoint(above(each))
+            }
 
     def _look(self, path: str) -> Seen | bool | None:
         """Return a file as it is, True for a folder, else nothing that is shown."""
@@ -204,8 +196,14 @@ class Snapshot:
         """Return every file below a folder that is shown; symlinks are files, never followed."""
         found: dict[str, Seen] = {}
         waiting = [folder]
+        before = self.shown
+        if not folder:
+            self.shown = set()
         while waiting:
             folder = waiting.pop()
+            if folder not in before:
+                self.entered.add(folder)
+            self.shown.add(folder)
             try:
                 with os.scandir(self._root / folder) as listing:
                     entries = list(listing)

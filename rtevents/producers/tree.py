@@ -36,10 +36,20 @@ class Tree:
         """How many files there are."""
         return len(self._snapshot.files) if self._snapshot else 0
 
-    @property
+    def folders(self) -> list[Path]:
+        """Return every folder that is to be watched, the root first."""
+        if self._snapshot is None:
+            return [self._root]
+        self._snapshot.entered.clear()
+        return self._paths(self._snapshot.shown)
+
     def entered(self) -> list[str]:
-        """Folders that the last ``compare`` looked into."""
-        return self._snapshot.entered if self._snapshot else []
+        """Return the folders that came since the last call; what is in them is not watched yet."""
+        if self._snapshot is None:
+            return []
+        entered = sorted(self._snapshot.entered)
+        self._snapshot.entered.clear()
+        return entered
 
     def trouble(self) -> str | None:
         """Return why there is nothing to be watched; None when there is."""
@@ -52,8 +62,8 @@ class Tree:
             return f"{self._root}: its file system is not mounted"
         return None
 
-    def begin(self) -> list[Change]:
-        """Take the first snapshot, or return what differs from what was told before."""
+    def prepare(self) -> list[Path]:
+        """Take the first snapshot; return every folder that is to be watched, the root first."""
         if self._snapshot is None:
             self._load()
             known, self._known = self._known, None
@@ -61,8 +71,7 @@ class Tree:
             if known is None:
                 self._snapshot.scan()
                 self._save(self._snapshot)
-                return []
-        return self.compare_all()
+        return self.folders()
 
     def _load(self) -> None:
         """Read what was told before, once."""
@@ -87,6 +96,16 @@ class Tree:
             self._snapshot.follow(self._rules())
         return self._snapshot.compare(paths)
 
+    def compare_again(self, folders: Iterable[str]) -> list[Change]:
+        """Return what changed in folders before they were watched, as they are by now."""
+        if self._snapshot is None:
+            return []
+        # One that went is hinted at, with the place where it is now if it was moved.
+        there = [folder for folder in folders if (self._root / folder).is_dir()]
+        changes = self._snapshot.compare(there)
+        self._snapshot.entered.difference_update(there)
+        return changes
+
     def compare_all(self) -> list[Change]:
         """Look at every file; return what changed."""
         if self._snapshot is None or self.trouble() is not None:
@@ -110,6 +129,9 @@ class Tree:
     def _save(self, snapshot: Snapshot) -> None:
         self._file.save(snapshot.files, self._root.stat().st_dev, os.path.ismount(self._root))
         snapshot.is_retaken = False
+
+    def _paths(self, folders: Iterable[str]) -> list[Path]:
+        return [self._root / folder for folder in sorted(folders)]
 
     def _rules(self) -> IgnoreRules:
         return IgnoreRules(self._root, self._extra)

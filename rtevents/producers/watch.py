@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # Its documented backend: armed when it is made.
@@ -35,6 +34,10 @@ NO_WATCH_AT_ALL = (
 )
 
 
+MERGE = 4
+"""Backends from which on they are made one: each wakes up all the time."""
+
+
 class Watch:
     """
     Collects hints; whatever happens after ``open`` returned is hinted at.
@@ -42,41 +45,30 @@ class Watch:
     A thread of its own waits for the kernel, so that many projects do not wait for one another.
 
     Args:
-        notify: The armed watch; None when there can be none.
-        gap: Why something is not watched; None when all is.
-        tops: What was to be watched.
-        inotify: Where Linux tells what is; None where nobody tells it.
+        paths: What is watched.
+        recursive: Whether all that is below is watched too, links followed.
         settle_ms: Milliseconds of quiet after which a burst is told.
         max_settle_ms: Milliseconds after which it is told without waiting for quiet.
 
     Attributes:
         gap: Why some changes are not hinted at: who wants them has to look. None when all are.
-        is_lost: Whether one of the paths was said to be deleted itself.
+        is_lost: Whether the first path was said to be deleted itself.
     """
 
     def __init__(
-        self,
-        notify: RustNotify | None,
-        gap: str | None,
-        tops: Sequence[Path],
-        inotify: Path | None,
-        settle_ms: int,
-        max_settle_ms: int,
+        self, paths: Sequence[Path], *, recursive: bool, settle_ms: int, max_settle_ms: int
     ) -> None:
-        self.gap = gap
+        self.gap: str | None = None
         self.is_lost = False
-        self._notify = notify
-        self._tops = tops
-        self._inotify = inotify
+        self._tops = [*paths]
+        self._recursive = recursive
         self._settle_ms = settle_ms
         self._max_settle_ms = max_settle_ms
         self._loop = asyncio.get_running_loop()
         self._told = asyncio.Event()
         self._paths: set[str] = set()
         self._has_ended = False
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rtevents-watch", daemon=True)
-        self._thread.start()
+        self._backends: list[_Backend] = []
 
     @classmethod
     async def open(
@@ -86,10 +78,40 @@ class Watch:
         Arm a watch of as much as the system lets be watched.
 
         Raises:
-            OSError: One of the paths is not there.
+            FileNotFoundError: The first of the paths is not there.
         """
-        notify, gap, inotify = await asyncio.to_thread(_arm_alone, paths, recursive)
-        return cls(notify, gap, paths, inotify, settle_ms, max_settle_ms)
+        if not paths[0].exists():
+            raise FileNotFoundError(f"{paths[0]} is not there")
+        watch = cls(paths, recursive=recursive, settle_ms=settle_ms, max_settle_ms=max_settle_ms)
+        await watch._arm(paths)
+        return watch
+
+    @property
+    def is_split(self) -> bool:
+        """Whether there are several backends, where one would do."""
+        return len(self._backends) > 1
+
+    async def extend(self, paths: Sequence[Path], every: Callable[[], Sequence[Path]]) -> None:
+        """
+        Watch more.
+
+        Args:
+            paths: What is new.
+            every: Returns all that is to be watched by now.
+        """
+        if len(self._backends) < MERGE:
+            await self._arm(paths)
+        else:
+            await self.replace(every())
+
+    async def replace(self, paths: Sequence[Path]) -> None:
+        """Watch these instead; nothing is missed on the way."""
+        before, self._backends = self._backends, []
+        self.gap = None
+        try:
+            await self._arm(paths)
+        finally:
+            await asyncio.to_thread(_end, before)
 
     async def next(self, wait: float) -> set[str] | None:
         """
@@ -107,57 +129,43 @@ class Watch:
                     await self._told.wait()
             except TimeoutError:
                 return set()
+        if self.is_split:
+            # One thing may be told by several backends, each in its own time.
+            await asyncio.sleep(1.2 * self._settle_ms / 1000)
         if self._has_ended:
             return None
         self._told.clear()
         paths, self._paths = self._paths, set()
         return paths
 
-    def lacks(self, folders: Iterable[Path]) -> bool:
-        """
-        Tell whether the kernel was not asked to watch one of these folders.
-
-        A folder that is made later is not watched when there are too many watches by then, and
-        nobody says so.
-        """
-        if self._inotify is None:
-            return False
-        try:
-            words = self._inotify.read_text()
-        except OSError:
-            return False
-        watched = set(re.findall(r" ino:([0-9a-f]+) ", words))
-        # Some file systems tell the kernel another number than everybody else.
-        if any(_inode(top) not in watched for top in self._tops):
-            return False
-        return any(inode is not None and inode not in watched for inode in map(_inode, folders))
-
     async def close(self) -> None:
-        """End the thread."""
-        self._stop.set()
-        await asyncio.to_thread(self._thread.join)
+        """End the threads."""
+        await asyncio.to_thread(_end, self._backends)
 
-    def _run(self) -> None:
-        if self._notify is None:
-            return
-        while not self._stop.is_set():
+    async def _arm(self, paths: Sequence[Path]) -> None:
+        notify, gap = await asyncio.to_thread(_arm, paths, self._recursive)
+        self.gap = self.gap or gap
+        if notify is not None:
+            self._backends.append(_Backend(notify, self._run))
+
+    def _run(self, notify: RustNotify, stop: threading.Event) -> None:
+        top = (DELETED, str(self._tops[0]))
+        while not stop.is_set():
             try:
-                found = self._notify.watch(
-                    self._max_settle_ms, self._settle_ms, WAKE_MS, self._stop
-                )
+                found = notify.watch(self._max_settle_ms, self._settle_ms, WAKE_MS, stop)
             except Exception as error:  # noqa: BLE001 - whatever it is, the watch is over
                 logger.debug("a watch ended: %s", error)
-                self._say(set(), has_ended=True)
+                self._say(set(), stop, has_ended=True)
                 break
             if isinstance(found, set):
-                tops = {(DELETED, str(top)) for top in self._tops}
-                self.is_lost = self.is_lost or not tops.isdisjoint(found)
-                self._say({path for _, path in found}, has_ended=False)
-        self._notify.close()
+                self.is_lost = self.is_lost or top in found
+                self._say({path for _, path in found}, stop, has_ended=False)
+        notify.close()
 
-    def _say(self, paths: set[str], *, has_ended: bool) -> None:
-        if not self._stop.is_set():
-            self._loop.call_soon_threadsafe(self._note, paths, has_ended)
+    def _say(self, paths: set[str], stop: threading.Event, *, has_ended: bool) -> None:
+        if paths or not stop.is_set():
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._note, paths, has_ended)
 
     def _note(self, paths: set[str], has_ended: bool) -> None:
         self._paths |= paths
@@ -165,57 +173,65 @@ class Watch:
         self._told.set()
 
 
-_arming = threading.Lock()
+class _Backend:
+    """
+    An armed backend, and the thread that waits for it.
+
+    Args:
+        notify: The backend.
+        run: What the thread does, until its event is set.
+    """
+
+    def __init__(
+        self, notify: RustNotify, run: Callable[[RustNotify, threading.Event], None]
+    ) -> None:
+        self.stop = threading.Event()
+        self.thread = threading.Thread(
+            target=run, args=(notify, self.stop), name="rtevents-watch", daemon=True
+        )
+        self.thread.start()
 
 
-def _arm_alone(
-    paths: Sequence[Path], recursive: bool
-) -> tuple[RustNotify | None, str | None, Path | None]:
-    """Arm a watch; return it, why something is not watched, and where the kernel tells of it."""
-    with _arming:
-        before = _inotify_files()
-        notify, gap = _arm(paths, recursive)
-        new = _inotify_files() - before
-    return notify, gap, new.pop() if len(new) == 1 else None
-
-
-def _inotify_files() -> set[Path]:
-    """Return what tells of each inotify instance of this process (`man 5 proc_pid_fdinfo`)."""
-    found = set()
-    with contextlib.suppress(OSError):
-        for file in Path("/proc/self/fd").iterdir():
-            with contextlib.suppress(OSError):
-                if file.readlink().name == "anon_inode:inotify":
-                    found.add(Path("/proc/self/fdinfo", file.name))
-    return found
-
-
-def _inode(path: Path) -> str | None:
-    """Return the inode of a folder as the kernel writes it; None when it is not there."""
-    try:
-        return f"{path.lstat().st_ino:x}"
-    except OSError:
-        return None
+def _end(backends: Sequence[_Backend]) -> None:
+    for backend in backends:
+        backend.stop.set()
+    for backend in backends:
+        backend.thread.join()
 
 
 def _arm(paths: Sequence[Path], recursive: bool) -> tuple[RustNotify | None, str | None]:
     """Arm what can be armed; return that, and why something is not watched."""
-    try:
-        return _notify(paths, recursive), None
-    except FileNotFoundError:
-        raise
-    except PermissionError as error:
-        gap = f"a folder cannot be read: {error}"
-    except WatchfilesRustInternalError as error:
-        if "Too many open files" not in str(error):
-            raise
-        return None, NO_WATCH_AT_ALL
-    except OSError as error:
-        if "limit" not in str(error):
-            raise
-        gap = NO_MORE_WATCHES
-    # The backend ends at the first folder that it cannot watch, and then says nothing of that.
-    return _notify(paths, recursive, is_partial=True), gap
+    gap: str | None = None
+    while paths:
+        try:
+            return _notify(paths, recursive, is_partial=gap is not None), gap
+        except FileNotFoundError:
+            there = [path for path in paths if path.exists()]
+            if len(there) == len(paths):
+                raise
+            # What went since it was seen is told by the folder around it.
+            paths = there
+        except WatchfilesRustInternalError as error:
+            if "Too many open files" not in str(error):
+                raise
+            return None, NO_WATCH_AT_ALL
+        except OSError as error:
+            if recursive and gap is not None:
+                raise
+            gap = _gap(error)
+            if not recursive and gap == NO_MORE_WATCHES:
+                # Nobody says how many there may be.
+                paths = paths[: len(paths) * 3 // 4]
+    return None, gap
+
+
+def _gap(error: OSError) -> str:
+    """Return in words why something is not watched."""
+    if isinstance(error, PermissionError):
+        return f"a folder cannot be read: {error}"
+    if "limit" in str(error):
+        return NO_MORE_WATCHES
+    raise error
 
 
 def _notify(paths: Sequence[Path], recursive: bool, *, is_partial: bool = False) -> RustNotify:

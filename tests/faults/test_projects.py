@@ -32,16 +32,17 @@ def git(daemon: Daemon, root: Path, *arguments: str) -> None:
 
 
 def until_told(daemon: Daemon, project: str, kind: str, count: int) -> None:
-    """Return when so many events of a type were told of a project."""
+    """Return when events of a type were told of so many files, or commits, of a project."""
     flt = Filter(types=frozenset({kind}), projects=frozenset({project}))
 
     def is_told() -> bool:
-        found, after = 0, "0"
+        found, after = set[str](), "0"
         with daemon.client() as client:
             while page := client.history(flt, after=after, limit=1000).events:
-                found += len(page)
+                # A file may be seen before it is whole, and again after that.
+                found |= {entry.path or entry.event.event_id for entry in page}
                 after = str(page[-1].seq)
-        return found == count
+        return len(found) == count
 
     wait_for(is_told, f"{count} {kind} of {project}")
 

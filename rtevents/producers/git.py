@@ -164,6 +164,8 @@ class GitProducer:
     def _look(self, common: Path, noted: Iterable[str]) -> _Look:
         """Ask git where the refs are, and how they got there."""
         place = self._place
+        # Before the refs, for the same reason as the notes.
+        heads = self._repository.head_moves(common, place.looked_at - SLACK)
         refs = self._repository.refs()
         named = {name: sha for name, sha in refs.tips.items() if name not in refs.links}
         told = named if place.refs is None else _after(place.refs, place.moves)
@@ -178,7 +180,6 @@ class GitProducer:
         known = set(place.tips or ())
         between = [move.new for move in found if move.new and refs.tips.get(move.ref) != move.new]
         if place.tips is not None:
-            heads = self._repository.head_moves(common, place.looked_at - SLACK)
             noted = dict.fromkeys([*noted, *between, *heads])
         tips = {*refs.all, *noted}
         # Before the first look, what there is is the past.

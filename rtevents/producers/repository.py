@@ -57,6 +57,9 @@ SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 LATEST = 1000
 """How many commits of a branch are looked through for one: a long history takes seconds."""
 
+MOST_TRIES = 5
+"""How often the refs are looked at when the current branch is another one each time."""
+
 YOUNG = 5.0
 """Seconds in which a repository that is being made may not be one yet."""
 
@@ -134,8 +137,16 @@ class Repository:
 
     def refs(self) -> Refs:
         """Return where the refs are."""
-        # In this order: whatever one answer has of a branch that moves meanwhile, the next has too.
-        branch, is_rebased = self._branch()
+        # A rebase that begins or ends meanwhile would make commits new that replace others.
+        for _ in range(MOST_TRIES):
+            branch, is_rebased = self._branch()
+            refs = self._refs(branch, is_rebased)
+            if self._branch() == (branch, is_rebased):
+                break
+        return refs
+
+    def _refs(self, branch: str | None, is_rebased: bool) -> Refs:
+        # After the branch: whatever one answer has of one that moves meanwhile, the next has too.
         heads = []
         for line in self._ask("worktree", "list", "--porcelain", "-z").split(b"\0"):
             word, _, sha = os.fsdecode(line).partition(" ")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PLACE = "RTEVENTS_TEST_SID"
+PLACE = "DEBIAN_SID"
 """Names a folder with a Debian unstable in which git is; else one is made, which takes minutes."""
 
 WRAPPER = """\

@@ -60,6 +60,12 @@ LATEST = 1000
 MOST_TRIES = 5
 """How often the refs are looked at when the current branch is another one each time."""
 
+MOMENT = 0.05
+"""Seconds between the end of a rebase and the move of its branch."""
+
+OVER = (b"rebase (finish)", b"rebase (abort)")
+"""What git writes down of HEAD when the branch is where it is to be."""
+
 YOUNG = 5.0
 """Seconds in which a repository that is being made may not be one yet."""
 
@@ -142,8 +148,15 @@ class Repository:
             branch, is_rebased = self._branch()
             refs = self._refs(branch, is_rebased)
             if self._branch() == (branch, is_rebased):
-                break
+                if branch is not None or not self._is_between():
+                    break
+                time.sleep(MOMENT)
         return refs
+
+    def _is_between(self) -> bool:
+        """Tell whether a rebase is over whose branch is not yet where it is to be."""
+        words = self._ask("reflog", "--max-count=1", "--format=%gs", "HEAD", check=False)
+        return words.startswith(b"rebase (") and not words.startswith(OVER)
 
     def _refs(self, branch: str | None, is_rebased: bool) -> Refs:
         # After the branch: whatever one answer has of one that moves meanwhile, the next has too.
@@ -204,10 +217,8 @@ class Repository:
             RteventsError: One of `tips` is not there: it must not be taken for seen.
         """
         tips = [*tips]
-        checked = self._ask("cat-file", "--batch-check=%(objectname)", given="\n".join(tips))
-        for line in checked.decode().splitlines():
-            if line.endswith(" missing"):
-                raise RteventsError(f"git: a ref names an object that is not there: {line[:64]}")
+        if gone := self._gone(tips):
+            raise RteventsError(f"git: a ref names an object that is not there: {min(gone)}")
         wanted = "\n".join([*tips, *noted, *(f"^{sha}" for sha in old)])
         told = self._ask(
             "rev-list", "--ignore-missing", "--topo-order", "--reverse", "--parents", "--stdin",
@@ -269,11 +280,7 @@ class Repository:
 
     def written(self, shas: Iterable[str]) -> list[Written]:
         """Return by what each of these commits is known, in the order given."""
-        told = self._ask(
-            "log", "--stdin", "--no-walk=unsorted", "--ignore-missing", "--no-patch",
-            "--encoding=UTF-8", f"--format={WRITTEN}",
-            given="\n".join(shas),
-        )  # fmt: skip
+        told = self._log(shas, "--no-patch", f"--format={WRITTEN}")
         fields = iter(told.decode(errors="replace").split("\0"))
         return [
             Written(sha.strip(), (name, address, when), subject, tree, when != committed)
@@ -300,13 +307,34 @@ class Repository:
             return self._describe(shas, "--no-patch")
 
     def _describe(self, shas: Sequence[str], statistics: str) -> list[CommitData]:
-        told = self._ask(
-            "log", "--stdin", "--no-walk=unsorted", "--ignore-missing", "-z", statistics,
-            "--diff-merges=first-parent", "--no-renames", "--no-ext-diff", "--no-textconv",
-            "--ignore-submodules", "--no-relative", "--encoding=UTF-8", f"--format={FORMAT}",
-            given="\n".join(shas),
+        told = self._log(
+            shas, "-z", statistics, "--diff-merges=first-parent", "--no-renames", "--no-ext-diff",
+            "--no-textconv", "--ignore-submodules", "--no-relative", f"--format={FORMAT}",
         )  # fmt: skip
         return [*parse(told.split(b"\0"), is_counted=statistics == "--numstat")]
+
+    def _log(self, shas: Iterable[str], *arguments: str) -> bytes:
+        """Return what `git log` says of commits; those that are not there are left out."""
+        left = [*shas]
+        while left:
+            try:
+                return self._ask(
+                    "log", "--stdin", "--no-walk=unsorted", "--ignore-missing", "--encoding=UTF-8",
+                    *arguments, given="\n".join(left),
+                )  # fmt: skip
+            except RteventsError:
+                # A commit that was amended a moment ago may have been pruned since.
+                gone = self._gone(left)
+                if not gone:
+                    raise
+                left = [sha for sha in left if sha not in gone]
+        return b""
+
+    def _gone(self, shas: Iterable[str]) -> set[str]:
+        """Return the objects that are not there."""
+        told = self._ask("cat-file", "--batch-check=%(objectname)", given="\n".join(shas))
+        lines = told.decode().splitlines()
+        return {line.split()[0] for line in lines if line.endswith(" missing")}
 
     def resolve(self, revision: str) -> str:
         """

@@ -627,6 +627,15 @@ async def test_a_missing_object_is_told_and_made_good_later(world: World, reposi
         await commits.has(sha)
 
 
+def test_a_commit_that_was_pruned_a_moment_ago_is_left_out(repository: Path) -> None:
+    sha = git(repository, "rev-parse", "HEAD")
+    asked = Repository(repository, 10)
+
+    assert [commit.commit_hash for commit in asked.describe(["f" * 40, sha])] == [sha]
+    assert [commit.sha for commit in asked.written([sha, "f" * 40])] == [sha]
+    assert asked.describe(["f" * 40]) == []
+
+
 async def test_a_revision_becomes_the_same_event_as_when_it_was_told(commits: Commits) -> None:
     sha = commit(commits.root)
     await commits.has(sha)

@@ -430,7 +430,8 @@ class Saver:
             ) from None
         if process.returncode:
             details = (wrong or said).decode(errors="replace")
-            raise SaveError(f"git {_name(arguments)} failed", details)
+            why = [line for line in details.splitlines() if line.startswith(("fatal:", "error:"))]
+            raise SaveError(": ".join([f"git {_name(arguments)} failed", *why[-1:]]), details)
         return said
 
 

@@ -442,7 +442,7 @@ async def test_a_signature_that_cannot_be_made_is_told(auto: Auto) -> None:
     git(auto.root, "config", "gpg.program", "false")
     auto.write()
 
-    assert await auto.error() == "git commit-tree failed"
+    assert await auto.error() == "git commit-tree failed: error: gpg failed to sign the data"
     assert staged(auto.root) == ""
 
 
@@ -453,7 +453,7 @@ async def test_without_an_identity_it_is_told(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "none"))
     auto.write()
 
-    assert await auto.error() == "git commit-tree failed"
+    assert (await auto.error()).startswith("git commit-tree failed: fatal: ")
     assert "Please tell me who you are" in auto.watching.events[-1].data["details"]
 
 

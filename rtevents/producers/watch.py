@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 WAKE_MS = 1000
 """Milliseconds after which the thread looks whether it is to end."""
 
+LAST_MS = 5
+"""Milliseconds in which a backend that is to end tells what it still knows of."""
+
 POLL_MS = 300
 """Milliseconds between two looks where the system has to be polled."""
 
@@ -149,23 +152,25 @@ class Watch:
             self._backends.append(_Backend(notify, self._run))
 
     def _run(self, notify: RustNotify, stop: threading.Event) -> None:
-        top = (DELETED, str(self._tops[0]))
-        while not stop.is_set():
-            try:
-                found = notify.watch(self._max_settle_ms, self._settle_ms, WAKE_MS, stop)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the watch is over
-                logger.debug("a watch ended: %s", error)
-                self._say(set(), stop, has_ended=True)
-                break
-            if isinstance(found, set):
-                self.is_lost = self.is_lost or top in found
-                self._say({path for _, path in found}, stop, has_ended=False)
+        try:
+            while not stop.is_set():
+                self._tell(notify.watch(self._max_settle_ms, self._settle_ms, WAKE_MS, stop))
+            # What it knows of and has not told yet: another backend may not have seen it.
+            self._tell(notify.watch(1, LAST_MS, LAST_MS, None))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the watch is over
+            logger.debug("a watch ended: %s", error)
+            if not stop.is_set():
+                self._say(set(), has_ended=True)
         notify.close()
 
-    def _say(self, paths: set[str], stop: threading.Event, *, has_ended: bool) -> None:
-        if paths or not stop.is_set():
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._note, paths, has_ended)
+    def _tell(self, found: set[tuple[int, str]] | str) -> None:
+        if isinstance(found, set):
+            self.is_lost = self.is_lost or (DELETED, str(self._tops[0])) in found
+            self._say({path for _, path in found}, has_ended=False)
+
+    def _say(self, paths: set[str], *, has_ended: bool) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._note, paths, has_ended)
 
     def _note(self, paths: set[str], has_ended: bool) -> None:
         self._paths |= paths

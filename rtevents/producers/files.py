@@ -204,7 +204,7 @@ class FilesProducer:
         if burst is None:
             self._reason = "the watch ended"
             return None
-        if not burst.hints and watch.is_split:
+        if not burst.hints and watch.is_split and not await watch.tidy():
             await watch.replace(self._tree.folders())
         paths = {path for path in map(self._relative, burst.hints) if path}
         if is_lost:

@@ -72,6 +72,8 @@ class Watch:
         self._paths: set[str] = set()
         self._has_ended = False
         self._backends: list[_Backend] = []
+        # Those that are not needed any more, but may know of what has not been told yet.
+        self._former: list[_Backend] = []
 
     @classmethod
     async def open(
@@ -92,7 +94,7 @@ class Watch:
     @property
     def is_split(self) -> bool:
         """Whether there are several backends, where one would do."""
-        return len(self._backends) > 1
+        return len(self._backends) + len(self._former) > 1
 
     async def extend(self, paths: Sequence[Path], every: Callable[[], Sequence[Path]]) -> None:
         """
@@ -108,13 +110,17 @@ class Watch:
             await self.replace(every())
 
     async def replace(self, paths: Sequence[Path]) -> None:
-        """Watch these instead; nothing is missed on the way."""
+        """Watch these instead; what was watched before still hints until ``tidy``."""
         before, self._backends = self._backends, []
+        self._former += before
         self.gap = None
-        try:
-            await self._arm(paths)
-        finally:
-            await asyncio.to_thread(_end, before)
+        await self._arm(paths)
+
+    async def tidy(self) -> bool:
+        """End what is not needed any more, when there was quiet; tell whether there was any."""
+        former, self._former = self._former, []
+        await asyncio.to_thread(_end, former)
+        return bool(former)
 
     async def next(self, wait: float) -> set[str] | None:
         """
@@ -143,7 +149,7 @@ class Watch:
 
     async def close(self) -> None:
         """End the threads."""
-        await asyncio.to_thread(_end, self._backends)
+        await asyncio.to_thread(_end, [*self._former, *self._backends])
 
     async def _arm(self, paths: Sequence[Path]) -> None:
         notify, gap = await asyncio.to_thread(_arm, paths, self._recursive)

@@ -6,12 +6,15 @@ import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from rtevents.core.event import Entry, type_name
-from rtevents.core.payloads import EventTypes
 from rtevents.errors import FilterError, NotAllowed
+
+if TYPE_CHECKING:  # a client filters, and checks no payload
+    from rtevents.core.payloads import EventTypes
 
 MAX_VALUES = 256
 """Most values that one key of a filter may hold."""

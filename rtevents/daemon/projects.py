@@ -34,6 +34,9 @@ SETTLE_SECONDS = 5.0
 BACKOFF_MAX = 60.0
 """Longest pause, in seconds, before a producer that failed is started again."""
 
+STORE_SECONDS = 2.0
+"""Longest time, in seconds, that a producer's end waits for the batch that is being stored."""
+
 
 class Project:
     """One project: its settings, its producers, and how they are."""
@@ -44,6 +47,8 @@ class Project:
         self.producers: dict[str, Producer] = {}
         self.tasks: list[asyncio.Task[None]] = []
         self.errors: dict[str, str] = {}
+        # Held while a batch is stored, until its producer has noted that.
+        self.storing = asyncio.Lock()
 
     @property
     def git(self) -> GitProducer | None:
@@ -120,7 +125,7 @@ class Projects:
 
     async def stop(self) -> None:
         """End every producer."""
-        await _end([task for project in self._projects.values() for task in project.tasks])
+        await asyncio.gather(*map(_end, self._projects.values()))
 
     async def settle(self) -> None:
         """Return when every producer sees what changes, or has failed, or takes too long."""
@@ -183,7 +188,7 @@ class Projects:
         for kind in project.producers:
             self._service.warnings.pop(f"{kind} of {project_id}", None)
             self._note_gap(project, kind, None)
-        await _end(project.tasks)
+        await _end(project)
         if project.git is not None:
             await project.git.forget()
         await asyncio.to_thread(shutil.rmtree, self._place(project_id), ignore_errors=True)
@@ -272,7 +277,7 @@ class Projects:
                 async with aclosing(producer.events()) as events:
                     async for batch in events:
                         self._note_gap(project, kind, producer.gap)
-                        await self._publish(batch)
+                        await self._publish(project, batch)
                         if kind == "files" and project.saver is not None:
                             project.saver.hint()
                         pause = 1.0
@@ -282,6 +287,7 @@ class Projects:
             except Exception as error:
                 # The daemon outlives its producers; it tells what is wrong and tries again.
                 logger.exception("producer %s of %s failed", kind, project.settings.id)
+                recovering.cancel()
                 await self._note(project, kind, f"{type(error).__name__}: {error}")
             finally:
                 recovering.cancel()
@@ -322,13 +328,14 @@ class Projects:
             source="rtevents/system",
             project_id=project.settings.id,
         )
-        await self._publish([status])
+        await self._publish(project, [status])
 
-    async def _publish(self, batch: list[Event]) -> None:
+    async def _publish(self, project: Project, batch: list[Event]) -> None:
         """Store a batch, however long that takes: a producer has nowhere else to go with it."""
         while True:
             try:
-                await self._service.publish_many(batch)
+                async with project.storing:
+                    await self._service.publish_many(batch)
                 return
             except EventConflict as conflict:
                 # That event is in the log already; the others are not.
@@ -349,7 +356,11 @@ def _folder(path: Path) -> Path:
     return root
 
 
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
+async def _end(project: Project) -> None:
+    """End a project's producers: none between what is stored and what it notes as told."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STORE_SECONDS):
+            await project.storing.acquire()
+    for task in project.tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*project.tasks, return_exceptions=True)

@@ -110,13 +110,14 @@ class Stumbling:
         self.starts = 0
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
-        """Fail once, then yield two batches, the first of which repeats an id."""
+        """Fail once, then yield two batches, the second of which repeats an id."""
         self.starts += 1
         self.ready.set()
         if self.starts == 1:
             raise OSError("the disk went away")
         yield [self.event("one", "T-1"), self.event("two", "T-2")]
         yield [self.event("one", "T-1 changed"), self.event("three", "T-3")]
+        await asyncio.Event().wait()
 
     def event(self, event_id: str, task: str) -> Event:
         """Return a TASK_UPDATE."""
@@ -137,7 +138,9 @@ async def test_a_producer_that_fails_is_told_and_started_again(
         while not service.warnings:
             await asyncio.sleep(0)
         assert project.state == "failed"
-        await running
+        while service.warnings or service.log.last < 5:
+            await asyncio.sleep(0)
+    running.cancel()
 
     page = await service.log.read(0, Filter())
     events = [entry.event for entry in page.entries]  # type: ignore[union-attr]
@@ -149,6 +152,43 @@ async def test_a_producer_that_fails_is_told_and_started_again(
     states = [event.data["event"] for event in events if event.type == "SYSTEM_STATUS"]
     assert states == ["producer_failed", "producer_recovered"]
     assert service.warnings == {}
+
+
+class Endless:
+    """A producer that always has more to tell, and notes what was stored."""
+
+    def __init__(self, noted: list[str]) -> None:
+        self.ready = asyncio.Event()
+        self.gap: str | None = None
+        self.noted = noted
+
+    async def events(self) -> AsyncGenerator[list[Event], None]:
+        """Yield batch after batch."""
+        self.ready.set()
+        while True:
+            event_id = f"e{len(self.noted)}"
+            data = {"task_id": "T-1", "status": "open"}
+            yield [Event(type="TASK_UPDATE", data=data, event_id=event_id)]
+            self.noted.append(event_id)
+
+
+async def test_a_producer_that_is_ended_has_noted_what_was_stored(
+    projects: Projects, service: EventService, tmp_path: Path
+) -> None:
+    noted: list[str] = []
+    for turns in range(40):
+        project = Project(ProjectSettings(path=str(tmp_path), id="web"), tmp_path)
+        projects._projects["web"] = project
+        projects._start(project, "tasks", Endless(noted))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await projects.stop()
+        # What still waits in the queue is stored before this is.
+        await service.publish(Event(type="TASK_UPDATE", data={"task_id": "T-2", "status": "open"}))
+
+        page = await service.log.read(0, Filter(), limit=1000)
+        ids = [entry.event.event_id for entry in page.entries]  # type: ignore[union-attr]
+        assert [name for name in ids if name.startswith("e")] == noted
 
 
 def test_a_folders_name_makes_an_id() -> None:

@@ -29,6 +29,10 @@ Handler = Callable[[Entry], Awaitable[None] | None]
 """Called with each entry; a coroutine function is awaited."""
 
 
+CHECK_SECONDS = 1.0
+"""Seconds between two looks whether events can be stored: trouble is seen before it hurts."""
+
+
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """
     How much the store keeps, whichever limit is reached first; 0 is no limit.
@@ -115,6 +119,7 @@ class EventService:
         await self.log.open()
         self._tasks = [
             asyncio.create_task(self._intake.run(), name="rtevents writer"),
+            asyncio.create_task(_every(CHECK_SECONDS, self._check_store), name="rtevents check"),
             asyncio.create_task(
                 _every(self._retention.interval, self._trim), name="rtevents retention"
             ),
@@ -197,6 +202,15 @@ class EventService:
             await self.log.retain(limits.max_events, limits.max_age, limits.max_bytes)
         except Unavailable as error:
             self._intake.note_trouble(error)
+
+    async def _check_store(self) -> None:
+        try:
+            await self._store.check()
+        except Unavailable as error:
+            if self._intake.trouble is None:
+                self._intake.note_trouble(error)
+        else:
+            self._intake.trouble = None
 
     async def connect(
         self,

@@ -112,5 +112,13 @@ class Store(Protocol):
             What is kept now.
         """
 
+    async def check(self) -> None:
+        """
+        Look whether appends can be stored, without one.
+
+        Raises:
+            StoreError: They would be refused.
+        """
+
     async def close(self) -> None:
         """End; what was appended stays. Closing twice is allowed."""

@@ -177,6 +177,10 @@ class MemoryStore:
             await self._pause()
         return self._bounds
 
+    async def check(self) -> None:
+        """Return at once: there is always room."""
+        self._growth.check()
+
     async def close(self) -> None:
         """End: readers that wait get ``LogClosed``. Closing twice is allowed."""
         self._growth.end()

@@ -190,6 +190,11 @@ class SQLiteStore:
         await self._writer.load_ballast()
         return await self.bounds()
 
+    async def check(self) -> None:
+        """Raise ``StoreError`` if appends would be refused; see ``Store.check``."""
+        self._growth.check()
+        await asyncio.get_running_loop().run_in_executor(self._readers, self._writer.check)
+
     async def close(self) -> None:
         """
         End: store what waits, checkpoint, and close every thread and connection.

@@ -23,6 +23,9 @@ SCHEMA_VERSION = 2
 BALLAST_BYTES = 4 * 1024**2
 """A file that is given up when the disk is full: deleting entries needs room in the WAL first."""
 
+FLOOR_BYTES = 1024**2
+"""Room on the disk below which nothing is appended: what is there is still to be trimmed."""
+
 SCHEMA = f"""
 -- Twice the default: a fifth less work for each event (measured: 4 KiB 4.6, 8 KiB 3.7 us).
 PRAGMA page_size = 8192;
@@ -85,8 +88,8 @@ class DatabaseFile:
 
     def __init__(self, path: Path, *, durability: str, busy_timeout: float) -> None:
         self.path = path.absolute()
+        self.busy_timeout = busy_timeout
         self._synchronous = _SYNCHRONOUS[durability]
-        self._busy_timeout = busy_timeout
         self._identity: tuple[int, int] | None = None
         self._hint = self._beside(".hint")
         self._ballast = self._beside(".ballast")
@@ -126,6 +129,8 @@ class DatabaseFile:
         db = self._connect("rw")
         try:
             self.prepare_writer(db)
+            # Who must not wait asks again itself: the event loop writes with it too.
+            db.execute("PRAGMA busy_timeout = 0")
         except BaseException:
             db.close()
             raise
@@ -162,6 +167,28 @@ class DatabaseFile:
             raise StoreError(f"{self.path.name}: {_words(error)}") from error
         if (status.st_dev, status.st_ino) != self._identity:
             raise StoreError(f"{self.path.name}: another file is in its place")
+
+    def check_room(self, db: sqlite3.Connection) -> None:
+        """
+        Make sure that there is room for more, on the disk or where entries were deleted.
+
+        Raises:
+            StoreError: There is not.
+            sqlite3.Error: The database cannot be asked.
+        """
+        try:
+            disk = os.statvfs(self.path.parent)
+        except OSError as error:
+            raise self.explain(error) from error
+        if disk.f_bavail * disk.f_frsize >= FLOOR_BYTES:
+            return
+        (pages,) = db.execute("PRAGMA freelist_count").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+        if pages * size < FLOOR_BYTES:
+            raise StoreError(
+                f"{self.path.name}: no room left on the disk "
+                f"(less than {FLOOR_BYTES // 1024**2} MiB free)"
+            )
 
     def read_hint(self) -> Hint | None:
         """Return the last hint; None when there is none that can be read."""
@@ -213,7 +240,7 @@ class DatabaseFile:
         db = sqlite3.connect(
             f"{self.path.as_uri()}?mode={mode}",
             uri=True,
-            timeout=self._busy_timeout,
+            timeout=self.busy_timeout,
             isolation_level=None,  # transactions begin and end where the code says so
             check_same_thread=False,  # each has one owner at a time, not one for life
         )
@@ -267,6 +294,11 @@ def new_epoch() -> str:
 def is_full(error: Exception) -> bool:
     """Tell whether a write failed for want of room."""
     return _code(error) == sqlite3.SQLITE_FULL
+
+
+def is_busy(error: Exception) -> bool:
+    """Tell whether another process had the lock."""
+    return _code(error) == sqlite3.SQLITE_BUSY
 
 
 def _open_private(path: Path) -> BinaryIO:

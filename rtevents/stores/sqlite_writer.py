@@ -16,7 +16,7 @@ from rtevents.core.event import Event, Stored
 from rtevents.errors import EventConflict
 from rtevents.stores import sqlite_rows as rows
 from rtevents.stores.dedup import Kept, settle
-from rtevents.stores.sqlite_file import DatabaseFile, Hint, is_full
+from rtevents.stores.sqlite_file import DatabaseFile, Hint, is_busy, is_full
 
 GROUP = 1_000
 """Events after which further appends wait for the next transaction."""
@@ -48,6 +48,9 @@ Transactions without the thread after which it makes a checkpoint: SQLite would 
 midst of a commit, at about 1,000 pages, and hold the event loop for that long.
 """
 
+BUSY_PAUSE = 0.01
+"""Seconds between two looks whether another process still has the lock."""
+
 HINT_EVERY = 1.0
 """Seconds between two hints: each is a sync of its own."""
 
@@ -71,8 +74,12 @@ class Writer:
 
     Appends that wait for the thread share one transaction and one sync; each is answered after
     the commit returned. While the thread is idle and the disk is quick, the event loop writes in
-    its place: there is still one writer at a time. After a failure nothing of the transaction is
-    kept, and the next one begins with a fresh connection and with what the database says.
+    its place: there is still one writer at a time, and it does not wait for another process's lock.
+
+    After a failure nothing of the transaction is kept. Where its sync failed nobody knows what the
+    disk has (fsyncgate), but all of it may be in the WAL, whole and marked as committed: to be
+    found there after a crash, or by a connection that is opened anew. So the connection is kept,
+    which knows better, and the next thing it commits is written over it (see ``_mend``).
 
     Args:
         file: The database.
@@ -93,10 +100,12 @@ class Writer:
     ) -> None:
         self.extent = rows.load_extent(db)
         self._file = file
-        self._db: sqlite3.Connection | None = db
+        self._db = db
         self._epoch = epoch
         self._clock = clock
         self._grown = grown
+        # Whether the WAL may hold a transaction that nobody was told is stored.
+        self._is_doubtful = False
         self._hinted = 0
         self._hint_due = 0.0
         # Held by whoever uses the connection.
@@ -124,7 +133,10 @@ class Writer:
         if not self._pending and self._took < HERE_SECONDS:
             events = sum(map(len, batches))
             if events <= HERE_EVENTS and self._turn.acquire(blocking=False):
-                return self._store_here(batches)
+                try:
+                    return self._store_here(batches)
+                except _LockedError:
+                    pass  # the thread can wait
         future: asyncio.Future[Answers] = self._loop.create_future()
         self._pending += 1
         self._jobs.put(_Append(batches, future))
@@ -132,8 +144,10 @@ class Writer:
 
     def _store_here(self, batches: Batches) -> Answers:
         try:
-            [answers] = self._store([batches])
+            [answers] = self._store([batches], wait=0)
         except (sqlite3.Error, OSError) as error:
+            if is_busy(error):
+                raise _LockedError from None
             raise self._file.explain(error) from error
         finally:
             self._turn.release()
@@ -157,6 +171,34 @@ class Writer:
     async def load_ballast(self) -> None:
         """Make the ballast again, if it was given up and there is room for it."""
         await self._call(self._file.load_ballast)
+
+    def check(self) -> None:
+        """
+        Make sure that appends can be stored, as far as that is seen without one; may block.
+
+        Raises:
+            StoreError: They would be refused.
+        """
+        until = time.monotonic() + self._file.busy_timeout
+        while True:
+            try:
+                # Not held while another process has the lock: who appends waits for that itself.
+                with self._turn:
+                    self._look()
+                return
+            except sqlite3.Error as error:
+                if not is_busy(error) or time.monotonic() >= until:
+                    raise self._file.explain(error) from error
+            time.sleep(BUSY_PAUSE)
+
+    def _look(self) -> None:
+        self._file.check_in_place()
+        self._file.check_room(self._db)
+        if self._is_doubtful:
+            self._mend()
+        else:
+            self._begin(0)
+            self._roll_back()
 
     def stop(self) -> None:
         """Write what waits, checkpoint and close; return when it is done. Twice is allowed."""
@@ -184,7 +226,8 @@ class Writer:
             return
         jobs = [job, *self._gather(job)]
         self._answer(
-            [each.future for each in jobs], lambda: self._store([each.batches for each in jobs])
+            [each.future for each in jobs],
+            lambda: self._store([each.batches for each in jobs], wait=self._file.busy_timeout),
         )
 
     def _take(self) -> _Append | _Call | None:
@@ -239,14 +282,14 @@ class Writer:
         self._pending -= len(futures)
         self._grown(last)
 
-    def _store(self, waiting: Sequence[Batches]) -> list[Answers]:
-        with self._transaction() as db:
+    def _store(self, waiting: Sequence[Batches], *, wait: float) -> list[Answers]:
+        self._file.check_room(self._db)
+        with self._transaction(wait) as db:
             try:
                 answers, extent = self._store_new(db, waiting)
             except sqlite3.IntegrityError:
                 # Some id is known. That is rare, so nothing is looked up before it is sure.
-                db.execute("ROLLBACK")
-                db.execute("BEGIN IMMEDIATE")
+                self._begin(wait)
                 answers, extent = self._store_known(db, waiting)
         self.extent = extent
         return answers
@@ -289,7 +332,7 @@ class Writer:
     def _delete(self, keep: int) -> None:
         if self.extent.first >= keep:
             return  # another trim went further meanwhile
-        with self._transaction() as db:
+        with self._transaction(self._file.busy_timeout) as db:
             first = self.extent.first
             most = min(keep, first + TRIM, rows.after_bytes(db, self.extent, TRIM_BYTES))
             # Told before it is done: who reads meanwhile must find a gap, not entries missing.
@@ -297,35 +340,63 @@ class Writer:
             rows.delete(db, self.extent.first)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, wait: float) -> Iterator[sqlite3.Connection]:
         """Commit what is done inside; after an error, forget all of it."""
         self._file.check_in_place()
-        db = self._db or self._reopen()
+        if self._is_doubtful:
+            self._mend()
         before = self.extent
+        self._begin(wait)
         try:
-            db.execute("BEGIN IMMEDIATE")
-            yield db
+            yield self._db
             begun = time.perf_counter()
-            db.execute("COMMIT")
+            self._commit()
             self._took += TOOK_SHARE * (time.perf_counter() - begun - self._took)
         except BaseException:
-            # Not used again: after a failed sync nobody knows what the disk has (fsyncgate).
-            self._db = None
-            db.close()
             self.extent = before
+            with suppress(sqlite3.Error):
+                self._roll_back()
+                if self._is_doubtful:
+                    # At once: a crash would make of what was refused something that is stored.
+                    self._mend()
             raise
+
+    def _begin(self, wait: float) -> None:
+        """Begin anew, waiting so many seconds for another process's lock."""
+        self._roll_back()
+        until = time.monotonic() + wait
+        while True:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.Error as error:
+                if not is_busy(error) or time.monotonic() >= until:
+                    raise
+            time.sleep(BUSY_PAUSE)
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def _commit(self) -> None:
+        self._is_doubtful = True
+        self._db.execute("COMMIT")
+        self._is_doubtful = False
+
+    def _mend(self) -> None:
+        """Commit a count of the failures: its frames take the place of what the last one left."""
+        self._begin(0)
+        self._db.execute(
+            "INSERT INTO meta VALUES ('failures', '1') "
+            "ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+        )
+        self._commit()
 
     def _checkpoint(self) -> None:
         """Move what is in the WAL to the database, as far as no reader needs it there."""
-        if self._db:
-            # The WAL is as good as the database: what cannot be moved now is moved another time.
-            with suppress(sqlite3.Error):
-                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-    def _reopen(self) -> sqlite3.Connection:
-        db = self._db = self._file.connect_writer()
-        self.extent = rows.load_extent(db)
-        return db
+        # The WAL is as good as the database: what cannot be moved now is moved another time.
+        with suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _hint(self) -> None:
         self._hint_due = time.monotonic() + HINT_EVERY
@@ -335,11 +406,15 @@ class Writer:
 
     def _finish(self) -> None:
         self._hint()
-        if self._db:
-            # The WAL is as good as the database: what cannot be moved now is moved another time.
-            with suppress(sqlite3.Error):
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._db.close()
+        # The WAL is as good as the database: what cannot be moved now is moved another time.
+        with suppress(sqlite3.Error):
+            self._roll_back()
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.close()
+
+
+class _LockedError(Exception):
+    """Another process has the lock, and the event loop does not wait for it."""
 
 
 class _Known:

@@ -154,7 +154,7 @@ def test_the_writer_has_the_pragmas_that_durability_depends_on(
         "wal_autocheckpoint": 1000,
         "journal_size_limit": 64 * 1024**2,
         "foreign_keys": 1,
-        "busy_timeout": 1000,
+        "busy_timeout": 0,
         "application_id": APPLICATION_ID,
         "user_version": SCHEMA_VERSION,
     }
@@ -368,10 +368,24 @@ async def test_what_was_answered_survives_kill_9(path: Path, durability: str) ->
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
-async def test_a_failed_sync_answers_nobody_and_loses_nothing(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("when", "refused", "end"),
+    [
+        ("10", 1, "await store.close()"),
+        ("10", 1, "os._exit(0)"),
+        ("10..15", 5, "await store.close()"),
+        # Nothing more can be synced, and then it crashes.
+        ("15+", 8, "os._exit(0)"),
+        ("15+", 8, "await store.close()"),
+    ],
+)
+async def test_a_failed_sync_answers_nobody_and_loses_nothing(
+    path: Path, when: str, refused: int, end: str
+) -> None:
     """The page that a failed fsync was for may be gone: it must be written again (fsyncgate)."""
+    await (await SQLiteStore.open(path=path)).close()
     script = """
-import asyncio, sys
+import asyncio, os, sys
 from pathlib import Path
 from rtevents.core.event import Event
 from rtevents.errors import StoreError
@@ -382,14 +396,14 @@ async def main():
     for number in range(1, 21):
         try:
             await store.append([[Event(event_id=f"{number}", type="COMMIT", data={})]])
-            print("stored", number)
+            print("stored", number, flush=True)
         except StoreError as error:
-            print("failed", number, error)
-    await store.close()
+            print("failed", number, error, flush=True)
+    END
 
 asyncio.run(main())
-"""
-    inject = "inject=fdatasync:error=EIO:when=10"
+""".replace("END", end)
+    inject = f"inject=fdatasync:error=EIO:when={when}"
     strace = ["strace", "-qq", "-f", "-e", "trace=fdatasync", "-e", inject, "-o", os.devnull]
     done = subprocess.run(
         [*strace, sys.executable, "-c", script, path],
@@ -403,7 +417,8 @@ asyncio.run(main())
     store = await SQLiteStore.open(path=path)
 
     failed = [rest for [word, *rest] in told if word == "failed"]
-    assert [reason for _, reason in failed] == ["events.db: the disk failed (disk I/O error)"]
+    reasons = ["events.db: the disk failed (disk I/O error)"] * refused
+    assert [reason for _, reason in failed] == reasons
     kept = [entry.event_id for entry in await everything(store)]
     assert kept == [number for [word, number, *_] in told if word == "stored"]
     await store.close()
@@ -609,7 +624,7 @@ def use_up(folder: Path) -> None:
             pass
 
 
-FULL = "events.db: no room left on the disk (database or disk is full)"
+FULL = "events.db: no room left on the disk (less than 1 MiB free)"
 
 
 async def test_a_full_disk_refuses_appends_and_reads_go_on(

@@ -72,13 +72,25 @@ class Daemon:
         env: Mapping[str, str] | None = None,
         through: Sequence[str] = (),
     ) -> None:
+        """Start it and return when it answers; see ``spawn``."""
+        said = self.log.stat().st_size if self.log.exists() else 0
+        self.spawn(*arguments, env=env, through=through)
+        # It says so when its projects are watched.
+        wait_for(lambda: b"listening on" in self.log.read_bytes()[said:] or not self.is_up(), "up")
+        assert self.answers()
+
+    def spawn(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        through: Sequence[str] = (),
+    ) -> None:
         """
-        Start it and return when it answers; without arguments it watches nothing.
+        Start it; without arguments it watches nothing.
 
         Args:
             through: A command that runs what follows it.
         """
-        said = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*through, sys.executable, "-m", "rtevents", "serve", *arguments],
@@ -88,9 +100,6 @@ class Daemon:
                 stdout=log,
                 stderr=log,
             )
-        # It says so when its projects are watched.
-        wait_for(lambda: b"listening on" in self.log.read_bytes()[said:] or not self.is_up(), "up")
-        assert self.answers()
 
     def is_up(self) -> bool:
         """Tell whether its process runs."""

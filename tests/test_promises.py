@@ -21,80 +21,16 @@ import pytest
 
 from rtevents.client.frames import Control
 from rtevents.client.sync import Client
-from rtevents.core.event import Bookmark, Entry, Event, Gap
+from rtevents.core.event import Bookmark, Entry, Gap
 from rtevents.core.filter import Filter
-from rtevents.errors import EventConflict, RteventsError, Unavailable
+from rtevents.errors import EventConflict, Unavailable
 
 from .conftest import PATIENCE, Daemon, wait_for
+from .faults.checker import History, Subscriber, everything, risk
 
 README = Path(__file__).parent.parent / "README.md"
 
 ROUNDS = 20
-PUBLISHERS = 8
-
-
-def risk(text: str, **fields: object) -> Event:
-    """Return a RISK_ALERT."""
-    data = {"severity": "low", "message": text}
-    return Event(**{"type": "RISK_ALERT", "data": data, **fields})  # type: ignore[arg-type]
-
-
-def everything(client: Client) -> list[Entry]:
-    """Return every entry that is kept."""
-    found: list[Entry] = []
-    page = client.history(limit=1000)
-    while page.events:
-        found += page.events
-        page = client.history(after=str(page.next), limit=1000)
-    return found
-
-
-class Publisher(threading.Thread):
-    """Publishes until it is told to end, and notes what it was told of each event."""
-
-    def __init__(self, daemon: Daemon, name: str) -> None:
-        super().__init__(name=name, daemon=True)
-        self._daemon = daemon
-        self.acknowledged: dict[str, int] = {}
-        self.unknown: set[str] = set()
-        self.is_over = False
-
-    def run(self) -> None:
-        """Publish one event after the other; one whose answer got lost may be there or not."""
-        with Client(self._daemon.socket, retry_for=0) as client:
-            for number in itertools.count():
-                if self.is_over:
-                    return
-                event = risk(f"{self.name} {number}", event_id=f"{self.name}-{number}")
-                try:
-                    self.acknowledged[event.event_id] = client.publish(event).seq
-                except RteventsError:
-                    self.unknown.add(event.event_id)
-                    time.sleep(0.005)
-
-
-class Subscriber(threading.Thread):
-    """Follows the stream across restarts, and notes every frame."""
-
-    def __init__(self, daemon: Daemon, since: str = "all") -> None:
-        super().__init__(name="subscriber", daemon=True)
-        self._daemon = daemon
-        self._since = since
-        self.entries: list[Entry] = []
-        self.gaps: list[Gap] = []
-        self.failure: Exception | None = None
-
-    def run(self) -> None:
-        """Follow until the test ends."""
-        try:
-            with Client(self._daemon.socket) as client:
-                for frame in client.stream(since=self._since):
-                    if isinstance(frame, Entry):
-                        self.entries.append(frame)
-                    else:
-                        self.gaps.append(frame)
-        except RteventsError as error:
-            self.failure = error
 
 
 def test_stored_means_stored_and_one_order_and_nothing_missed_across_kill_9(
@@ -103,35 +39,16 @@ def test_stored_means_stored_and_one_order_and_nothing_missed_across_kill_9(
     daemon = stopped_daemon
     daemon.start()
     chance = random.Random()
-    publishers = [Publisher(daemon, f"p{number}") for number in range(PUBLISHERS)]
-    subscriber = Subscriber(daemon)
-    for thread in (*publishers, subscriber):
-        thread.start()
-    for _ in range(ROUNDS):
-        time.sleep(chance.uniform(0.05, 0.4))
-        assert daemon.process is not None
-        daemon.process.kill()
-        daemon.process.wait()
-        daemon.start()
-    for publisher in publishers:
-        publisher.is_over = True
-        publisher.join(PATIENCE)
-    with daemon.client() as client:
-        log = everything(client)
-    last = log[-1].seq
-    wait_for(lambda: subscriber.entries and subscriber.entries[-1].seq >= last, "all delivered")
+    with History(daemon) as history:
+        for _ in range(ROUNDS):
+            time.sleep(chance.uniform(0.05, 0.4))
+            assert daemon.process is not None
+            daemon.process.kill()
+            daemon.process.wait()
+            daemon.start()
 
-    acknowledged = {key: seq for each in publishers for key, seq in each.acknowledged.items()}
-    unknown = {key for each in publishers for key in each.unknown}
-    stored = {entry.event_id: entry.seq for entry in log}
-    assert len(acknowledged) > 100
-    assert acknowledged.items() <= stored.items()
-    assert stored.keys() <= acknowledged.keys() | unknown
-    assert [entry.seq for entry in log] == sorted({entry.seq for entry in log})
-    assert len(stored) == len(log)
-    assert subscriber.failure is None
-    assert subscriber.gaps == []
-    assert [entry.wire for entry in subscriber.entries] == [entry.wire for entry in log]
+    history.check()
+    assert len(history.acknowledged) > 100
 
 
 def test_the_same_event_is_stored_once_and_another_body_is_a_conflict(daemon: Daemon) -> None:

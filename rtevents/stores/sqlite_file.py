@@ -258,6 +258,8 @@ class DatabaseFile:
         with closing(sqlite3.connect(new, isolation_level=None)) as db:
             db.executescript(SCHEMA)
             db.execute("INSERT INTO meta VALUES ('epoch', ?)", (new_epoch(),))
+            # Not where it stands: that change has a journal, which who only reads cannot undo.
+            db.execute("PRAGMA journal_mode = WAL")
         new.replace(self.path)
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,13 +52,17 @@ def trace(daemon: Daemon, durability: str, events: int, chance: random.Random) -
                     number += 1
                 client.publish_many(batch)
         assert daemon.process is not None
-        end = f"{daemon.process.pid} +++ exited with 0 +++".encode()
+        end = re.compile(rb"^%d +\+\+\+ exited with 0" % daemon.process.pid, re.MULTILINE)
         daemon.stop()
-        wait_for(lambda part=part, end=end: end in part.read_bytes(), "all is traced")
+        wait_for(partial(_has, part, end), "all is traced")
     with written.open("wb") as whole:
         for part in parts:
             whole.write(part.read_bytes())
     return written
+
+
+def _has(file: Path, wanted: re.Pattern[bytes]) -> bool:
+    return wanted.search(file.read_bytes()) is not None
 
 
 async def look(folder: Path) -> tuple[list[Entry], int]:

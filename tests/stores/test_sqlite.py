@@ -180,6 +180,8 @@ def test_a_file_system_without_a_wal_is_refused(path: Path) -> None:
     """SQLite's own `unix-dotfile` locks as a network drive does: without shared memory."""
     file = DatabaseFile(path, durability="full", busy_timeout=1)
     file.prepare()
+    with connect(path) as db:
+        db.execute("PRAGMA journal_mode = DELETE")  # what it stayed at when it was made there
 
     with (
         closing(sqlite3.connect(f"file:{path}?vfs=unix-dotfile", uri=True)) as db,

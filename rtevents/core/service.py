@@ -7,10 +7,12 @@ import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Self
 
 import msgspec
 
+from rtevents.core.clock import Clock
 from rtevents.core.connection import Connection
 from rtevents.core.event import Entry, Event, EventType, Gap, Stored
 from rtevents.core.filter import Filter
@@ -93,6 +95,7 @@ class EventService:
         self.warnings: dict[str, str] = {}
         """What is amiss by the name of what it concerns; ``health`` tells it."""
         self._store = store
+        self._clock = Clock()
         self._intake = Intake(
             self.log,
             self.counters,
@@ -120,6 +123,7 @@ class EventService:
         self._tasks = [
             asyncio.create_task(self._intake.run(), name="rtevents writer"),
             asyncio.create_task(_every(CHECK_SECONDS, self._check_store), name="rtevents check"),
+            asyncio.create_task(_every(CHECK_SECONDS, self._check_clock), name="rtevents clock"),
             asyncio.create_task(
                 _every(self._retention.interval, self._trim), name="rtevents retention"
             ),
@@ -211,6 +215,22 @@ class EventService:
                 self._intake.note_trouble(error)
         else:
             self._intake.trouble = None
+
+    async def _check_clock(self) -> None:
+        """Tell when the wall clock was set: what events say of their time is to be read so."""
+        if not (seconds := self._clock.jumped()):
+            return
+        reason = f"the clock was set by {seconds:+.0f} s"
+        data = {
+            "status": "ok",
+            "event": "clock_jump",
+            "reasons": [reason],
+            "metrics": {"seconds": seconds},
+        }
+        logger.warning(reason)
+        # Not stored now is not stored: it would be told too late.
+        with suppress(Unavailable):
+            await self.publish(Event(type=EventType.SYSTEM_STATUS, data=data, source=_SYSTEM))
 
     async def connect(
         self,
@@ -412,6 +432,9 @@ class EventService:
             warnings=[f"{name}: {text}" for name, text in self.warnings.items()],
         )
 
+
+_SYSTEM = "rtevents/system"
+"""Source of what the daemon tells of itself."""
 
 _HEARTBEAT = EventType.HEALTH_CHECK.value
 

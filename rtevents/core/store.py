@@ -15,6 +15,14 @@ PAGE_BYTES = 1024 * 1024
 """Wire bytes after which a page ends, so that large events do not make large pages."""
 
 
+AGED_LEAST = 1000
+AGED_SHARE = 0.05
+"""
+What one pass deletes because of its age, at most: so many entries, or that share of all. A clock
+that was set ahead while the daemon was down makes all of them old; so there is time to see it.
+"""
+
+
 class Page(msgspec.Struct, frozen=True):
     """
     What one look into a log found.
@@ -106,7 +114,7 @@ class Store(Protocol):
 
         Args:
             max_events: Entries to keep.
-            max_age: Seconds since an entry was stored.
+            max_age: Seconds since an entry was stored; see ``aged`` for how many at once.
             max_bytes: Sum of the wire bytes to keep.
         Returns:
             What is kept now.
@@ -122,3 +130,9 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """End; what was appended stays. Closing twice is allowed."""
+
+
+def aged(kept: Bounds, first: int) -> int:
+    """Return the seq to keep from when entries before `first` are too old: not all go at once."""
+    most = max(AGED_LEAST, int(AGED_SHARE * (kept.last - kept.first + 1)))
+    return min(first, kept.first + most)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from rtevents.core.clock import Clock
 from rtevents.core.event import Entry, Event, Stored
 from rtevents.core.filter import Filter
-from rtevents.core.store import PAGE_BYTES, Bounds, Page
+from rtevents.core.store import PAGE_BYTES, Bounds, Page, aged
 from rtevents.errors import EventConflict
-from rtevents.stores.clock import Clock
 from rtevents.stores.dedup import Kept, settle
 from rtevents.stores.growth import Growth
 
@@ -168,7 +168,8 @@ class MemoryStore:
             keep = max(keep, self._bounds.last - max_events + 1)
         if max_age:
             oldest = self._clock() - max_age
-            keep = max(keep, self._first(oldest, lambda row: row.stored_at))
+            first = self._first(oldest, lambda row: row.stored_at)
+            keep = max(keep, aged(self._bounds, first))
         if max_bytes:
             start = self._end - max_bytes
             keep = max(keep, self._first(start, lambda row: row.end - len(row.entry.wire)))

@@ -13,12 +13,12 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from rtevents.core.clock import Clock
 from rtevents.core.event import Entry, Event, Stored, is_event_id
 from rtevents.core.filter import Filter
-from rtevents.core.store import PAGE_BYTES, Bounds, Page
+from rtevents.core.store import PAGE_BYTES, Bounds, Page, aged
 from rtevents.errors import EventConflict
 from rtevents.stores import sqlite_rows as rows
-from rtevents.stores.clock import Clock
 from rtevents.stores.growth import Growth
 from rtevents.stores.sqlite_file import DatabaseFile, new_epoch
 from rtevents.stores.sqlite_writer import Writer
@@ -177,7 +177,8 @@ class SQLiteStore:
             if max_events:
                 first = max(first, extent.last - max_events + 1)
             if max_age:
-                first = max(first, rows.first_stored(db, extent, now - max_age))
+                young = rows.first_stored(db, extent, now - max_age)
+                first = max(first, aged(Bounds(extent.first, extent.last), young))
             if max_bytes:
                 first = max(first, rows.first_byte(db, extent, extent.end - max_bytes))
             return first

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rtevents.core.clock import Clock
 from rtevents.errors import ConfigError
 from rtevents.stores import STORES, open_store
-from rtevents.stores.clock import Clock
 from rtevents.stores.memory import MemoryStore
 from rtevents.stores.sqlite import SQLiteStore
 from tests.stores.samples import events, seqs

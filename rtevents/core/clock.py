@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+JUMP = 2.0
+"""Seconds that a wall clock is off at once before it is said to have been set."""
+
 
 class Clock:
     """
@@ -14,11 +17,16 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self._offset = time.time() - _steady()
+        self._offset = self._told = time.time() - _steady()
 
     def __call__(self) -> float:
         """Return the time, in unix seconds."""
         return self._offset + _steady()
+
+    def jumped(self) -> float:
+        """Return the seconds by which the wall clock was set since this was asked; 0 for none."""
+        before, self._told = self._told, time.time() - _steady()
+        return self._told - before if abs(self._told - before) > JUMP else 0.0
 
 
 def _steady() -> float:

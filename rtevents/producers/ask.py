@@ -34,7 +34,8 @@ def ask(repository: Path, *arguments: str) -> str:
     """
     try:
         done = subprocess.run(
-            ["git", *arguments],
+            # Who reads the index runs the program that the repository names there (S15).
+            ["git", "-c", "core.fsmonitor=false", *arguments],
             cwd=repository,
             env=environment(),
             capture_output=True,

@@ -47,6 +47,19 @@ class Bounds(msgspec.Struct, frozen=True):
     last: int
 
 
+class Note(msgspec.Struct, frozen=True):
+    """
+    What a store has to say of itself.
+
+    Args:
+        event: What happened, such as ``store.quarantined``.
+        reason: The same in words.
+    """
+
+    event: str
+    reason: str
+
+
 class Store(Protocol):
     """
     Where rows are kept.
@@ -58,6 +71,9 @@ class Store(Protocol):
 
     epoch: str
     """Names this log: 8 hexadecimal digits."""
+
+    notes: list[Note]
+    """What was lost or found damaged, the oldest first; who has told it takes it out."""
 
     async def append(
         self, batches: Sequence[Sequence[Event]]

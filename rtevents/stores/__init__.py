@@ -15,7 +15,7 @@ STORES = {
 """Each backend by the name in front of its URL; loaded when it is used."""
 
 
-async def open_store(url: str, *, path: Path, durability: str) -> Store:
+async def open_store(url: str, *, path: Path, durability: str, strict: bool = False) -> Store:
     """
     Open the log that `url` names; a log that is not there yet begins empty.
 
@@ -23,6 +23,7 @@ async def open_store(url: str, *, path: Path, durability: str) -> Store:
         url: ``sqlite``, or ``memory`` for a log that ends with the process.
         path: Where a backend that keeps a file on this machine keeps it.
         durability: ``full``: an answered append survives power loss; ``normal``: kill -9 alone.
+        strict: Refuse a log that is damaged, rather than put it aside and begin a new one.
     Raises:
         ConfigError: No backend has that name, or `durability` is neither of the two.
         StoreError: What is there cannot be opened; the text says why.
@@ -38,6 +39,6 @@ async def open_store(url: str, *, path: Path, durability: str) -> Store:
         )
     module, _, kind = STORES[name].partition(":")
     store: Store = await getattr(importlib.import_module(module), kind).open(
-        url, path=path, durability=durability
+        url, path=path, durability=durability, strict=strict
     )
     return store

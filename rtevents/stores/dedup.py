@@ -7,13 +7,19 @@ from collections.abc import Callable, Sequence
 from rtevents.core.event import Entry, Event, Stored, is_same_body
 from rtevents.errors import EventConflict
 
-Kept = tuple[int, Event]
-"""The seq of an event that is stored, and the event as its wire form has it."""
+Fresh = tuple[int, Event]
+"""The seq that an event is to get, and the event."""
+
+Kept = tuple[int, Event | None]
+"""
+The seq of an event that is stored, and the event as its wire form has it; None where that is
+damaged, and nobody can tell any more whether another is the same.
+"""
 
 
 def settle(
     batch: Sequence[Event], last: int, find: Callable[[str], Kept | None]
-) -> tuple[list[Stored], dict[str, Kept]]:
+) -> tuple[list[Stored], dict[str, Fresh]]:
     """
     Decide what becomes of one batch; store nothing yet.
 
@@ -27,14 +33,14 @@ def settle(
             same batch, for then neither is stored.
     """
     answers: list[Stored] = []
-    fresh: dict[str, Kept] = {}
+    fresh: dict[str, Fresh] = {}
     for index, event in enumerate(batch):
         kept = fresh.get(event.event_id) or find(event.event_id)
         if kept is None:
-            kept = (last + len(fresh) + 1, event)
-            fresh[event.event_id] = kept
-            answers.append(Stored(event.event_id, kept[0], duplicate=False))
-        elif is_same_body(event, as_stored(kept[1])):
+            seq = last + len(fresh) + 1
+            fresh[event.event_id] = (seq, event)
+            answers.append(Stored(event.event_id, seq, duplicate=False))
+        elif kept[1] is None or is_same_body(event, as_stored(kept[1])):
             answers.append(Stored(event.event_id, kept[0], duplicate=True))
         else:
             seq = 0 if event.event_id in fresh else kept[0]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rtevents.core.clock import Clock
 from rtevents.core.event import Entry, Event, Stored
 from rtevents.core.filter import Filter
-from rtevents.core.store import PAGE_BYTES, Bounds, Page, aged
+from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
 from rtevents.errors import EventConflict
 from rtevents.stores.dedup import Kept, settle
 from rtevents.stores.growth import Growth
@@ -47,6 +47,7 @@ class MemoryStore:
 
     def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
         self.epoch = secrets.token_hex(4)
+        self.notes: list[Note] = []
         self._clock = clock or Clock()
         self._rows: list[_Row] = []
         self._seqs: dict[str, int] = {}
@@ -56,7 +57,9 @@ class MemoryStore:
         self._growth = Growth(0)
 
     @classmethod
-    async def open(cls, url: str = "memory", *, path: Path, durability: str) -> MemoryStore:
+    async def open(
+        cls, url: str = "memory", *, path: Path, durability: str, strict: bool = False
+    ) -> MemoryStore:
         """Return an empty log; the arguments are those of every backend and mean nothing here."""
         return cls()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -16,10 +16,12 @@ import msgspec
 from rtevents.core.clock import Clock
 from rtevents.core.event import Entry, Event, Stored, is_event_id
 from rtevents.core.filter import Filter
-from rtevents.core.store import PAGE_BYTES, Bounds, Page, aged
-from rtevents.errors import EventConflict
+from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
+from rtevents.errors import EventConflict, StoreDamaged, StoreError
+from rtevents.stores import migrate
 from rtevents.stores import sqlite_rows as rows
 from rtevents.stores.growth import Growth
+from rtevents.stores.quarantine import put_aside
 from rtevents.stores.sqlite_file import DatabaseFile, new_epoch
 from rtevents.stores.sqlite_writer import Writer
 
@@ -41,20 +43,49 @@ class SQLiteStore:
     With ``durability="full"`` an answered append survives power loss, with ``normal`` it survives
     ``kill -9``. One process at a time may have a database open. Every method raises
     ``StoreError`` when the database refuses or breaks, and ``LogClosed`` after ``close``.
+
+    A database that turns out to be damaged is put aside, and a new log begins in its place after
+    the last seq of the old: who reads has a gap there, and who has seen all of it misses nothing.
+    What was asked of the old one is then asked of the new. An entry that alone is damaged is told
+    as ``corrupt``.
     """
 
-    def __init__(self, file: DatabaseFile, opened: _Opened, clock: Callable[[], float]) -> None:
-        self.epoch = opened.epoch
+    def __init__(
+        self,
+        file: DatabaseFile,
+        opened: _Opened,
+        clock: Callable[[], float],
+        *,
+        is_strict: bool = False,
+    ) -> None:
+        self.notes = opened.notes
         self._file = file
         self._clock = clock
+        self._is_strict = is_strict
         self._growth = Growth(0)
+        self._damaged: set[int] = set()
+        # Held while another database takes the place of this one.
+        self._replacing = asyncio.Lock()
+        self._is_aside = False
+        # Counts the databases, for who worked on one to know that it is another.
+        self._life = 0
+        # What a damaged database is refused with, where no other is to take its place.
+        self._refusal: StoreDamaged | None = None
+        # As many as threads, so a thread that has work finds one; each opened when it is used.
+        self._idle: list[tuple[int, sqlite3.Connection | None]] = [(-1, None)] * READERS
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="rtevents-read")
+        self._begin(opened)
+
+    def _begin(self, opened: _Opened) -> None:
+        self.epoch = opened.epoch
         self._writer = Writer(
-            file, opened.writer, epoch=opened.epoch, clock=clock, grown=self._growth.tell
+            self._file,
+            opened.writer,
+            epoch=opened.epoch,
+            clock=self._clock,
+            grown=self._growth.tell,
         )
         self._growth.tell(self._writer.extent.last)
-        # As many connections as threads, so a thread that has work finds one.
-        self._idle = opened.readers
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="rtevents-read")
 
     @classmethod
     async def open(
@@ -65,6 +96,7 @@ class SQLiteStore:
         durability: str = "full",
         busy_timeout: float = 2.0,
         clock: Callable[[], float] | None = None,
+        strict: bool = False,
     ) -> SQLiteStore:
         """
         Open the database at `path`, or make it; its folder must be there.
@@ -74,11 +106,14 @@ class SQLiteStore:
             durability: ``full`` or ``normal``.
             busy_timeout: Seconds to wait while another process has locked the database.
             clock: Returns unix seconds; what entries age by.
+            strict: Refuse a database that is damaged, rather than put it aside.
         Raises:
-            StoreError: What is there is of another program, of a newer rtevents, or damaged.
+            StoreError: What is there is of another program, or of a newer rtevents.
+            StoreDamaged: It is damaged, and `strict` is set.
         """
         file = DatabaseFile(path, durability=durability, busy_timeout=busy_timeout)
-        return cls(file, await asyncio.to_thread(_open, file), clock or Clock())
+        opened = await asyncio.to_thread(_open, file, is_strict=strict)
+        return cls(file, opened, clock or Clock(), is_strict=strict)
 
     async def append(
         self, batches: Sequence[Sequence[Event]]
@@ -97,7 +132,8 @@ class SQLiteStore:
         for batch in batches:
             for event in batch:
                 _ = event.body
-        return await self._writer.append(batches)
+        self._check_refusal()
+        return await self._surely(lambda: self._writer.append(batches))
 
     async def read(
         self,
@@ -121,7 +157,7 @@ class SQLiteStore:
             StoreError: It cannot be read.
             LogClosed: The store is closed, or was closed while waiting.
         """
-        search = rows.Search(wanted or Filter())
+        search = rows.Search(wanted or Filter(), self._found_damaged)
 
         async def look(after: int) -> Page:
             last = self._writer.extent.last
@@ -155,7 +191,8 @@ class SQLiteStore:
                 only = msgspec.structs.replace(
                     wanted, types=frozenset({name}), not_types=frozenset()
                 )
-                newest += await self._read_newest(rows.Search(only), 0, last, 1)
+                search = rows.Search(only, self._found_damaged)
+                newest += await self._read_newest(search, 0, last, 1)
         return sorted(newest, key=lambda entry: entry.seq)
 
     async def bounds(self) -> Bounds:
@@ -186,15 +223,17 @@ class SQLiteStore:
         first = await self._read(keep)
         while self._writer.extent.first < first:
             self._growth.check()
-            await self._writer.trim(first)
+            await self._surely(lambda: self._writer.trim(first))
         self._growth.check()
-        await self._writer.load_ballast()
+        await self._surely(lambda: self._writer.load_ballast())
         return await self.bounds()
 
     async def check(self) -> None:
         """Raise ``StoreError`` if appends would be refused; see ``Store.check``."""
         self._growth.check()
-        await asyncio.get_running_loop().run_in_executor(self._readers, self._writer.check)
+        self._check_refusal()
+        loop = asyncio.get_running_loop()
+        await self._surely(lambda: loop.run_in_executor(self._readers, self._writer.check))
 
     async def close(self) -> None:
         """
@@ -203,12 +242,14 @@ class SQLiteStore:
         Readers that wait get ``LogClosed``. Closing twice is allowed.
         """
         self._growth.end()
-        await asyncio.to_thread(self._end)
+        async with self._replacing:
+            await asyncio.to_thread(self._end)
 
     def _end(self) -> None:
         self._readers.shutdown()
-        for db in self._idle:
-            db.close()
+        for _, db in self._idle:
+            if db is not None:
+                db.close()
         # The last connection to be closed is the one that writes, for SQLite checkpoints then.
         self._writer.stop()
 
@@ -248,50 +289,157 @@ class SQLiteStore:
         """Do some reading in a thread for it."""
         self._growth.check()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._with_reader, work)
+        return await self._surely(
+            lambda: loop.run_in_executor(self._readers, self._with_reader, work)
+        )
 
     def _with_reader(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        db = self._idle.pop()
+        life, db = self._idle.pop()
         try:
+            if db is not None and life != self._life:
+                db.close()
+            if db is None or life != self._life:
+                life, db = self._life, self._file.connect_reader()
             return work(db)
         except sqlite3.Error as error:
             raise self._file.explain(error) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StoreDamaged(f"{self._file.path.name}: damaged ({error})") from error
         finally:
-            self._idle.append(db)
+            self._idle.append((life, db))
+
+    def _found_damaged(self, seq: int) -> None:
+        """Say once that there are damaged entries; called in a thread that reads."""
+        if seq in self._damaged:
+            return
+        self._damaged.add(seq)
+        if len(self._damaged) == 1:
+            logger.error("%s: entry %d is damaged; others are not told here", self._file.path, seq)
+            reason = f"entry {seq} is damaged, and perhaps others: they are told as corrupt"
+            self.notes.append(Note("store.corrupt", reason))
+
+    def _check_refusal(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+
+    async def _surely(self, act: Callable[[], Awaitable[T]]) -> T:
+        """Do something; once more, where another database takes the place of a damaged one."""
+        if self._replacing.locked() or self._is_aside:
+            await self._replaced(self._life)
+        life = self._life
+        try:
+            return await act()
+        except StoreError as error:
+            # Nothing of it was stored: who reads or appends need not know.
+            if not await self._replaced(life, error):
+                raise
+        return await act()
+
+    async def _replaced(self, life: int, error: StoreError | None = None) -> bool:
+        """
+        Tell whether there is another database than the one of that life.
+
+        Args:
+            error: What happened to that one: if it is damaged, another takes its place.
+        """
+        # A task of its own: who waits for it may be cancelled halfway.
+        return await asyncio.shield(asyncio.create_task(self._replace(life, error)))
+
+    async def _replace(self, life: int, error: StoreError | None) -> bool:
+        async with self._replacing:
+            self._growth.check()
+            if not self._is_aside:
+                if life != self._life:
+                    return True
+                if not isinstance(error, StoreDamaged):
+                    return False
+                if self._is_strict:
+                    self._refusal = error
+                    return False
+                await asyncio.to_thread(self._put_aside, error)
+            last = self._writer.extent.last
+            self._begin(await asyncio.to_thread(_open_whole, self._file, [], after=last))
+            self._life += 1
+            self._is_aside = False
+            return True
+
+    def _put_aside(self, error: StoreDamaged) -> None:
+        self.notes.append(_quarantine(self._file, error))
+        self._is_aside = True
+        # Where it was, nothing is: what still waits is refused, and stored in the new one.
+        self._writer.stop()
 
 
 class _Opened(NamedTuple):
     """What there is when a database is open."""
 
     writer: sqlite3.Connection
-    readers: list[sqlite3.Connection]
     epoch: str
+    notes: list[Note]
 
 
-def _open(file: DatabaseFile) -> _Opened:
-    file.prepare()
+def _open(file: DatabaseFile, *, is_strict: bool) -> _Opened:
+    """Open a database, or a new one where it is damaged."""
+    try:
+        _check_remains(file)
+        return _open_whole(file, [])
+    except StoreDamaged as error:
+        if is_strict:
+            raise StoreDamaged(
+                f"{error}; start it without --strict to put it aside and begin a new log"
+            ) from error
+        hint = file.hint.read()
+        notes = [_quarantine(file, error)]
+        return _open_whole(file, notes, after=hint.seq if hint else 0)
+
+
+def _check_remains(file: DatabaseFile) -> None:
+    """Make sure that there is no WAL without its database: it holds entries."""
+    wal = file.path.with_name(f"{file.path.name}-wal")
+    if _size(wal) and not _size(file.path):
+        raise StoreDamaged(f"{file.path}: lost, but not its WAL")
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _quarantine(file: DatabaseFile, error: StoreDamaged) -> Note:
+    """Put a damaged database aside, and return what is to be told of it."""
+    aside = put_aside(file.path)
+    logger.error(
+        "%s; it is %s now, and a new log begins; what can be read of it: "
+        "rtevents doctor --recover %s",
+        error, aside.name, aside,
+    )  # fmt: skip
+    # Without folders: whoever may see the stream need not know them.
+    why = str(error).replace(str(file.path), file.path.name)
+    return Note("store.quarantined", f"{why}; it is {aside.name} now: see rtevents doctor")
+
+
+def _open_whole(file: DatabaseFile, notes: list[Note], *, after: int = 0) -> _Opened:
+    file.prepare(after=after)
     file.load_ballast()
     with ExitStack() as stack:
         try:
             writer = stack.enter_context(closing(file.connect_writer()))
-            epoch = _epoch(file, writer)
-            readers = [stack.enter_context(closing(file.connect_reader())) for _ in range(READERS)]
+            migrate.upgrade(writer, file.path)
+            epoch = _epoch(file, writer, notes)
         except sqlite3.Error as error:
             raise file.explain(error) from error
-        stack.pop_all()  # all is well: they stay open
-    return _Opened(writer, readers, epoch)
+        stack.pop_all()  # all is well: it stays open
+    return _Opened(writer, epoch, notes)
 
 
-def _epoch(file: DatabaseFile, db: sqlite3.Connection) -> str:
+def _epoch(file: DatabaseFile, db: sqlite3.Connection, notes: list[Note]) -> str:
     """Return the log's epoch: another one if entries are lost that the last hint tells of."""
     epoch: str
     (epoch,) = db.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
-    last, hint = rows.load_extent(db).last, file.read_hint()
+    last, hint = rows.load_extent(db).last, file.hint.read()
     if hint and hint.epoch == epoch and hint.seq > last:
         epoch = new_epoch()
         db.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
-        logger.warning(
-            "%s: entries %d to %d are lost; the log is %s from here on",
-            file.path, last + 1, hint.seq, epoch,
-        )  # fmt: skip
+        lost = f"entries {last + 1} to {hint.seq} are lost; the log is {epoch} from here on"
+        logger.error("%s: %s", file.path, lost)
+        notes.append(Note("store.lost", lost))
     return epoch

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
-from rtevents.errors import StoreError
+from rtevents import __version__
+from rtevents.errors import StoreDamaged, StoreError
+from rtevents.stores.hint import HintFile
 
 APPLICATION_ID = int.from_bytes(b"rtev", "big")
 """What marks a database as ours, at byte 68 of its header (SQLite file format, section 1.3)."""
 
-SCHEMA_VERSION = 2
-"""The schema this code knows; `user_version` of the database. 1 was of before the first release."""
+SCHEMA_VERSION = 3
+"""The schema this code knows; `user_version` of the database."""
+
+OLDEST_VERSION = 2
+"""The oldest schema that can be brought up to this one; 1 was of before the first release."""
 
 BALLAST_BYTES = 4 * 1024**2
 """A file that is given up when the disk is full: deleting entries needs room in the WAL first."""
+
+CHECKED_BYTES = 256 * 1024**2
+"""Largest database that is looked at whole when it is opened, in bytes: about half a second."""
 
 FLOOR_BYTES = 1024**2
 """Room on the disk below which nothing is appended: what is there is still to be trimmed."""
@@ -38,7 +45,8 @@ CREATE TABLE entry (
     event_id TEXT NOT NULL UNIQUE,
     stored_at REAL NOT NULL,        -- never falls along seq
     bytes_before INTEGER NOT NULL,  -- wire bytes of all entries before; never falls along seq
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    crc INTEGER NOT NULL DEFAULT 0  -- CRC-32 of the body, begun with the seq
 );
 -- Which blocks of consecutive seqs hold entries of a type, a project or a source. An index of the
 -- entries would be a page more to change for each key with every transaction.
@@ -69,13 +77,6 @@ _REASONS = {
 """What SQLite's result codes mean to people."""
 
 
-class Hint(msgspec.Struct, frozen=True):
-    """The newest seq that a log is known to have reached: less than that, and entries are lost."""
-
-    epoch: str
-    seq: int
-
-
 class DatabaseFile:
     """
     One database and the small files beside it.
@@ -91,31 +92,36 @@ class DatabaseFile:
         self.busy_timeout = busy_timeout
         self._synchronous = _SYNCHRONOUS[durability]
         self._identity: tuple[int, int] | None = None
-        self._hint = self._beside(".hint")
+        self.hint = HintFile(self._beside(".hint"))
         self._ballast = self._beside(".ballast")
 
-    def prepare(self) -> None:
+    def prepare(self, *, after: int = 0) -> None:
         """
         Make the database if there is none, and refuse what is not ours before touching it.
 
+        Args:
+            after: The seq after which a new log begins.
         Raises:
+            StoreDamaged: It is not what was written.
             StoreError: It cannot be used.
         """
         try:
             if not self.path.exists() or not self.path.stat().st_size:
-                self._create()
+                self._create(after)
             # First the bytes: even a connection that only reads leaves files beside what it opens.
             with self.path.open("rb") as file:
                 self._check_header(file.read(100))
             with closing(self.connect_reader()) as db:
                 (version,) = db.execute("PRAGMA user_version").fetchone()
-            self._check_version(version)  # a newer rtevents may have left it in the WAL
+                self._check_version(version, db)  # a newer rtevents may have left it in the WAL
+                self._check_whole(db)
             for end in ("", "-wal", "-shm"):
                 with suppress(FileNotFoundError):
                     self._beside(end).chmod(0o600)
             status = self.path.stat()
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self.path}: {_words(error)}") from error
+            kind = StoreDamaged if is_damage(error) else StoreError
+            raise kind(f"{self.path}: {in_words(error)}") from error
         self._identity = (status.st_dev, status.st_ino)
 
     def connect_writer(self) -> sqlite3.Connection:
@@ -164,7 +170,7 @@ class DatabaseFile:
         try:
             status = self.path.stat()
         except OSError as error:
-            raise StoreError(f"{self.path.name}: {_words(error)}") from error
+            raise StoreError(f"{self.path.name}: {in_words(error)}") from error
         if (status.st_dev, status.st_ino) != self._identity:
             raise StoreError(f"{self.path.name}: another file is in its place")
 
@@ -190,24 +196,6 @@ class DatabaseFile:
                 f"(less than {FLOOR_BYTES // 1024**2} MiB free)"
             )
 
-    def read_hint(self) -> Hint | None:
-        """Return the last hint; None when there is none that can be read."""
-        try:
-            return msgspec.json.decode(self._hint.read_bytes(), type=Hint)
-        except (OSError, UnicodeDecodeError, msgspec.DecodeError):
-            return None
-
-    def write_hint(self, hint: Hint) -> None:
-        """Note how far the log has come, so that the next start can tell whether some is lost."""
-        new = self._beside(".hint.new")
-        # An old hint stays true, only weaker: nothing is to be refused for want of a new one.
-        with suppress(OSError):
-            with _open_private(new) as file:
-                file.write(msgspec.json.encode(hint))
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._hint)
-
     def take_ballast(self) -> bool:
         """Give up the ballast; tell whether there was any."""
         try:
@@ -228,8 +216,9 @@ class DatabaseFile:
             self._ballast.unlink(missing_ok=True)
 
     def explain(self, error: sqlite3.Error | OSError) -> StoreError:
-        """Return what happened, in one line for people."""
-        told = StoreError(f"{self.path.name}: {_words(error)}")
+        """Return what happened, in one line for people; ``StoreDamaged`` where that is it."""
+        kind = StoreDamaged if is_damage(error) else StoreError
+        told = kind(f"{self.path.name}: {in_words(error)}")
         told.__cause__ = error
         return told
 
@@ -248,44 +237,89 @@ class DatabaseFile:
         db.execute("PRAGMA foreign_keys = ON")
         return db
 
-    def _create(self) -> None:
+    def _create(self, after: int) -> None:
         """Make an empty database beside its place and move it there: it is whole or not there."""
         new = self._beside(".new")
         # A WAL that outlived its database would be replayed into the new one.
         for end in ("-wal", "-shm", "-journal", ".new", ".new-journal"):
             self._beside(end).unlink(missing_ok=True)
-        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        with closing(sqlite3.connect(new, isolation_level=None)) as db:
-            db.executescript(SCHEMA)
-            db.execute("INSERT INTO meta VALUES ('epoch', ?)", (new_epoch(),))
-            # Not where it stands: that change has a journal, which who only reads cannot undo.
-            db.execute("PRAGMA journal_mode = WAL")
+        create(new, after=after)
         new.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.path.parent)
 
     def _check_header(self, header: bytes) -> None:
         """Check the first 100 bytes (SQLite file format, section 1.3)."""
-        if not header.startswith(b"SQLite format 3\0"):
-            raise StoreError(f"{self.path}: not a database; move it away to begin a new log")
+        if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
+            raise StoreDamaged(f"{self.path}: not a database")
         if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-            raise StoreError(f"{self.path}: a database, but not of rtevents")
+            raise StoreError(
+                f"{self.path}: a database, but not of rtevents; move it away to begin a new log"
+            )
         self._check_version(int.from_bytes(header[60:64], "big"))
 
-    def _check_version(self, version: int) -> None:
-        if version < SCHEMA_VERSION:
+    def _check_version(self, version: int, db: sqlite3.Connection | None = None) -> None:
+        if version < OLDEST_VERSION:
             raise StoreError(
                 f"{self.path}: made before the first release (schema {version}); "
                 "move it away to begin a new log"
             )
         if version > SCHEMA_VERSION:
+            maker = _maker(db) if db else self._maker()
             raise StoreError(
-                f"{self.path}: made by a newer rtevents (schema {version}); "
-                f"this one knows schema {SCHEMA_VERSION}"
+                f"{self.path}: made by rtevents {maker} (schema {version}); this is {__version__}, "
+                f"which knows schema {SCHEMA_VERSION}: upgrade rtevents, or move the file away"
             )
+
+    def _maker(self) -> str:
+        # Immutable: so nothing is left beside a file that is not for us to touch.
+        with closing(sqlite3.connect(f"{self.path.as_uri()}?immutable=1", uri=True)) as db:
+            return _maker(db)
+
+    def _check_whole(self, db: sqlite3.Connection) -> None:
+        """Check what SQLite relies on, and reads only when it comes by."""
+        (tables,) = db.execute(
+            "SELECT count(*) FROM sqlite_master WHERE name IN ('meta', 'entry', 'holding')"
+        ).fetchone()
+        if tables < 3:
+            raise StoreDamaged(f"{self.path}: damaged (not all of its tables are there)")
+        name, trimmed = (
+            db.execute("SELECT CAST(value AS BLOB) FROM meta WHERE name = ?", (key,)).fetchone()
+            for key in ("epoch", "trimmed")
+        )
+        if not (name and _EPOCH.match(name[0]) and (trimmed is None or trimmed[0].isdigit())):
+            raise StoreDamaged(f"{self.path}: damaged (the log's name or place is not there)")
+        if self.path.stat().st_size <= CHECKED_BYTES:
+            (said,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            if said != "ok":
+                raise StoreDamaged(f"{self.path}: damaged ({' '.join(str(said).split())})")
+
+
+def create(path: Path, *, after: int = 0) -> None:
+    """
+    Make an empty log in a new file that only its owner can read.
+
+    Args:
+        after: The seq after which it begins.
+    Raises:
+        FileExistsError: Something is there.
+        sqlite3.Error: It cannot be written.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.executescript(SCHEMA)
+        meta = [("epoch", new_epoch()), ("version", __version__), ("trimmed", str(after))]
+        db.execute("INSERT INTO meta VALUES (?, ?), (?, ?), (?, ?)", [*meta[0], *meta[1], *meta[2]])
+        # Not where it stands: that change has a journal, which who only reads cannot undo.
+        db.execute("PRAGMA journal_mode = WAL")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def new_epoch() -> str:
@@ -303,12 +337,29 @@ def is_busy(error: Exception) -> bool:
     return _code(error) == sqlite3.SQLITE_BUSY
 
 
+def is_damage(error: Exception) -> bool:
+    """Tell whether a database is not what was written."""
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _maker(db: sqlite3.Connection) -> str:
+    """Return the version of the rtevents that wrote a database last."""
+    with suppress(sqlite3.Error, TypeError):
+        (version,) = db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
+        return str(version)[:40]
+    return "of another version"
+
+
 def _open_private(path: Path) -> BinaryIO:
     """Open a file for writing that only its owner can read."""
     return os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb")
 
 
-def _words(error: sqlite3.Error | OSError) -> str:
+_EPOCH = re.compile(rb"[0-9a-f]{8}\Z")
+
+
+def in_words(error: sqlite3.Error | OSError) -> str:
+    """Return what SQLite or the system says, for people."""
     if isinstance(error, OSError):
         return os.strerror(error.errno or errno.EIO).lower()
     reason = _REASONS.get(_code(error))

@@ -12,23 +12,25 @@ from __future__ import annotations
 import re
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import accumulate, chain, repeat
 from operator import attrgetter
 from typing import NamedTuple
+from zlib import crc32
 
 import msgspec
 
 from rtevents.core.event import Entry, Event, decode_entry, field_bytes
 from rtevents.core.filter import Filter
 from rtevents.core.store import PAGE_BYTES
-from rtevents.errors import BadInput, StoreError
+from rtevents.errors import BadInput
+from rtevents.stores.damage import damaged_entry
 
 ROWS = 512
 """
 Rows a statement inserts at most: before each the thread waits for the interpreter, which the event
-loop holds. Five values a row stay below the 32,766 that SQLite takes by default.
+loop holds. Six values a row stay below the 32,766 that SQLite takes by default.
 """
 
 BLOCK = 32
@@ -106,7 +108,8 @@ def insert(db: sqlite3.Connection, events: Sequence[Event], extent: Extent, now:
     ends = list(accumulate(map(wire_bytes, seqs, map(len, bodies)), initial=end))
     ids = [event.event_id for event in events]
     times = repeat(stored_at, len(events))
-    _insert(db, "entry", list(zip(seqs, ids, times, ends, bodies)))  # noqa: B905 - one end more
+    sums = map(crc32, bodies, seqs)
+    _insert(db, "entry", list(zip(seqs, ids, times, ends, bodies, sums)))  # noqa: B905 - one end more
     held, fresh = _holdings(events, last + 1, held)
     _insert(db, "holding", fresh)
     return Extent(first, last + len(events), ends[-1], stored_at, held)
@@ -205,7 +208,7 @@ def find_all(db: sqlite3.Connection, event_ids: Iterable[str]) -> dict[str, tupl
     """Return the seq and the length of the body of those ids that are kept."""
     rows = _one(
         db,
-        "SELECT json_group_array(json_array(event_id, seq, length(body))) FROM entry "
+        "SELECT CAST(json_group_array(json_array(event_id, seq, length(body))) AS BLOB) FROM entry "
         "WHERE event_id IN (SELECT value FROM json_each(?))",
         (_list(event_ids),),
     )
@@ -221,33 +224,83 @@ def types(db: sqlite3.Connection) -> list[str]:
             "SELECT min(value) FROM holding WHERE key = 'type' UNION ALL "
             "SELECT (SELECT min(value) FROM holding WHERE key = 'type' AND value > kept.type) "
             "FROM kept WHERE type IS NOT NULL) "
-            "SELECT json_group_array(type) FROM kept WHERE type IS NOT NULL",
+            "SELECT CAST(json_group_array(type) AS BLOB) FROM kept WHERE type IS NOT NULL",
         ),
         type=list[str],
     )
 
 
-def fetch(db: sqlite3.Connection, seqs: Iterable[int]) -> list[Entry]:
+def checksum(seq: int, body: bytes) -> int:
+    """Return the CRC-32 of a body, begun with its seq, so that it is right in its place alone."""
+    return crc32(body, seq)
+
+
+def fetch(
+    db: sqlite3.Connection, seqs: Iterable[int], found_damaged: Callable[[int], None] | None = None
+) -> list[Entry]:
     """
     Return the entries with these seqs, oldest first; those that were trimmed since are left out.
 
-    Raises:
-        StoreError: One of them is damaged.
+    Args:
+        found_damaged: Called with the seq of each that is damaged: it is told as ``corrupt``.
     """
-    lines = _one(
-        db,
-        # A body is one line of JSON, so a line's end separates them.
-        "SELECT CAST(group_concat(wire, char(10)) AS BLOB) FROM ("
-        "SELECT '{\"seq\":' || seq || ',' || substr(CAST(body AS TEXT), 2) AS wire FROM entry "
-        "WHERE seq IN (SELECT value FROM json_each(?)))",
-        (_list(seqs),),
-    )
+    wanted = _list(seqs)
+    numbers, sums, bodies = db.execute(_FETCH, (wanted,)).fetchone()
+    if numbers == "[]":
+        return []
+    lines = (bodies or b"").split(b"\n")
     try:
-        entries = [decode_entry(line) for line in lines.split(b"\n")] if lines else []
-    except BadInput as error:
-        raise StoreError(f"an entry is damaged: {error}") from error
+        there = _numbers.decode(numbers)
+        if len(lines) != len(there) or list(map(crc32, lines, there)) != _checksums(sums):
+            raise BadInput("not what was written")
+        wires = [b'{"seq":%d,%b' % (seq, line[1:]) for seq, line in zip(there, lines, strict=True)]
+        entries = list(map(decode_entry, wires))
+    except (BadInput, msgspec.DecodeError):
+        entries = _fetch_each(db, wanted, found_damaged)
     # The order in which an aggregate sees its rows is not promised.
-    return sorted(entries, key=lambda entry: entry.seq)
+    return sorted(entries, key=_seq)
+
+
+_FETCH = (
+    # A body is one line of JSON, so a line's end separates them.
+    "SELECT json_group_array(seq), CAST(group_concat(crc) AS BLOB), "
+    "CAST(group_concat(body, char(10)) AS BLOB) FROM entry "
+    " WHERE seq IN (SELECT value FROM json_each(?))"
+)
+
+
+def _fetch_each(
+    db: sqlite3.Connection, wanted: str, found_damaged: Callable[[int], None] | None
+) -> list[Entry]:
+    """Return entries, each looked at for itself: some are damaged."""
+    entries = []
+    rows = db.execute(
+        # Not as text: what is no UTF-8 could not be read at all.
+        "SELECT seq, CAST(event_id AS BLOB), stored_at, CAST(body AS BLOB), "
+        "CAST(crc AS INTEGER) FROM entry "
+        "WHERE seq IN (SELECT value FROM json_each(?))",
+        (wanted,),
+    )
+    for seq, event_id, stored_at, body, crc in rows.fetchall():
+        try:
+            if not isinstance(body, bytes) or checksum(seq, body) != crc:
+                raise BadInput("not what was written")
+            entries.append(decode_entry(wire(seq, body)))
+        except BadInput:
+            held = db.execute("SELECT key, value FROM holding WHERE block = ?", (seq // BLOCK,))
+            entries.append(damaged_entry(seq, event_id, stored_at, body, held.fetchall()))
+            if found_damaged is not None:
+                found_damaged(seq)
+    return entries
+
+
+def wire(seq: int, body: bytes) -> bytes:
+    """Return the wire form of an entry with this body."""
+    return b'{"seq":%d,%b' % (seq, body[1:])
+
+
+def _checksums(listed: bytes | None) -> list[int]:
+    return _numbers.decode(b"[%b]" % (listed or b""))
 
 
 class Search:
@@ -257,10 +310,14 @@ class Search:
     One key of the filter leads: its blocks are gone through in order, those of several values
     merged; the other keys say which of them need no look. Of what is left, those entries whose
     bodies have the text of what is wanted are shown to the filter.
+
+    Args:
+        found_damaged: Called with the seq of each entry that is damaged.
     """
 
-    def __init__(self, wanted: Filter) -> None:
+    def __init__(self, wanted: Filter, found_damaged: Callable[[int], None] | None = None) -> None:
         self._wanted = wanted
+        self._found_damaged = found_damaged
         self._bound: dict[str, object] = {"size": BLOCK}
         asked = zip(KEYS, (wanted.sources, wanted.types, wanted.projects), strict=True)
         given = {key: self._bind(key, values) for key, values in asked}
@@ -323,7 +380,7 @@ class Search:
         seqs = _fitting(listed if self._is_checked else listed[:limit])
         if len(seqs) < len(listed):
             low, high = end_at(seqs[-1])
-        entries = fetch(db, seqs)[:: -1 if newest_first else 1]
+        entries = fetch(db, seqs, self._found_damaged)[:: -1 if newest_first else 1]
         if not self._wanted.is_everything:
             entries = list(filter(self._wanted.matches, entries))
         if len(entries) >= limit:
@@ -420,6 +477,8 @@ def _list(values: Iterable[object]) -> str:
 
 _names = attrgetter("source", "type", "project_id")
 """The values of an event for each of ``KEYS``."""
+
+_seq = attrgetter("seq")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

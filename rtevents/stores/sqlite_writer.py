@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any, NamedTuple
 
-from rtevents.core.event import Event, Stored
+from rtevents.core.event import Entry, Event, Stored
 from rtevents.errors import EventConflict
 from rtevents.stores import sqlite_rows as rows
-from rtevents.stores.dedup import Kept, settle
-from rtevents.stores.sqlite_file import DatabaseFile, Hint, is_busy, is_full
+from rtevents.stores.dedup import Fresh, Kept, settle
+from rtevents.stores.sqlite_file import DatabaseFile, is_busy, is_full
 
 GROUP = 1_000
 """Events after which further appends wait for the next transaction."""
@@ -52,7 +52,7 @@ BUSY_PAUSE = 0.01
 """Seconds between two looks whether another process still has the lock."""
 
 HINT_EVERY = 1.0
-"""Seconds between two hints: each is a sync of its own."""
+"""Seconds between two syncs of the hint."""
 
 Batches = Sequence[Sequence[Event]]
 Answers = list[list[Stored] | EventConflict]
@@ -101,13 +101,15 @@ class Writer:
         self.extent = rows.load_extent(db)
         self._file = file
         self._db = db
-        self._epoch = epoch
         self._clock = clock
         self._grown = grown
         # Whether the WAL may hold a transaction that nobody was told is stored.
         self._is_doubtful = False
+        # The newest seq whose hint survives a power cut.
         self._hinted = 0
         self._hint_due = 0.0
+        file.hint.open(epoch)
+        file.hint.write(self.extent.last)
         # Held by whoever uses the connection.
         self._turn = threading.Lock()
         # Jobs of the thread that are not answered; the event loop's own to count.
@@ -292,6 +294,7 @@ class Writer:
                 self._begin(wait)
                 answers, extent = self._store_known(db, waiting)
         self.extent = extent
+        self._file.hint.write(extent.last)
         return answers
 
     def _store_new(
@@ -402,10 +405,10 @@ class Writer:
         self._hint_due = time.monotonic() + HINT_EVERY
         if self._hinted != self.extent.last:
             self._hinted = self.extent.last
-            self._file.write_hint(Hint(self._epoch, self._hinted))
+            self._file.hint.sync()
 
     def _finish(self) -> None:
-        self._hint()
+        self._file.hint.close()
         # The WAL is as good as the database: what cannot be moved now is moved another time.
         with suppress(sqlite3.Error):
             self._roll_back()
@@ -426,7 +429,7 @@ class _Known:
     """
 
     def __init__(self, db: sqlite3.Connection, event_ids: set[str]) -> None:
-        self.accepted: dict[str, Kept] = {}
+        self.accepted: dict[str, Fresh] = {}
         self._db = db
         self._seqs = {}
         near = []
@@ -436,7 +439,7 @@ class _Known:
             room -= size
             if room > 0:
                 near.append(seq)
-        self._near = {entry.event_id: (entry.seq, entry.event) for entry in rows.fetch(db, near)}
+        self._near = {entry.event_id: _kept(entry) for entry in rows.fetch(db, near)}
 
     def settle(self, batch: Sequence[Event], last: int) -> list[Stored] | EventConflict:
         """Decide what becomes of one batch, `last` being the newest seq before the transaction."""
@@ -453,4 +456,8 @@ class _Known:
         if event_id not in self._seqs:
             return None
         [entry] = rows.fetch(self._db, [self._seqs[event_id]])
-        return entry.seq, entry.event
+        return _kept(entry)
+
+
+def _kept(entry: Entry) -> Kept:
+    return entry.seq, None if entry.is_corrupt else entry.event

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,6 +29,13 @@ _COLOURS = {
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option("--recover", metavar="FILE", help="Print what can be read of a damaged log."),
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="NEW", help="Make a new log of it instead.")
+    ] = None,
 ) -> None:
     """
     Look for what is wrong, from cause to effect, and tell what to do about it.
@@ -37,7 +45,16 @@ def doctor(
     \b
     rtevents doctor
     rtevents doctor --json
+    rtevents doctor --recover events.db.corrupt-20261124T093000Z > events.ndjson
+    rtevents doctor --recover events.db.corrupt-20261124T093000Z --into events.db
     """
+    if file is not None:
+        from rtevents.cli.doctor.recover import recover
+
+        recover(file, into)
+        return
+    if into is not None:
+        raise typer.BadParameter("--into: it goes with --recover")
     found = []
     for check in _checks():
         found.append(check)
@@ -74,7 +91,7 @@ def _progress(what: str) -> Iterator[None]:
 
 def _checks() -> Iterator[Check]:
     """Yield each check as it is made."""
-    from rtevents.cli.doctor import daemon, machine, projects
+    from rtevents.cli.doctor import daemon, libraries, machine, projects
     from rtevents.cli.doctor.check import problem
     from rtevents.cli.serve import load_checked
     from rtevents.config.paths import find_paths
@@ -89,6 +106,7 @@ def _checks() -> Iterator[Check]:
     yield machine.configuration(loaded, unwatched)
     yield from machine.folders(paths)
     yield machine.disk(paths)
+    yield libraries.libraries()
     with _progress("looking at the log"):
         checks = list(machine.sqlite(paths))
     yield from checks

@@ -106,6 +106,7 @@ def file_system(folder: Path) -> str:
 
 def sqlite(paths: Paths) -> Iterator[Check]:
     """Tell whether the log is whole."""
+    from rtevents.stores.quarantine import all_aside
     from rtevents.stores.quick_check import NEEDED, VERSION, is_new_enough, quick_check
 
     if not is_new_enough():
@@ -121,10 +122,16 @@ def sqlite(paths: Paths) -> Iterator[Check]:
         yield problem(
             "log",
             f"{paths.database}: {wrong}",
-            f"rtevents stop, and move {paths.database.parent} away to begin a new log",
+            "rtevents stop, then rtevents serve: it puts the log aside and begins a new one",
         )
     else:
         yield ok("log", f"{paths.database}, {size(paths.database.stat().st_size)}, whole")
+    for aside in all_aside(paths.database):
+        yield warning(
+            "damaged log",
+            f"{aside}, {size(aside.stat().st_size)}, was put aside",
+            f"rtevents doctor --recover {aside} prints what can be read; delete it then",
+        )
 
 
 def watch_limits(count: int) -> Iterator[Check]:

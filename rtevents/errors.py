@@ -15,7 +15,9 @@ Every error of rtevents, and what each means to HTTP and to a shell.
     ├── Taken                   a project id, or a daemon's place, that another holds
     ├── Unavailable             P1 cannot be kept now: come back after `retry_after` seconds
     │   ├── QueueFull           the intake queue had no room within `queue_timeout`
+    │   ├── Throttled           asked too often: wrong credentials, tickets, or over `limits`
     │   ├── StoreError          the store refused or broke
+    │   │   └── StoreDamaged    what is stored is not what was written
     │   └── LogClosed           the log ended while waiting
     ├── NotReachable            no daemon answers
     ├── ConnectionLost          a stream ended and was not to be reopened
@@ -122,8 +124,16 @@ class QueueFull(Unavailable):
     """The intake queue had no room within ``queue_timeout``."""
 
 
+class Throttled(Unavailable):
+    """Somebody asked too often, or published more than its limit."""
+
+
 class StoreError(Unavailable):
     """The store refused or broke; nothing of the batch is acknowledged."""
+
+
+class StoreDamaged(StoreError):  # noqa: N818
+    """What is stored cannot be read as what was written: it does not get better by itself."""
 
 
 class LogClosed(Unavailable):
@@ -163,6 +173,7 @@ OUTCOMES: dict[type[RteventsError], tuple[int, int]] = {
     NotFound: (404, 1),
     Taken: (409, 1),
     Unavailable: (503, 1),
+    Throttled: (429, 1),
     NotReachable: (503, 3),
     ConnectionLost: (500, 7),
     GapFound: (410, 6),

@@ -31,6 +31,9 @@ from rtevents.errors import BadInput, EventRefused
 END_OF_TIME = 253_402_300_800
 """Unix seconds of the year 10000: no calendar in use can write what comes after it."""
 
+ENDS_EARLY = "it ends too early, or with half of a surrogate pair"
+"""What is said of a text that msgspec finds truncated."""
+
 IDS = string.ascii_letters.encode() + string.digits.encode() + b"._:-"
 """The bytes of which an event's id is made."""
 
@@ -150,6 +153,7 @@ def refusal(error: msgspec.ValidationError, prefix: str = "") -> EventRefused:
     text = text.replace("Object missing required field", "missing field")
     text = text.replace("Object contains unknown field", "unknown field").replace("`", "")
     text = text[:1].lower() + text[1:]
+    path = path.replace("[...]", ".*")  # some name in an object, msgspec does not say which
     if named := _NAMED_FIELD.match(text):
         path = f"{path}.{named[2]}".lstrip(".")
         text = f"{named[1]} field"
@@ -162,7 +166,9 @@ def not_json(error: Exception) -> str:
         return f"not UTF-8: {error.reason}"
     if isinstance(error, RecursionError):
         return "not acceptable JSON: nested too deeply"
-    return f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"
+    text = str(error).removeprefix("JSON is malformed: ")
+    # msgspec's words for both: it looks for the other half behind the end of the input.
+    return f"not JSON: {text.replace('Input data was truncated', ENDS_EARLY)}"
 
 
 class _Draft(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -238,6 +238,12 @@ class Entry(msgspec.Struct, frozen=True):
         """The event itself, decoded from the wire bytes at each call."""
         return _event_decoder.decode(self.wire)
 
+    @property
+    def is_corrupt(self) -> bool:
+        """Whether it was damaged where it is stored, and nothing but its name is left of it."""
+        # No event of a publisher's ends so: what stands last there is text, null or a map of text.
+        return self.wire.endswith(_CORRUPT_END)
+
 
 class Gap(msgspec.Struct, frozen=True):
     """
@@ -326,16 +332,46 @@ def decode_entry(wire: bytes) -> Entry:
         event = _numbered_decoder.decode(wire)
     except (msgspec.ValidationError, *NOT_JSON) as error:
         raise BadInput(f"not an entry: {error}") from error
+    # Without names: they would double the cost.
     return Entry(
-        seq=event.seq,
-        event_id=event.event_id,
-        type=event.type,
-        project_id=event.project_id,
-        source=event.source,
-        path=event.path,
-        timestamp=event.timestamp,
-        wire=wire,
+        event.seq,
+        event.event_id,
+        event.type,
+        event.project_id,
+        event.source,
+        event.path,
+        event.timestamp,
+        wire,
     )
+
+
+def corrupt_entry(
+    seq: int,
+    event_id: str,
+    *,
+    type: str = "",  # noqa: A002 - the event's field
+    timestamp: float = 0.0,
+    source: str = "",
+    project_id: str | None = None,
+) -> Entry:
+    """
+    Return what stands in the place of an entry that is damaged, as far as it is known.
+
+    Its wire form has no ``data`` to speak of, and ends with ``"corrupt":true``.
+    """
+    wire = _encoder.encode(
+        {
+            "seq": seq,
+            "event_id": event_id,
+            "type": type,
+            "data": {},
+            "timestamp": timestamp,
+            "source": source,
+            "project_id": project_id,
+            "corrupt": True,
+        }
+    )
+    return Entry(seq, event_id, type, project_id, source, "", timestamp, _one_line(wire))
 
 
 def field_bytes(name: str, value: str) -> bytes:
@@ -373,6 +409,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _EVENT_ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{MAX_EVENT_ID}}}\Z")
 _TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}\Z")
 _BOOKMARK = re.compile(r"([0-9a-f]{8})-([0-9]{1,18})\Z")
+
+_CORRUPT_END = b',"corrupt":true}'
 
 _timestamp = attrgetter("timestamp")
 _encoder = msgspec.json.Encoder()

@@ -97,13 +97,34 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             NotAllowed: The filter names a project or a type that the grant does not hold.
         """
-        if not self.projects and not self.types:
+        if not self.is_limited:
             return wanted
         return msgspec.structs.replace(
             wanted,
             projects=_within("project", wanted.projects, self.projects),
             types=_within("type", wanted.types, self.types),
         )
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there are projects or types that it does not hold."""
+        return bool(self.projects or self.types)
+
+    @property
+    def visible(self) -> Filter:
+        """Everything that it holds."""
+        return self.narrow(_EVERYTHING)
+
+    def holds(self, wanted: Filter) -> bool:
+        """Tell whether all that `wanted` wants is within this grant."""
+        try:
+            return self.narrow(wanted) == wanted
+        except NotAllowed:
+            return False
+
+    def covers(self, other: Grant) -> bool:
+        """Tell whether `other` may do nothing that this grant may not."""
+        return INCLUDES[other.role] <= INCLUDES[self.role] and self.holds(other.visible)
 
     def permits(self, type: str, project_id: str | None) -> bool:  # noqa: A002 - the event's field
         """Tell whether an event of this type and project may be published."""

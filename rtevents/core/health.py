@@ -22,6 +22,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
         latency_ms: Milliseconds to store an event, as the 95th percentile.
         errors_per_minute: Store and handler failures.
         memory_bytes: Resident memory.
+        loop_lag_ms: Milliseconds by which the event loop is late.
     """
 
     connections: int = 800
@@ -29,6 +30,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float = 500.0
     errors_per_minute: int = 10
     memory_bytes: int = 500 * 1024**2
+    loop_lag_ms: float = 1000.0
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -71,6 +73,7 @@ def _crossed(snapshot: Snapshot, thresholds: Thresholds) -> list[str]:
         (queue, thresholds.queue_share, "queue fill", "{:.0%}"),
         (snapshot.latency["p95"], thresholds.latency_ms, "milliseconds to store", "{:.0f}"),
         (snapshot.errors_1m, thresholds.errors_per_minute, "errors in a minute", "{:.0f}"),
+        (snapshot.loop_lag_ms, thresholds.loop_lag_ms, "milliseconds of lag", "{:.0f}"),
         (snapshot.memory_bytes or 0, thresholds.memory_bytes, "bytes of memory", "{:.0f}"),
     ]
     return [

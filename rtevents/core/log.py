@@ -20,6 +20,8 @@ from rtevents.errors import EventConflict, LogClosed
 PAGE = 500
 """Most entries of one page: enough to share the cost of a write, few enough to be fair."""
 
+_ALL = Filter()
+
 SCAN = 5000
 """Most entries of the window that one look goes through: about a millisecond."""
 
@@ -209,9 +211,18 @@ class Log:
         page = await self._store.read(after, limit, wanted, until=until, newest_first=True)
         return page.entries
 
-    async def find(self, event_id: str) -> int | None:
-        """Return the seq of the entry with this id; None when none is kept."""
-        return await self._store.find(event_id)
+    async def find(self, event_id: str, within: Filter = _ALL) -> int | None:
+        """
+        Return the seq of the entry with this id; None when `within` matches none that is kept.
+
+        What is there and does not match takes the same steps as what is not: ids can be guessed.
+        """
+        seq = await self._store.find(event_id)
+        if within.is_everything:
+            return seq
+        at = self.last if seq is None else seq
+        page = await self._store.read(max(0, at - 1), 1, within, until=at)
+        return seq if page.entries else None
 
     async def grown(self, after: int, wait: float) -> bool:
         """
@@ -238,15 +249,20 @@ class Log:
             raise LogClosed("the log has ended: the daemon is stopping")
         return self.last > after
 
-    async def start(self, since: Since, wanted: Filter) -> Start:
-        """Find the place that `since` means to a reader who wants `wanted`."""
+    async def start(self, since: Since, wanted: Filter, within: Filter = _ALL) -> Start:
+        """
+        Find the place that `since` means to a reader who wants `wanted`.
+
+        Args:
+            within: What the reader may see: no other event's id means a place to it.
+        """
         if since.word is not None:
             return await self._start_at_word(since.word, wanted)
         if since.timestamp is not None:
             return Start(await self._store.seek(since.timestamp), "complete")
         if since.bookmark is not None:
             return self._start_at_bookmark(since.bookmark)
-        seq = await self._store.find(since.event_id or "")
+        seq = await self.find(since.event_id or "", within)
         return self._start_anew("unknown-id") if seq is None else Start(seq, "complete")
 
     async def _start_at_word(self, word: str, wanted: Filter) -> Start:
@@ -279,7 +295,13 @@ class Log:
 
     async def retain(self, max_events: int, max_age: float, max_bytes: int) -> None:
         """Trim the store; see ``Store.retain``."""
-        bounds = await self._store.retain(max_events, max_age, max_bytes)
+        self._take(await self._store.retain(max_events, max_age, max_bytes))
+
+    async def refresh(self) -> None:
+        """Ask the store what it keeps: it may have lost its past."""
+        self._take(await self._store.bounds())
+
+    def _take(self, bounds: Bounds) -> None:
         # Entries may have been appended since: the end is this log's own to know.
         self._bounds = Bounds(bounds.first, max(self.last, bounds.last))
 

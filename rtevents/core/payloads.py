@@ -280,8 +280,7 @@ class EventTypes:
 
     def __init__(self, own: Mapping[str, Checker | None] | None = None) -> None:
         self._own: dict[str, Checker | None] = {}
-        for name, check in (own or {}).items():
-            self.add(name, check)
+        self.replace(own or {})
 
     def __contains__(self, name: object) -> bool:
         return name in PAYLOADS or name in self._own
@@ -302,6 +301,21 @@ class EventTypes:
         if name in PAYLOADS:
             raise EventRefused(f"type: {name} is a built-in type already", field="type")
         self._own[name] = check
+
+    def replace(self, own: Mapping[str, Checker | None]) -> None:
+        """
+        Know these types of the user's own from now on, and no others.
+
+        Raises:
+            EventRefused: As ``add``; nothing has changed then.
+        """
+        before, self._own = self._own, {}
+        try:
+            for name, check in own.items():
+                self.add(name, check)
+        except EventRefused:
+            self._own = before
+            raise
 
     def names(self) -> list[str]:
         """Return the name of every type, in the order of the reference."""

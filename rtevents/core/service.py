@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -16,8 +15,10 @@ from rtevents.core.clock import Clock
 from rtevents.core.connection import Connection
 from rtevents.core.event import Entry, Event, EventType, Gap, Stored
 from rtevents.core.filter import Filter
+from rtevents.core.handlers import Handler, Handlers
 from rtevents.core.health import Health, Thresholds, verdict
 from rtevents.core.intake import Intake
+from rtevents.core.lag import Lag
 from rtevents.core.log import Cursor, Log, Start
 from rtevents.core.payloads import EventTypes
 from rtevents.core.since import Since, parse_since
@@ -26,10 +27,6 @@ from rtevents.core.store import Store
 from rtevents.errors import EventRefused, LogClosed, NotFound, Unavailable
 
 logger = logging.getLogger(__name__)
-
-Handler = Callable[[Entry], Awaitable[None] | None]
-"""Called with each entry; a coroutine function is awaited."""
-
 
 CHECK_SECONDS = 1.0
 """Seconds between two looks whether events can be stored: trouble is seen before it hurts."""
@@ -104,10 +101,12 @@ class EventService:
             timeout=queue_timeout,
         )
         self._cleanup_timeout = cleanup_timeout
-        self._retention = retention or Retention()
+        self.retention = retention or Retention()
+        """How much the store keeps; it may be changed."""
         self._thresholds = thresholds or Thresholds()
         self._tasks: list[asyncio.Task[None]] = []
-        self._handlers: set[asyncio.Task[None]] = set()
+        self._handlers = Handlers(self.log, self.counters)
+        self._lag = Lag()
         self._is_stopping = False
 
     async def __aenter__(self) -> Self:
@@ -122,28 +121,37 @@ class EventService:
         await self.log.open()
         self._tasks = [
             asyncio.create_task(self._intake.run(), name="rtevents writer"),
-            asyncio.create_task(_every(CHECK_SECONDS, self._check_store), name="rtevents check"),
-            asyncio.create_task(_every(CHECK_SECONDS, self._check_clock), name="rtevents clock"),
+            asyncio.create_task(self._lag.run(), name="rtevents lag"),
             asyncio.create_task(
-                _every(self._retention.interval, self._trim), name="rtevents retention"
+                _every(lambda: CHECK_SECONDS, self._check_store), name="rtevents check"
             ),
             asyncio.create_task(
-                _every(min(10.0, self._cleanup_timeout / 4), self._clean_up),
+                _every(lambda: CHECK_SECONDS, self._check_clock), name="rtevents clock"
+            ),
+            asyncio.create_task(
+                _every(lambda: self.retention.interval, self._trim), name="rtevents retention"
+            ),
+            asyncio.create_task(
+                _every(lambda: min(10.0, self._cleanup_timeout / 4), self._clean_up),
                 name="rtevents cleanup",
             ),
         ]
 
-    async def stop(self) -> None:
-        """Refuse new events, store those that wait, end every stream, close the store."""
+    async def drain(self) -> None:
+        """Refuse new events and streams from now on, and return when those that wait are stored."""
         self._is_stopping = True
         await self._intake.close()
+
+    async def stop(self) -> None:
+        """Drain, end every stream, close the store."""
+        await self.drain()
         self.log.close()
         for connection in list(self.connections.values()):
             connection.close("shutdown")
-        tasks = [*self._tasks, *self._handlers]
-        for task in tasks:
+        await self._handlers.stop()
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._store.close()
 
     async def publish(self, event: Event) -> Stored:
@@ -201,7 +209,7 @@ class EventService:
         self.types.check_all(events)
 
     async def _trim(self) -> None:
-        limits = self._retention
+        limits = self.retention
         try:
             await self.log.retain(limits.max_events, limits.max_age, limits.max_bytes)
         except Unavailable as error:
@@ -215,22 +223,36 @@ class EventService:
                 self._intake.note_trouble(error)
         else:
             self._intake.trouble = None
+        # What cannot be told now is told when there is a store to tell it in.
+        with suppress(Unavailable):
+            await self._tell_notes()
+
+    async def _tell_notes(self) -> None:
+        """Tell what the store has to say of itself, in the health and in the stream."""
+        notes = self._store.notes
+        if notes:
+            await self.log.refresh()
+        while notes:
+            event, reason = notes[0].event, notes[0].reason
+            self.warnings[event] = reason
+            await self._tell({"status": "degraded", "event": event, "reasons": [reason]})
+            notes.pop(0)
 
     async def _check_clock(self) -> None:
         """Tell when the wall clock was set: what events say of their time is to be read so."""
         if not (seconds := self._clock.jumped()):
             return
         reason = f"the clock was set by {seconds:+.0f} s"
-        data = {
-            "status": "ok",
-            "event": "clock_jump",
-            "reasons": [reason],
-            "metrics": {"seconds": seconds},
-        }
         logger.warning(reason)
+        metrics = {"seconds": seconds}
         # Not stored now is not stored: it would be told too late.
         with suppress(Unavailable):
-            await self.publish(Event(type=EventType.SYSTEM_STATUS, data=data, source=_SYSTEM))
+            await self._tell(
+                {"status": "ok", "event": "clock_jump", "reasons": [reason], "metrics": metrics}
+            )
+
+    async def _tell(self, data: dict[str, Any]) -> None:
+        await self.publish(Event(type=EventType.SYSTEM_STATUS, data=data, source=_SYSTEM))
 
     async def connect(
         self,
@@ -240,6 +262,7 @@ class EventService:
         kind: str = "memory",
         principal: str = "",
         pid: int | None = None,
+        within: Filter = Filter(),  # noqa: B008 - frozen
     ) -> tuple[Connection, Start]:
         """
         Register a subscriber.
@@ -247,6 +270,7 @@ class EventService:
         Args:
             wanted: What it wants, within its grant.
             since: Where it begins; see ``parse_since``.
+            within: All that its grant holds.
         Returns:
             The connection, to be given to ``disconnect`` at its end, and where it begins.
         Raises:
@@ -256,7 +280,7 @@ class EventService:
         if self._is_stopping:
             raise LogClosed("the daemon is stopping")
         place = parse_since(since) if isinstance(since, str) else since
-        start = await self.log.start(place, wanted)
+        start = await self.log.start(place, wanted, within)
         connection = Connection(
             wanted,
             start.after,
@@ -352,29 +376,7 @@ class EventService:
         Returns:
             A function that ends it.
         """
-        cursor = Cursor(self.log, wanted, self.log.last)
-        task = asyncio.create_task(self._handle(handler, cursor), name="rtevents handler")
-        self._handlers.add(task)
-        task.add_done_callback(self._handlers.discard)
-        return lambda: _cancel(task)
-
-    async def _handle(self, handler: Handler, cursor: Cursor) -> None:
-        while True:
-            for item in await cursor.next(math.inf):
-                if isinstance(item, Entry):
-                    await self._call(handler, item)
-
-    async def _call(self, handler: Handler, entry: Entry) -> None:
-        try:
-            result = handler(entry)
-            if result is not None:
-                await result
-        except Exception:
-            # Whatever a user's handler raises must not end the others.
-            self.counters.handler_failures += 1
-            self.counters.errors.add(1)
-            if self.counters.handler_failures == 1:
-                logger.exception("a handler failed; further failures are only counted")
+        return self._handlers.add(handler, wanted)
 
     def statistics(self) -> Snapshot:
         """Return the statistics of this moment."""
@@ -388,7 +390,7 @@ class EventService:
                 "refused": counters.refused,
                 "delivered": counters.delivered,
                 "rate_1m": counters.rate.per_second(),
-                "by_type": dict(counters.by_type.most_common()),
+                "by_type": dict(counters.by_type().most_common()),
             },
             queue={
                 "size": self._intake.events,
@@ -415,6 +417,7 @@ class EventService:
                 "failures": counters.handler_failures,
             },
             errors_1m=counters.errors.per_minute(),
+            loop_lag_ms=self._lag.milliseconds(),
             memory_bytes=resident_bytes(),
         )
 
@@ -439,11 +442,7 @@ _SYSTEM = "rtevents/system"
 _HEARTBEAT = EventType.HEALTH_CHECK.value
 
 
-async def _every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+async def _every(seconds: Callable[[], float], act: Callable[[], Awaitable[None]]) -> None:
     while True:
         await act()
-        await asyncio.sleep(seconds)
-
-
-def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
+        await asyncio.sleep(seconds())

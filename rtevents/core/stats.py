@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from rtevents.core.event import Event, Stored
+from rtevents.core.filter import Filter
 
 RATE_WINDOW = 60
 """Seconds over which rates are counted."""
@@ -19,6 +20,11 @@ RATE_WINDOW = 60
 LATENCY_BOUNDS_MS = tuple(0.1 * 1.25**step for step in range(60))
 """Upper bounds of the latency buckets, in milliseconds: 0.1 ms to a minute, 25 % apart."""
 
+
+MOST_KEYS = 4096
+"""Most pairs of a type and a project that are counted each for itself."""
+
+_ALL = Filter()
 
 STATM = "/proc/self/statm"
 """Where Linux tells a process's memory, in pages."""
@@ -38,6 +44,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         latency: Milliseconds from a publisher's call to the stored answer: ``p50 p95 p99``.
         handlers: ``registered failures``.
         errors_1m: Store and handler failures over the last minute.
+        loop_lag_ms: Milliseconds by which the event loop was late in the last minute, at most.
         memory_bytes: Resident memory of the process; None where that cannot be read.
     """
 
@@ -49,6 +56,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     latency: dict[str, float]
     handlers: dict[str, int]
     errors_1m: int
+    loop_lag_ms: float
     memory_bytes: int | None
 
 
@@ -123,7 +131,7 @@ class Counters:
         self.duplicates = 0
         self.refused = 0
         self.delivered = 0
-        self.by_type: Counter[str] = Counter()
+        self._by_key: Counter[tuple[str, str | None]] = Counter()
         self.rate = Rate()
         self.latency = Latency()
         self.connections_total = 0
@@ -135,11 +143,28 @@ class Counters:
         """Count a batch that is stored."""
         if any(map(_is_duplicate, answers)):
             events = [e for e, a in zip(events, answers, strict=True) if not a.duplicate]
-        new = [event.type for event in events]
+        new = list(map(_key, events))
         self.published += len(new)
         self.duplicates += len(answers) - len(new)
-        self.by_type.update(new)
+        self._by_key.update(new)
         self.rate.add(len(new))
+        if len(self._by_key) > MOST_KEYS:
+            self._fold()
+
+    def by_type(self, within: Filter = _ALL) -> Counter[str]:
+        """Return how many were stored of each type, of those that `within` holds."""
+        found: Counter[str] = Counter()
+        for (kind, project), count in self._by_key.items():
+            is_type = not within.types or kind in within.types
+            if is_type and (not within.projects or project in within.projects):
+                found[kind] += count
+        return found
+
+    def _fold(self) -> None:
+        """Count the projects with the fewest events together: publishers may name any number."""
+        for (kind, project), count in self._by_key.most_common()[MOST_KEYS // 2 :]:
+            del self._by_key[kind, project]
+            self._by_key[kind, None] += count
 
 
 def resident_bytes() -> int | None:
@@ -154,3 +179,4 @@ def resident_bytes() -> int | None:
 
 
 _is_duplicate = attrgetter("duplicate")
+_key = attrgetter("type", "project_id")

@@ -52,8 +52,8 @@ def test_a_given_timestamp_is_kept() -> None:
         (b'{"type":"A","data":[]}', "data: expected object, got array", "data"),
         (b'{"type":"A","data":{},"tpye":1}', "tpye: unknown field", "tpye"),
         (b'{"type":"A","data":{},"extensions":{"a":1}}',
-         "extensions[...]: expected str, got int", "extensions[...]"),
-        (b'{"type":"A","data":{"n":1e999}}', "data[...]: number out of range", "data[...]"),
+         "extensions.*: expected str, got int", "extensions.*"),
+        (b'{"type":"A","data":{"n":1e999}}', "data.*: number out of range", "data.*"),
         (b"[]", "expected object, got array", None),
     ],
 )  # fmt: skip
@@ -67,11 +67,14 @@ def test_a_wrong_field_is_named(raw: bytes, said: str, field: str | None) -> Non
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        (b"", "not JSON: Input data was truncated"),
+        (b"", "not JSON: it ends too early, or with half of a surrogate pair"),
         (b'{"type":"A","data":{"n":NaN}}', "not JSON: invalid character (byte 24)"),
         (b'{"type":"A","data":{"n":"\xff"}}', "not UTF-8: invalid start byte"),
         (b'{"type":"A","data":{"n":"\xed\xa0\x80"}}', "not UTF-8: invalid continuation byte"),
-        (b'{"type":"A","data":{"n":"\\ud800"}}', "not JSON: Input data was truncated"),
+        (
+            b'{"type":"A","data":{"n":"\\ud800"}}',
+            "not JSON: it ends too early, or with half of a surrogate pair",
+        ),
         (b'\xef\xbb\xbf{"type":"A","data":{}}', "not JSON: invalid character (byte 0)"),
         (b"[" * 200_000, "not acceptable JSON: nested too deeply"),
     ],

@@ -176,3 +176,23 @@ def test_roles_include_one_another() -> None:
     assert not Grant(role="viewer").allows("publisher")
     assert not Grant(role="browser").allows("publisher")
     assert INCLUDES["anonymous"] == set()
+
+
+def test_a_grant_holds_what_it_would_not_narrow() -> None:
+    grant = Grant(role="admin", projects=frozenset({"web", "api"}))
+
+    assert grant.is_limited
+    assert grant.visible == Filter(projects=frozenset({"web", "api"}))
+    assert grant.holds(wanted(project=["web"], type=["COMMIT"]))
+    assert not grant.holds(wanted(project=["web", "other"]))
+    assert not grant.holds(wanted(type=["COMMIT"]))
+    assert OWNER.holds(Filter())
+
+
+def test_a_grant_covers_what_may_do_nothing_more() -> None:
+    mine = Grant(role="admin", projects=frozenset({"web"}))
+
+    assert mine.covers(Grant(role="viewer", projects=frozenset({"web"})))
+    assert not mine.covers(Grant(role="viewer"))
+    assert not mine.covers(Grant(role="viewer", projects=frozenset({"api"})))
+    assert not mine.covers(Grant(role="owner", projects=frozenset({"web"})))

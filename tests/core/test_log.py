@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from rtevents.core.event import Entry, Gap, Stored
 from rtevents.core.filter import Filter
 from rtevents.core.log import PAGE, SCAN, Cursor, Log
 from rtevents.core.since import Since, parse_since
-from rtevents.core.store import PAGE_BYTES
+from rtevents.core.store import PAGE_BYTES, Page
 from rtevents.errors import EventConflict, LogClosed, StoreError
 
 from .conftest import TroubledStore, task
@@ -364,3 +365,33 @@ async def test_newest_gives_the_newest_first(log: Log) -> None:
     assert seqs([*await log.newest(3, EVERYTHING)]) == [20, 19, 18]
     assert seqs([*await log.newest(3, EVERYTHING, until=10)]) == [10, 9, 8]
     assert await log.find("nobody") is None
+
+
+async def test_an_id_is_found_within_what_may_be_seen_by_the_same_steps(
+    log: Log, store: TroubledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who guesses an id does not learn from the work whether it is there."""
+    within = Filter(projects=frozenset("a"))
+    assert await log.find("of-a", within) is None
+    for project in "ab":
+        await log.append([[task(1, event_id=f"of-{project}", project_id=project)]])
+    steps: list[str] = []
+    read, find = store.read, store.find
+
+    async def noted_read(*args: Any, **kwargs: Any) -> Page:
+        steps.append("read")
+        return await read(*args, **kwargs)
+
+    async def noted_find(event_id: str) -> int | None:
+        steps.append("find")
+        return await find(event_id)
+
+    monkeypatch.setattr(store, "read", noted_read)
+    monkeypatch.setattr(store, "find", noted_find)
+
+    found = [await log.find(each, within) for each in ("of-a", "of-b", "nobody")]
+
+    assert found == [1, None, None]
+    assert steps == ["find", "read"] * 3
+    assert await log.find("of-b") == 2
+    assert (await log.start(Since(event_id="of-b"), Filter(), within)).verdict == "unknown-id"

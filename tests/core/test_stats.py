@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from rtevents.core import stats
-from rtevents.core.stats import LATENCY_BOUNDS_MS, RATE_WINDOW, Latency, Rate, resident_bytes
+from rtevents.core.event import Event, Stored
+from rtevents.core.filter import Filter
+from rtevents.core.stats import (
+    LATENCY_BOUNDS_MS,
+    RATE_WINDOW,
+    Counters,
+    Latency,
+    Rate,
+    resident_bytes,
+)
 
 
 class Clock:
@@ -71,3 +80,31 @@ def test_memory_is_read_where_the_system_tells_it(
     statm.write_text("100 50 20 1 0 30 0\n")
 
     assert resident_bytes() is not None
+
+
+def stored(kind: str, project: str | None) -> Event:
+    """Return an event of a type and a project."""
+    return Event(type=kind, data={}, project_id=project)
+
+
+def test_what_was_stored_is_counted_within_a_filter() -> None:
+    counters = Counters()
+    events = [stored("DEPLOY", "web"), stored("DEPLOY", "api"), stored("BUILD", None)]
+    counters.note_stored(events, [Stored("x", seq, duplicate=False) for seq in (1, 2, 3)])
+
+    assert counters.by_type() == {"DEPLOY": 2, "BUILD": 1}
+    assert counters.by_type(Filter(projects=frozenset({"web"}))) == {"DEPLOY": 1}
+    assert counters.by_type(Filter(types=frozenset({"BUILD"}))) == {"BUILD": 1}
+    assert counters.by_type(Filter(types=frozenset({"DEPLOY"}))).total() == 2
+
+
+def test_any_number_of_projects_takes_bounded_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stats, "MOST_KEYS", 10)
+    counters = Counters()
+    often = [stored("DEPLOY", "web")] * 3
+    for events in (often, [stored("DEPLOY", str(number)) for number in range(100)]):
+        counters.note_stored(events, [Stored("x", 1, duplicate=False) for _ in events])
+
+    assert counters.by_type() == {"DEPLOY": 103}
+    assert counters.by_type(Filter(projects=frozenset({"web"}))) == {"DEPLOY": 3}
+    assert len(counters._by_key) <= 10

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from rtevents.cli import options, suggest
 from rtevents.cli.output import print_json, safe
+from rtevents.errors import NotFound
 
 HELP = """
-Make, list or revoke what lets in over TCP.
+Make, list, check or revoke what lets in over TCP.
 
 \b
 rtevents token create --role viewer --project web --expires 30d
 rtevents token list
+rtevents token check < token.txt
 rtevents token revoke c43f8153
 """
 
@@ -66,22 +70,66 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """
-    Show every token, without its secret.
+    Show every token and every browser that is logged in.
 
     \b
     rtevents token list
     """
     with options.client() as client:
-        tokens = client.tokens()
+        tokens = [*client.tokens(), *client.sessions()]
     if as_json:
         print_json(tokens)
         return
     for token in tokens:
-        until = "for ever"
-        if token["expires"] is not None:
-            until = "until " + time.strftime("%Y-%m-%d %H:%M", time.localtime(token["expires"]))
-        limits = ",".join([*token["projects"], *token["types"]]) or "everything"
-        print(f"{token['id']}  {token['role']:<9}  {until}  {safe(limits)}  {safe(token['name'])}")
+        words = f"{token['role']:<9}  {_until(token)}  {safe(_limits(token))}"
+        print(f"{token['id']}  {words}  {safe(token['name'])}")
+
+
+def _until(token: dict[str, Any]) -> str:
+    if token["expires"] is None:
+        return "for ever"
+    return "until " + time.strftime("%Y-%m-%d %H:%M", time.localtime(token["expires"]))
+
+
+def _limits(token: dict[str, Any]) -> str:
+    return ",".join([*token["projects"], *token["types"]]) or "everything"
+
+
+@app.command()
+def check(
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The daemon; $RTEVENTS_URL or this machine's own."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """
+    Tell what the token on stdin may do, and until when.
+
+    It ends with 4 when the token lets nobody in. The token is no argument: other users of this
+    machine see the arguments of a command.
+
+    \b
+    rtevents token check < token.txt
+    """
+    from rtevents.client.sync import Client
+
+    secret = sys.stdin.readline().strip()
+    if not secret:
+        raise typer.BadParameter("no token on stdin: rtevents token check < token.txt")
+    address = url or os.environ.get("RTEVENTS_URL")
+    if address is None:
+        with options.own_client() as client:
+            address = client.status()["url"]
+        if address is None:
+            raise NotFound("the daemon listens on no TCP port, where tokens count; see `listen`")
+    with Client(address, token=secret) as client:
+        found = client.check_token()
+    if as_json:
+        print_json(found)
+        return
+    name = found["principal"].removeprefix("token:")
+    print(safe(f"{name}  {found['role']:<9}  {_until(found)}  {_limits(found)}"))
 
 
 @app.command()
@@ -91,7 +139,7 @@ def revoke(
     ],
 ) -> None:
     """
-    Forget a token, and end the streams that it opened.
+    Forget a token or a browser's login, and end its streams.
 
     \b
     rtevents token revoke c43f8153

@@ -10,18 +10,21 @@ import msgspec
 from aiohttp import web
 
 from rtevents import __version__
+from rtevents.core.connection import Connection
 from rtevents.core.event import is_project_id, type_name
-from rtevents.core.filter import parse_filter
+from rtevents.core.filter import Filter, Grant, parse_filter
+from rtevents.core.health import Health
 from rtevents.core.payloads import PAYLOADS, reference, schema, schema_fields, summary
-from rtevents.errors import BadInput, FilterError, NotFound
+from rtevents.errors import BadInput, FilterError, NotAuthenticated, NotFound
+from rtevents.server.browser import TICKET_SECONDS, Session
 from rtevents.server.commands import FILTER, change
-from rtevents.server.guard import SESSION_SECONDS, TICKET_SECONDS, Token
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, answer, read_json
+from rtevents.server.tokens import Token
 
 
 async def status(request: web.Request) -> web.Response:
-    """Return what this daemon is, where it listens, and how it is."""
-    house = request.app[HOUSE]
+    """Return what this daemon is, where it listens, how it is, and what the grant holds of it."""
+    house, grant = request.app[HOUSE], request[PRINCIPAL].grant
     log = house.service.log
     return answer(
         {
@@ -31,15 +34,58 @@ async def status(request: web.Request) -> web.Response:
             "oldest": log.first,
             "newest": log.last,
             "bookmark": str(log.bookmark()),
-            "health": house.service.health(),
-            "projects": list(house.projects.all()),
+            "health": _health(house, grant),
+            "projects": _projects(house, grant),
         }
+        | ({} if grant.is_limited else {"audit": house.guard.audit.state()})
     )
 
 
+async def reload(request: web.Request) -> web.Response:
+    """Read the configuration again; return what has changed."""
+    return answer(await request.app[HOUSE].reload())
+
+
 async def stats(request: web.Request) -> web.Response:
-    """Return the statistics of this moment."""
-    return answer(request.app[HOUSE].service.statistics())
+    """Return the statistics of this moment; to a limited grant, of what it holds."""
+    house, grant = request.app[HOUSE], request[PRINCIPAL].grant
+    if not grant.is_limited:
+        return answer(house.service.statistics())
+    return answer(_stats_within(house, grant))
+
+
+def _stats_within(house: House, grant: Grant) -> dict[str, Any]:
+    """Return the statistics of what a limited grant holds; what concerns all is left out."""
+    counters, log = house.service.counters, house.service.log
+    by_type = counters.by_type(grant.visible)
+    connections = _connections(house, grant)
+    return {
+        "uptime": time.monotonic() - counters.started,
+        "events": {
+            "published": by_type.total(),
+            "delivered": sum(each.delivered for each in connections),
+            "by_type": dict(by_type.most_common()),
+        },
+        "log": {"epoch": log.epoch, "oldest": log.first, "newest": log.last},
+        "connections": {"current": len(connections)},
+    }
+
+
+def _connections(house: House, grant: Grant) -> list[Connection]:
+    """Return the connections that want nothing beyond a grant."""
+    return [each for each in house.service.connections.values() if grant.holds(each.wanted)]
+
+
+def _projects(house: House, grant: Grant) -> list[dict[str, Any]]:
+    """Return the projects that a grant holds, whatever types it is limited to."""
+    held = grant.visible.projects
+    return [each for each in house.projects.all() if not held or each["id"] in held]
+
+
+def _health(house: House, grant: Grant) -> Health:
+    """Return how this daemon is; the reasons may name what a limited grant does not hold."""
+    health = house.service.health()
+    return Health(health.status, []) if grant.is_limited else health
 
 
 async def live(request: web.Request) -> web.Response:
@@ -49,8 +95,13 @@ async def live(request: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     """Answer whether events can be accepted; 503 with the reasons when not."""
-    health = request.app[HOUSE].service.health()
-    return answer(health, status=503 if health.status == "failed" else 200)
+    house = request.app[HOUSE]
+    health = house.service.health()
+    if health.status == "failed":
+        return answer(health, status=503)
+    # What is amiss with a project is for those to know who may see it: they ask /v1/status.
+    is_owner = request[PRINCIPAL].grant.allows("admin")
+    return answer(health if is_owner else Health(health.status, []))
 
 
 async def types(request: web.Request) -> web.Response:
@@ -97,11 +148,24 @@ def _describe(house: House, name: str) -> dict[str, Any]:
 
 
 async def connections(request: web.Request) -> web.Response:
-    """Return every open connection, with its lag."""
-    service = request.app[HOUSE].service
-    last = service.log.last
-    listed = [connection.as_dict(last) for connection in service.connections.values()]
-    return answer({"connections": listed})
+    """Return every open connection that the grant holds, with its lag."""
+    house = request.app[HOUSE]
+    held = _connections(house, request[PRINCIPAL].grant)
+    return answer({"connections": [each.as_dict(house.service.log.last) for each in held]})
+
+
+def _connection(request: web.Request) -> Connection:
+    """
+    Return the connection that a request names.
+
+    Raises:
+        NotFound: There is none of that id, or none that the grant holds.
+    """
+    connection_id = request.match_info["id"]
+    connection = request.app[HOUSE].service.connections.get(connection_id)
+    if connection is None or not request[PRINCIPAL].grant.holds(connection.wanted):
+        raise NotFound(f"no connection {connection_id[:40]!r}")
+    return connection
 
 
 class _NewFilter(msgspec.Struct, forbid_unknown_fields=True):
@@ -116,7 +180,7 @@ class _NewFilter(msgspec.Struct, forbid_unknown_fields=True):
 async def change_connection(request: web.Request) -> web.Response:
     """Change a stream's subscription, at the place where it is."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
-    connection = house.service.connection(request.match_info["id"])
+    connection = _connection(request)
     given = await read_json(request, _NewFilter)
     query = {name: getattr(given, name) for name in FILTER}
     wanted = principal.grant.narrow(parse_filter(query, house.service.types))
@@ -127,14 +191,13 @@ async def change_connection(request: web.Request) -> web.Response:
 
 async def close_connection(request: web.Request) -> web.Response:
     """End a connection."""
-    service = request.app[HOUSE].service
-    service.connection(request.match_info["id"]).close("ended")
+    _connection(request).close("ended")
     return web.Response(status=204)
 
 
 async def projects(request: web.Request) -> web.Response:
     """Return what is watched."""
-    return answer({"projects": list(request.app[HOUSE].projects.all())})
+    return answer({"projects": _projects(request.app[HOUSE], request[PRINCIPAL].grant)})
 
 
 class _NewProject(msgspec.Struct, forbid_unknown_fields=True):
@@ -196,8 +259,8 @@ class _NewToken(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def create_token(request: web.Request) -> web.Response:
-    """Make a token; its secret is told this once."""
-    house = request.app[HOUSE]
+    """Make a token within the grant of who asks; its secret is told this once."""
+    house, principal = request.app[HOUSE], request[PRINCIPAL]
     given = await read_json(request, _NewToken)
     for name in given.types:
         if type_name(name) not in house.service.types:
@@ -205,46 +268,85 @@ async def create_token(request: web.Request) -> web.Response:
     for project in given.projects:
         if not is_project_id(project):
             raise BadInput(f"projects: not a project's id: {project[:60]!r}", field="projects")
+    asked = Filter(projects=frozenset(given.projects), types=frozenset(map(type_name, given.types)))
+    held = principal.grant.narrow(asked)
+    expires_in = given.expires_in
+    if (end := principal.grant.expires) is not None:
+        left = max(0.0, end - time.time())
+        expires_in = left if expires_in is None else min(left, expires_in)
     token, secret = house.guard.tokens.create(
         given.role,
-        projects=given.projects,
-        types=[type_name(name) for name in given.types],
+        projects=held.projects,
+        types=held.types,
         name=given.name,
-        expires_in=given.expires_in,
+        expires_in=expires_in,
     )
+    house.guard.audit.allow(principal, "token made", about=token.id, always=True)
     return answer(_public(token) | {"token": secret}, status=201)
 
 
 async def tokens(request: web.Request) -> web.Response:
-    """Return every token, without its secret."""
-    return answer({"tokens": [_public(token) for token in request.app[HOUSE].guard.tokens.all()]})
+    """Return every token and every browser's session that the grant covers, without its secret."""
+    guard, grant = request.app[HOUSE].guard, request[PRINCIPAL].grant
+    return answer(
+        {
+            "tokens": [_public(each) for each in guard.tokens.all() if grant.covers(each.grant)],
+            "sessions": [
+                _public(each) | {"role": "browser", "name": each.origin}
+                for each in guard.browsers.all()
+                if grant.holds(each.grant.visible)
+            ],
+        }
+    )
 
 
 async def revoke_token(request: web.Request) -> web.Response:
-    """Forget a token, and end the streams that it opened."""
-    house = request.app[HOUSE]
+    """Forget a token, or end a browser's session, and end the streams that it opened."""
+    house, grant = request.app[HOUSE], request[PRINCIPAL].grant
     token_id = request.match_info["id"]
-    house.guard.tokens.revoke(token_id)
+    guard = house.guard
+    ended = {f"token:{token_id}", f"browser:{token_id}"}
+    sets: list[Token | Session] = [*guard.tokens.all(), *guard.browsers.all()]
+    if not any(each.id == token_id and grant.holds(each.grant.visible) for each in sets):
+        raise NotFound(f"no token and no session {token_id[:40]!r}")
+    if any(each.id == token_id for each in guard.tokens.all()):
+        guard.tokens.revoke(token_id)
+        ended |= {f"browser:{each}" for each in guard.browsers.revoke_of(f"token:{token_id}")}
+    else:
+        guard.browsers.revoke(token_id)
     for connection in list(house.service.connections.values()):
-        if connection.principal == f"token:{token_id}":
+        if connection.principal in ended:
             connection.close("ended")
     return web.Response(status=204)
 
 
-def _public(token: Token) -> dict[str, Any]:
-    return {
-        name: value for name, value in msgspec.structs.asdict(token).items() if name != "digest"
-    }
+async def own_token(request: web.Request) -> web.Response:
+    """Return what the credential of this request may do, and until when."""
+    principal = request[PRINCIPAL]
+    grant = principal.grant
+    return answer(
+        {
+            "principal": principal.name,
+            "role": grant.role,
+            "projects": sorted(grant.projects),
+            "types": sorted(grant.types),
+            "expires": grant.expires,
+        }
+    )
+
+
+def _public(kept: Token | Session) -> dict[str, Any]:
+    return {name: v for name, v in msgspec.structs.asdict(kept).items() if name != "digest"}
 
 
 async def ticket(request: web.Request) -> web.Response:
     """Return an address that logs a browser in, once."""
-    house = request.app[HOUSE]
-    listen = house.status()["listen"]
-    if listen is None:
+    house, principal = request.app[HOUSE], request[PRINCIPAL]
+    origin = house.status()["url"]
+    if origin is None:
         raise NotFound("the daemon listens on no TCP port: see `listen` in the configuration")
-    url = f"http://{listen}/#t={house.guard.ticket()}"
-    return answer({"url": url, "expires_in": TICKET_SECONDS}, status=201)
+    secret = house.guard.browsers.ticket(origin, principal.name, principal.grant)
+    return answer({"url": f"{origin}/#t={secret}", "expires_in": TICKET_SECONDS}, status=201)
 
 
 class _Ticket(msgspec.Struct, forbid_unknown_fields=True):
@@ -253,15 +355,22 @@ class _Ticket(msgspec.Struct, forbid_unknown_fields=True):
 
 async def log_in(request: web.Request) -> web.Response:
     """Exchange a browser's ticket for its cookie."""
-    guard = request.app[HOUSE].guard
+    guard, principal = request.app[HOUSE].guard, request[PRINCIPAL]
     given = await read_json(request, _Ticket)
-    response = answer({"until": time.time() + SESSION_SECONDS})
+    try:
+        session, secret = guard.browsers.log_in(given.ticket, guard.origin(request))
+    except NotAuthenticated:
+        guard.failed(principal)
+        raise
+    guard.audit.allow(principal, "session made", about=session.id, always=True)
+    response = answer({"until": session.expires})
     response.set_cookie(
         guard.cookie,
-        guard.log_in(given.ticket),
+        secret,
         httponly=True,
         samesite="Strict",
+        secure=guard.scheme == "https",
         path="/",
-        max_age=int(SESSION_SECONDS),
+        max_age=int(session.expires - time.time()),
     )
     return response

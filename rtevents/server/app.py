@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
 
 import msgspec
 from aiohttp import web
 
-from rtevents.errors import BadInput, EventTooLarge, NotFound
+from rtevents.errors import BadInput, EventTooLarge, NotAllowed, NotFound
 from rtevents.server import admin
-from rtevents.server.guard import require
+from rtevents.server.guard import NOTHING, PREFLIGHT, Rule
 from rtevents.server.history import history
-from rtevents.server.keys import HOUSE, PRINCIPAL, House, problem, problem_of
+from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, House, problem, problem_of
 from rtevents.server.publish import publish
 from rtevents.server.stream import stream, websocket
+from rtevents.server.visitor import claim
 
 logger = logging.getLogger(__name__)
 
 MAX_REQUEST = 16 * 1024 * 1024
 """Largest body of a request, in bytes (DESIGN section 6)."""
+
+ANY = "any"
+"""Stands for a role where any credential will do."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -31,13 +36,28 @@ class Route(msgspec.Struct, frozen=True):
     A row of the route table.
 
     Args:
-        role: The role that it needs; the empty string for none.
+        role: The role that it needs; ``ANY`` for any credential, the empty string for none.
+        is_whole: Whether it concerns every project and type: a limited grant is not enough.
     """
 
     method: str
     path: str
     handler: Handler
     role: str
+    is_whole: bool = False
+
+    @property
+    def rule(self) -> Rule:
+        """What the guard asks for."""
+        is_data = self.path.startswith("/v1/events")
+        return Rule(
+            f"{self.method} {self.path}",
+            "" if self.role == ANY else self.role,
+            is_public=not self.role,
+            is_whole=self.is_whole,
+            is_change=self.method not in ("GET", "HEAD") and not is_data,
+            is_late=self.path == "/v1/events/ws",
+        )
 
 
 ROUTES = (
@@ -46,18 +66,20 @@ ROUTES = (
     Route("GET", "/v1/events/stream", stream, "viewer"),
     Route("GET", "/v1/events/ws", websocket, "viewer"),
     Route("GET", "/v1/types", admin.types, "viewer"),
-    Route("POST", "/v1/types", admin.add_type, "owner"),
+    Route("POST", "/v1/types", admin.add_type, "owner", is_whole=True),
     Route("GET", "/v1/types/{name}", admin.one_type, "viewer"),
     Route("GET", "/v1/connections", admin.connections, "admin"),
     Route("PATCH", "/v1/connections/{id}", admin.change_connection, "admin"),
     Route("DELETE", "/v1/connections/{id}", admin.close_connection, "admin"),
     Route("GET", "/v1/stats", admin.stats, "admin"),
     Route("GET", "/v1/status", admin.status, "admin"),
+    Route("POST", "/v1/reload", admin.reload, "owner", is_whole=True),
     Route("GET", "/v1/projects", admin.projects, "admin"),
-    Route("POST", "/v1/projects", admin.add_project, "owner"),
-    Route("DELETE", "/v1/projects/{id}", admin.remove_project, "owner"),
-    Route("POST", "/v1/commits", admin.commit, "owner"),
+    Route("POST", "/v1/projects", admin.add_project, "owner", is_whole=True),
+    Route("DELETE", "/v1/projects/{id}", admin.remove_project, "owner", is_whole=True),
+    Route("POST", "/v1/commits", admin.commit, "owner", is_whole=True),
     Route("GET", "/v1/tokens", admin.tokens, "owner"),
+    Route("GET", "/v1/tokens/self", admin.own_token, ANY),
     Route("POST", "/v1/tokens", admin.create_token, "owner"),
     Route("DELETE", "/v1/tokens/{id}", admin.revoke_token, "owner"),
     Route("POST", "/v1/tickets", admin.ticket, "owner"),
@@ -90,6 +112,15 @@ PAGE_HEADERS = {
 """What keeps a page of the dashboard to itself (S22)."""
 
 
+PREFLIGHT_HEADERS = {
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID",
+    # A page from elsewhere that asks for something on this machine (Private Network Access).
+    "Access-Control-Allow-Private-Network": "true",
+    "Access-Control-Max-Age": "600",
+}
+"""What a page of one of `origins` may send: a token of its own, never our cookie."""
+
 SHUTDOWN_SECONDS = 3.0
 """Seconds that open requests have to end when the server does; streams have ended by then."""
 
@@ -97,39 +128,50 @@ SHUTDOWN_SECONDS = 3.0
 def create_runner(house: House) -> web.AppRunner:
     """Return what runs the application; the same one serves the Unix socket and TCP."""
     return web.AppRunner(
-        _create_app(house),
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-        # A compressed body is refused, and need not be understood for that.
-        auto_decompress=False,
+        _create_app(house), handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS
     )
 
 
 def _create_app(house: House) -> web.Application:
-    app = web.Application(middlewares=[_answer_errors], client_max_size=MAX_REQUEST)
+    app = web.Application(middlewares=[_answer_errors, _admit], client_max_size=MAX_REQUEST)
     app[HOUSE] = house
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, _guarded(route))
-    for path, (name, kind) in PAGES.items():
-        app.router.add_get(path, _page(name, kind))
-    app.on_response_prepare.append(_drop_server)
+    app[_RULES] = {
+        app.router.add_route(route.method, route.path, route.handler): route.rule
+        for route in (*ROUTES, *_pages())
+    }
+    app.on_response_prepare.append(_finish_head)
     app.on_shutdown.append(_see_off)
     return app
 
 
-def _guarded(route: Route) -> Handler:
-    """Return the route's handler behind the guard."""
+_RULES = web.AppKey("rules", dict[web.AbstractRoute, Rule])
 
-    async def handle(request: web.Request) -> web.StreamResponse:
-        guard = request.app[HOUSE].guard
-        principal = guard.identify(request, is_public=not route.role)
-        if route.role:
-            require(principal, route.role)
-        request[PRINCIPAL] = principal
-        return await route.handler(request)
 
-    return handle
+@web.middleware
+async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Ask the guard before anything else, what is not there included."""
+    guard = request.app[HOUSE].guard
+    rule = request[RULE] = request.app[_RULES].get(request.match_info.route, NOTHING)
+    if request.method == "OPTIONS" and guard.foreign_origin(request) is not None:
+        guard.admit(request, PREFLIGHT)
+        return web.Response(status=204, headers=PREFLIGHT_HEADERS)
+    about = next(iter(request.match_info.values()), "")
+    principal = request[PRINCIPAL] = guard.admit(request, rule, about=about)
+    claim(request)
+    if rule.is_change:
+        await asyncio.to_thread(guard.audit.sync)
+    try:
+        return await handler(request)
+    except NotAllowed:
+        guard.audit.refuse(principal, rule.action, "grant")
+        raise
+
+
+def _pages() -> Iterator[Route]:
+    for path, (name, kind) in PAGES.items():
+        page = _page(name, kind)
+        yield Route("GET", path, page, "")
+        yield Route("HEAD", path, page, "")
 
 
 def _page(name: str, kind: str) -> Handler:
@@ -137,7 +179,6 @@ def _page(name: str, kind: str) -> Handler:
     tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
 
     async def page(request: web.Request) -> web.StreamResponse:
-        request.app[HOUSE].guard.identify(request, is_public=True)
         headers = {**PAGE_HEADERS, "ETag": tag}
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers=headers)
@@ -177,6 +218,11 @@ async def _see_off(app: web.Application) -> None:
         await house.all_gone.wait()
 
 
-async def _drop_server(request: web.Request, response: web.StreamResponse) -> None:
-    """Do not tell strangers what is installed here."""
+async def _finish_head(request: web.Request, response: web.StreamResponse) -> None:
+    """Do not tell strangers what is installed here; let a front end of the user's own read."""
     response.headers.pop("Server", None)
+    origin = request.app[HOUSE].guard.foreign_origin(request)
+    if origin is not None and response.status != 101:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+        response.headers["Vary"] = "Origin"

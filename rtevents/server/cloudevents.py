@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import msgspec
 
 from rtevents.core.draft import not_json
-from rtevents.core.event import NOT_JSON, Event, Undated, type_name
+from rtevents.core.event import NOT_JSON, Entry, Event, Undated, type_name
 from rtevents.errors import BadInput, EventRefused
 
 STRUCTURED = "application/cloudevents+json"
@@ -78,8 +78,9 @@ def from_headers(headers: Mapping[str, str], body: bytes) -> Event:
     return from_cloudevent(fields)
 
 
-def to_cloudevent(event: Event) -> dict[str, Any]:
-    """Return an event as a CloudEvent in its JSON form."""
+def to_cloudevent(entry: Entry) -> dict[str, Any]:
+    """Return an entry as a CloudEvent in its JSON form; a damaged one says ``corrupt``."""
+    event = entry.event
     fields: dict[str, Any] = {
         "specversion": "1.0",
         "id": event.event_id,
@@ -92,6 +93,8 @@ def to_cloudevent(event: Event) -> dict[str, Any]:
     }
     if event.project_id is not None:
         fields["project"] = event.project_id
+    if entry.is_corrupt:
+        fields["corrupt"] = True
     if event.extensions is not msgspec.UNSET:
         fields.update(
             (name, value) for name, value in event.extensions.items() if name not in fields

@@ -12,9 +12,10 @@ from rtevents.core.event import Event, Stored
 from rtevents.core.filter import Filter, parse_filter
 from rtevents.core.since import parse_since
 from rtevents.errors import BadInput
-from rtevents.server.guard import Principal, require
+from rtevents.server.guard import require
 from rtevents.server.keys import House
 from rtevents.server.member import Member
+from rtevents.server.principal import Principal
 from rtevents.server.publish import offer_as, publish_as, read_each, read_event
 
 FILTER = ("type", "not_type", "project", "source", "path")
@@ -100,7 +101,8 @@ async def change(
     wanted = member.grant.narrow(wanted)
     start = None
     if since is not None:
-        start = await house.service.log.start(parse_since(str(since)), wanted)
+        place = parse_since(str(since))
+        start = await house.service.log.start(place, wanted, member.grant.visible)
     position = house.fanout.change(member, wanted, start)
     bookmark = str(house.service.log.bookmark(position))
     verdict = {"verdict": start.verdict} if start else {}

@@ -15,20 +15,32 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from email.utils import formatdate
+from enum import Enum
 from functools import lru_cache, partial
-from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from aiohttp import web
 
 from rtevents.core.event import Stored
-from rtevents.errors import RteventsError
-from rtevents.server.guard import Principal, require
+from rtevents.errors import NotAllowed, RteventsError
+from rtevents.server.door import Door, Limits, Seat, too_late
+from rtevents.server.guard import Rule
 from rtevents.server.keys import House, problem_of
 from rtevents.server.member import GOODBYE
-from rtevents.server.publish import LINE_CHUNK, NDJSON_TYPE, PLAIN_TYPES, answer_to, offer
+from rtevents.server.principal import Principal
+from rtevents.server.publish import (
+    ACTION,
+    LINE_CHUNK,
+    NDJSON_TYPE,
+    PLAIN_TYPES,
+    answer_to,
+    offer,
+)
+from rtevents.server.raw import date, encode
+from rtevents.server.visitor import Visitor
+
+if TYPE_CHECKING:
+    from aiohttp.web_server import Server
 
 START = b"POST /v1/events HTTP/1.1\r\n"
 """How a plain request begins (RFC 9112, section 3)."""
@@ -42,11 +54,8 @@ MAX_BODY = 1024 * 1024
 MAX_WAITING = 64
 """Most requests of a connection that wait for their answers before the next are read."""
 
-KEEP_ALIVE = 75.0
-"""Seconds after which a connection that asks for nothing is closed, as aiohttp does."""
 
-SWEEP = 15.0
-"""Seconds between two looks for such connections."""
+_PUBLISH = Rule(ACTION, "publisher")
 
 
 class Plain(msgspec.Struct, frozen=True):
@@ -84,20 +93,20 @@ class _Slot:
 
 class Entrance:
     """
-    Where connections come in: the protocol factory of a listening socket.
+    Where connections come in: the protocol factory of every listening socket.
 
     Args:
         house: The rooms.
-        aiohttp: Returns the protocol of a connection that is not for publishing alone.
+        server: aiohttp's: it answers on connections that are not for publishing alone.
+        limits: What the door allows.
     """
 
-    def __init__(self, house: House, aiohttp: Callable[[], asyncio.BaseProtocol]) -> None:
+    def __init__(self, house: House, server: Server, limits: Limits | None = None) -> None:
         self.house = house
-        self.aiohttp = aiohttp
+        self.server = server
+        self.door = Door(limits or Limits())
         self.open: set[Express] = set()
         self._emptied = asyncio.Event()
-        # One timer for all: one that is cancelled stays in the loop until its time has come.
-        self._sweep: asyncio.TimerHandle | None = None
 
     def __call__(self) -> Express:
         """Return the protocol of a new connection."""
@@ -106,11 +115,11 @@ class Entrance:
     def enter(self, express: Express) -> None:
         """Know a new connection."""
         self.open.add(express)
-        if self._sweep is None:
-            self._sweep = asyncio.get_running_loop().call_later(SWEEP, self._end_idle)
+        self.door.watch(express)
 
     def leave(self, express: Express) -> None:
         """Forget a connection that has ended, or is aiohttp's by now."""
+        self.door.forget(express)
         self.open.discard(express)
         if not self.open:
             self._emptied.set()
@@ -126,14 +135,15 @@ class Entrance:
                     await self._emptied.wait()
         for express in list(self.open):
             express.abort()
-        if self._sweep is not None:
-            self._sweep.cancel()
+        self.door.close()
 
-    def _end_idle(self) -> None:
-        loop = asyncio.get_running_loop()
-        for express in list(self.open):
-            express.end_if_idle(loop.time() - KEEP_ALIVE)
-        self._sweep = loop.call_later(SWEEP, self._end_idle) if self.open else None
+
+class _Stage(Enum):
+    """What is awaited of a peer: nothing, the head of a request that it has begun, its body."""
+
+    IDLE = 0
+    HEAD = 1
+    BODY = 2
 
 
 class Express(asyncio.Protocol):
@@ -151,7 +161,10 @@ class Express(asyncio.Protocol):
         self._given = b""
         self._slots: deque[_Slot] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._active_at = 0.0
+        self._seat: Seat | None = None
+        # What is awaited of the peer, and since when, by the loop's clock.
+        self._stage = _Stage.HEAD
+        self._since = 0.0
         self._known: tuple[Plain, int, Principal] | None = None
         self._is_at_end = False
         self._is_leaving = False
@@ -162,15 +175,20 @@ class Express(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's, by contract
+        if (seat := self._entrance.door.admit(transport)) is None:
+            return
+        self._seat = seat
         self._transport = transport
-        self._active_at = asyncio.get_running_loop().time()
+        self._since = asyncio.get_running_loop().time()
         self._entrance.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything; what was published is stored all the same."""
-        self._leave()
+        self._entrance.leave(self)
         self._transport = None
         self._slots.clear()
+        if self._seat is not None:
+            self._seat.leave()
 
     def eof_received(self) -> bool:
         """Keep the connection for the answers that are still to be written."""
@@ -203,6 +221,7 @@ class Express(asyncio.Protocol):
         given, at = self._given, 0
         self._given = b""
         is_plain = True
+        stage = _Stage.HEAD
         while self._may_take() and at < len(given):
             if (end := given.find(b"\r\n\r\n", at, at + MAX_HEAD)) < 0:
                 is_plain = len(given) - at < MAX_HEAD and _is_begun(given[at : at + len(START)])
@@ -213,11 +232,16 @@ class Express(asyncio.Protocol):
                 break
             whole = end + 4 + plain.length
             if len(given) < whole:
+                stage = _Stage.BODY
                 break
             self._serve(plain, given[end + 4 : whole])
             at = whole
         # Cut once: what is left of many requests would be copied with each of them.
         self._given = given[at:]
+        if not self._given:
+            stage = _Stage.IDLE
+        if stage is not self._stage or (at and stage is not _Stage.IDLE):
+            self._stage, self._since = stage, asyncio.get_running_loop().time()
         if not is_plain:
             self._hand_over()
 
@@ -246,7 +270,7 @@ class Express(asyncio.Protocol):
         try:
             principal = self._identify(self._transport, plain)
         except RteventsError as error:
-            self._fill(slot, _encode(problem_of(error)))
+            self._fill(slot, encode(problem_of(error)))
             return
         slowly = partial(self._publish, slot, principal, plain.content_type, body)
         is_lines = plain.content_type == NDJSON_TYPE
@@ -256,7 +280,9 @@ class Express(asyncio.Protocol):
                 stored = offer(self._house, principal, plain.content_type, body)
         except Exception as error:  # noqa: BLE001 - answered, and told in the log if it is a bug
             if not is_lines or not isinstance(error, RteventsError):
-                self._fill(slot, _encode(problem_of(error)))
+                if isinstance(error, NotAllowed):
+                    self._house.guard.audit.refuse(principal, ACTION, "grant")
+                self._fill(slot, encode(problem_of(error)))
                 return
         if stored is None:
             # There is no room at the moment, or one of many lines is wrong: that takes a while.
@@ -272,8 +298,9 @@ class Express(asyncio.Protocol):
             is_good = principal.grant.expires is None or principal.grant.expires > time.time()
             if head is plain and version == guard.tokens.version and is_good:
                 return principal
-        principal = guard.identify(_Asking(transport, plain.headers))
-        require(principal, "publisher")
+        principal = guard.admit(_Asking(transport, plain.headers), _PUBLISH)
+        if self._seat is not None:
+            self._seat.claim(principal.name)
         self._known = (plain, guard.tokens.version, principal)
         return principal
 
@@ -294,7 +321,7 @@ class Express(asyncio.Protocol):
         elif slowly is not None:
             self._spawn(slowly())
         else:
-            self._fill(slot, _encode(problem_of(error)))
+            self._fill(slot, encode(problem_of(error)))
 
     async def _publish(
         self, slot: _Slot, principal: Principal, content_type: str, body: bytes
@@ -303,7 +330,7 @@ class Express(asyncio.Protocol):
             response = await answer_to(self._house, principal, content_type, {}, body)
         except Exception as error:  # noqa: BLE001 - answered, and told in the log if it is a bug
             response = problem_of(error)
-        self._fill(slot, _encode(response))
+        self._fill(slot, encode(response))
 
     def _fill(self, slot: _Slot, answer: bytes) -> None:
         slot.answer = answer
@@ -322,7 +349,7 @@ class Express(asyncio.Protocol):
             answers.append(self._slots.popleft().answer or b"")
         if answers:
             self._transport.write(b"".join(answers))
-            self._active_at = asyncio.get_running_loop().time()
+            self._since = asyncio.get_running_loop().time()
         self._take()
         if (self._is_leaving or self._is_at_end) and not self._slots and self._transport:
             self._transport.close()
@@ -331,17 +358,14 @@ class Express(asyncio.Protocol):
         """Give the connection to aiohttp, with what was not served; its answers come first."""
         if self._transport is None or self._slots:
             return  # it is tried again when the last answer is written
-        transport, given = self._transport, self._given
-        self._leave()
-        self._transport = None
-        protocol = self._entrance.aiohttp()
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-        if isinstance(protocol, asyncio.Protocol):
-            protocol.data_received(given)
-
-    def _leave(self) -> None:
+        assert self._seat is not None  # noqa: S101 - it has a connection
+        transport, given, seat = self._transport, self._given, self._seat
         self._entrance.leave(self)
+        self._transport = self._seat = None
+        visitor = Visitor(self._entrance.server, seat, self._since)
+        transport.set_protocol(visitor)
+        visitor.connection_made(transport)
+        visitor.data_received(given)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -352,10 +376,31 @@ class Express(asyncio.Protocol):
         self._tasks.discard(task)
         self._take()
 
-    def end_if_idle(self, since: float) -> None:
-        """Cut off who has been given no answer since a time of the loop's clock."""
-        if self._active_at <= since and not self._slots:
-            self.abort()
+    @property
+    def seat(self) -> Seat | None:
+        """Its place; None when it has gone, or is aiohttp's by now."""
+        return self._seat
+
+    def end_if_overdue(self, now: float) -> None:
+        """Part with who asks for nothing, or has begun a request and does not go on with it."""
+        limits = self._entrance.door.limits
+        seconds = {
+            _Stage.IDLE: limits.keep_alive,
+            _Stage.HEAD: limits.head_timeout,
+            _Stage.BODY: limits.body_timeout,
+        }[self._stage]
+        if (transport := self._transport) is None or transport.is_closing():
+            return
+        if now - self._since < seconds:
+            return
+        if self._slots or self._tasks:
+            self._since = now  # it is we who have not answered, or read on, yet
+        else:
+            # Who has said nothing at all would take no answer for one to a request.
+            if self._given:
+                late = too_late(self._stage.name.lower(), seconds)
+                transport.write(encode(late, is_last=True))
+            transport.close()
 
 
 def _is_begun(given: bytes) -> bool:
@@ -405,18 +450,6 @@ _USUAL = {
 """The headers that a plain request may have, and their values."""
 
 
-def _encode(response: web.Response) -> bytes:
-    """Return a response as aiohttp would write it."""
-    status = HTTPStatus(response.status)
-    body = response.body
-    assert isinstance(body, bytes)  # noqa: S101 - all of ours are
-    headers = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
-    head = f"HTTP/1.1 {status.value} {status.phrase}\r\n{headers}"
-    return b"%bContent-Length: %d\r\nDate: %b\r\n\r\n%b" % (
-        head.encode(), len(body), _date(int(time.time())), body,
-    )  # fmt: skip
-
-
 def _encode_stored(house: House, stored: list[Stored], *, is_lines: bool) -> bytes:
     """Return what a publisher is answered whose events are stored."""
     if is_lines:
@@ -427,13 +460,8 @@ def _encode_stored(house: House, stored: list[Stored], *, is_lines: bool) -> byt
         kind, body = b"json", _json.encode({"events": stored, "bookmark": bookmark})
     return (
         b"HTTP/1.1 201 Created\r\nContent-Type: application/%b\r\nContent-Length: %d\r\n"
-        b"Date: %b\r\n\r\n%b" % (kind, len(body), _date(int(time.time())), body)
+        b"Date: %b\r\n\r\n%b" % (kind, len(body), date(int(time.time())), body)
     )
-
-
-@lru_cache(1)
-def _date(second: int) -> bytes:
-    return formatdate(second, usegmt=True).encode()
 
 
 _json = msgspec.json.Encoder()

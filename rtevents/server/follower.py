@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from aiohttp import web
+
+from rtevents.server.door import Seat
+from rtevents.server.visitor import Visitor
 
 
 class Follower(asyncio.Protocol):
@@ -19,10 +23,11 @@ class Follower(asyncio.Protocol):
         lost: Called once, when the connection has ended.
     """
 
-    __slots__ = ("_is_lost", "_lost", "_room")
+    __slots__ = ("_is_lost", "_lost", "_room", "_seat")
 
     def __init__(self, lost: Callable[[], None]) -> None:
         self._lost = lost
+        self._seat: Seat | None = None
         self._room: asyncio.Future[None] | None = None
         self._is_lost = False
 
@@ -32,7 +37,8 @@ class Follower(asyncio.Protocol):
 
         The handler's task is cancelled by that: it has to return, and await nothing more.
         """
-        protocol = request.protocol
+        protocol = cast(Visitor, request.protocol)
+        self._seat = protocol.give_up()
         transport.set_protocol(self)
         # Else it would be closed.
         protocol.transport = None
@@ -43,6 +49,8 @@ class Follower(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who waits for room, and who has to know."""
         self._is_lost = True
+        if self._seat is not None:
+            self._seat.leave()
         self.resume_writing()
         self._lost()
 

@@ -1,38 +1,41 @@
-"""Who may come in, and what they may do."""
+"""Who may come in, and in which order that is asked."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import os
-import secrets
 import socket
 import struct
-import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
-from rtevents.core.filter import INCLUDES, OWNER, Grant
-from rtevents.core.keep import load, save
-from rtevents.errors import BadInput, NotAllowed, NotAuthenticated, NotFound, RteventsError
+from rtevents.core.filter import OWNER, Grant
+from rtevents.errors import BadInput, NotAllowed, NotAuthenticated, RteventsError
+from rtevents.server.audit import Audit
+from rtevents.server.browser import Browsers
+from rtevents.server.jwt import Issuers
+from rtevents.server.limits import Failures, Rates
+from rtevents.server.principal import NOBODY, Principal
+from rtevents.server.tokens import Tokens
 
-TICKET_SECONDS = 30.0
-"""How long a browser's ticket is good for, in seconds."""
-
-SESSION_SECONDS = 30 * 86400.0
-"""How long a browser stays logged in, in seconds."""
-
-BROWSER = Grant(role="browser")
-"""What the owner's browser may do: look at everything, publish nothing."""
+TAKEN = (
+    "application/json",
+    "application/x-ndjson",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+)
+"""The media types of bodies: a page of another site can send none of them without asking (S4)."""
 
 
 class Misdirected(RteventsError):  # noqa: N818 - named for the reader's situation
     """The request was meant for another host (RFC 9110, section 15.5.20)."""
+
+
+class UnsupportedMedia(BadInput):
+    """A content type or encoding that is not taken here."""
 
 
 class Asking(Protocol):
@@ -55,137 +58,35 @@ class Asking(Protocol):
         """Its cookies."""
 
 
-class Principal(msgspec.Struct, frozen=True):
+class Rule(msgspec.Struct, frozen=True):
     """
-    Who makes a request.
+    What a request needs.
 
     Args:
-        name: ``local:<uid>``, ``token:<id>`` or ``browser:<id>``.
-        grant: What it may see and do.
-        pid: Its process, when the Unix socket told; None otherwise.
+        action: What it does, as the audit log names it.
+        role: The role that it needs; the empty string for none.
+        is_public: Whether it is for who has no credential, too.
+        is_whole: Whether a grant that is limited to projects or types is not enough.
+        is_change: Whether it administers: written in the audit log each time, or not done.
+        is_late: Whether a page of one of `origins` may say its token afterwards.
     """
 
-    name: str
-    grant: Grant
-    pid: int | None = None
+    action: str
+    role: str = ""
+    is_public: bool = False
+    is_whole: bool = False
+    is_change: bool = False
+    is_late: bool = False
 
 
-class Token(msgspec.Struct, kw_only=True):
-    """
-    A token as it is kept: the secret only as its hash.
+PREFLIGHT = Rule("preflight", is_public=True)
+"""A page of one of `origins` asks whether it may ask: that needs no credential, and gives none."""
 
-    Args:
-        id: Its public name.
-        digest: SHA-256 of the whole token, in hexadecimal.
-        role: One of ``owner admin publisher viewer``.
-        created_at: Unix seconds.
-        expires: Unix seconds; None for never.
-    """
-
-    id: str
-    digest: str
-    role: str
-    projects: list[str] = []
-    types: list[str] = []
-    name: str = ""
-    created_at: float
-    expires: float | None = None
-
-    @property
-    def grant(self) -> Grant:
-        """What its bearer may see and do."""
-        sets = {"projects": self.projects, "types": self.types}
-        return Grant(
-            role=self.role,
-            expires=self.expires,
-            **{name: frozenset(values) for name, values in sets.items() if values},
-        )
+NOTHING = Rule("nothing")
+"""Of what is not there: who shows a credential is told so."""
 
 
-class Tokens:
-    """
-    The tokens of a daemon, kept in one file.
-
-    Args:
-        file: Where they are kept; written whole, synced and renamed.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._tokens = {token.id: token for token in load(file, list[Token], [])}
-        self.version = 0
-        """Another one whenever a token comes or goes: what was found before may be wrong."""
-
-    def create(
-        self,
-        role: str,
-        *,
-        projects: Iterable[str] = (),
-        types: Iterable[str] = (),
-        name: str = "",
-        expires_in: float | None = None,
-    ) -> tuple[Token, str]:
-        """
-        Make a token.
-
-        Args:
-            expires_in: Seconds; None for never.
-        Returns:
-            What is kept, and the secret ``rte_…``, which is told this once.
-        Raises:
-            BadInput: There is no such role.
-        """
-        if role not in ROLES:
-            raise BadInput(f"role: expected one of {', '.join(ROLES)}, got {role!r}", field="role")
-        token_id = secrets.token_hex(4)
-        secret = f"rte_{token_id}_{secrets.token_urlsafe(32)}"
-        token = Token(
-            id=token_id,
-            digest=_digest(secret),
-            role=role,
-            projects=sorted(projects),
-            types=sorted(types),
-            name=name,
-            created_at=time.time(),
-            expires=None if expires_in is None else time.time() + expires_in,
-        )
-        self._tokens[token_id] = token
-        self._save()
-        return token, secret
-
-    def all(self) -> list[Token]:
-        """Return what is kept of every token, the oldest first."""
-        return list(self._tokens.values())
-
-    def revoke(self, token_id: str) -> None:
-        """
-        Forget a token.
-
-        Raises:
-            NotFound: There is none of that id.
-        """
-        if self._tokens.pop(token_id, None) is None:
-            raise NotFound(f"no token {token_id[:40]!r}")
-        self._save()
-
-    def find(self, secret: str) -> Token:
-        """
-        Return the token of a secret.
-
-        Raises:
-            NotAuthenticated: Nobody knows it, or it has expired.
-        """
-        parts = secret.split("_", 2)
-        token = self._tokens.get(parts[1]) if len(parts) == 3 else None
-        if token is None or not hmac.compare_digest(token.digest, _digest(secret)):
-            raise NotAuthenticated("the token is not known here")
-        if token.expires is not None and token.expires <= time.time():
-            raise NotAuthenticated("the token has expired")
-        return token
-
-    def _save(self) -> None:
-        self.version += 1
-        save(self._file, self.all())
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Guard:
@@ -194,92 +95,191 @@ class Guard:
 
     Args:
         tokens: The tokens that are known.
-        sessions: The file in which browsers' sessions are kept: a page that is open comes back by
-            itself after a restart. None keeps them in memory.
+        browsers: The browsers that are logged in.
+        audit: Where each decision is written.
         hosts: Further hosts, as ``name:port``, under which the daemon may be reached.
+        origins: Origins of front ends of the user's own, whose pages may ask with a token.
+        issuers: The identity providers whose tokens let in.
+        rates: How much a token may publish.
+
+    Attributes:
+        scheme: How browsers reach it: ``http``, or ``https`` with TLS.
     """
 
     def __init__(
-        self, tokens: Tokens, *, sessions: Path | None = None, hosts: Iterable[str] = ()
+        self,
+        tokens: Tokens,
+        browsers: Browsers,
+        audit: Audit,
+        *,
+        hosts: Iterable[str] = (),
+        origins: Iterable[str] = (),
+        issuers: Issuers | None = None,
+        rates: Rates | None = None,
     ) -> None:
         self.tokens = tokens
-        self._hosts = {host.lower() for host in hosts}
+        self.browsers = browsers
+        self.audit = audit
+        self.rates = rates or Rates()
+        self.issuers = issuers or Issuers()
+        self.scheme = "http"
+        self._failures = Failures()
         self._port = 0
-        # Digest of the secret -> when it ends: tickets by a clock that is never set, sessions in
-        # unix seconds, since they outlive the process.
-        self._tickets: dict[str, float] = {}
-        self._file = sessions
-        self._sessions = load(sessions, dict[str, float], {}) if sessions else {}
+        self._addresses: tuple[str, ...] = ()
+        self.know(hosts, origins)
 
-    def listen(self, port: int) -> None:
-        """Know the TCP port on which browsers come."""
+    def know(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
+        """Know these further hosts and origins, and no others."""
+        self._named = {host.lower() for host in hosts}
+        self._origins = {origin.lower() for origin in origins}
+        # Who was let in before is looked at again.
+        self.tokens.version += 1
+        self.listen(self._port, *self._addresses)
+
+    def listen(self, port: int, *addresses: str) -> None:
+        """Know the TCP port on which browsers come, and the addresses besides loopback's."""
         self._port = port
-        self._hosts |= {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+        self._addresses = addresses
+        own = {f"{name}:{port}" for name in (*_LOOPBACK, *addresses) if port}
+        self._hosts = self._named | own
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether there is any by which somebody could come in over TCP, but for a browser's."""
+        return bool(self.tokens.all()) or bool(self.issuers)
 
     @property
     def cookie(self) -> str:
         """The cookie's name: cookies are shared by all ports of a host, so it carries the port."""
         return f"rtevents_{self._port}"
 
-    def identify(self, request: Asking, *, is_public: bool = False) -> Principal:
+    def admit(self, request: Asking, rule: Rule, *, about: str = "") -> Principal:
         """
-        Return who makes a request.
+        Let a request in, and write down that; or refuse it, and write down why.
+
+        By TCP, in this order: Host, the page that asks, the body's type, the credential, the role.
+        On the Unix socket: who is at the other end, the role.
+
+        Raises:
+            Misdirected: The Host header names another host (DNS rebinding, S1).
+            NotAllowed: The peer is another user, the page that asks is another site's, or the
+                grant does not hold what `rule` needs.
+            UnsupportedMedia: The body is of no type that is taken.
+            NotAuthenticated: No credential, or none that is known.
+            Throttled: Too many of those.
+            Unavailable: The audit log cannot be written, and `rule` is a change.
+        """
+        who = _stranger(request)
+        check = "peer"
+        try:
+            if who.address is None:
+                who = _same_user(who)
+            else:
+                check = "host"
+                self._check_host(request)
+                check = "site"
+                self._check_site(request, is_page=rule.is_public)
+                check = "content type"
+                _check_body(request)
+                check = "credential"
+                if rule.is_late and self._is_late(request):
+                    return who
+                if not rule.is_public:
+                    who = self._authenticate(request, who)
+            check = f"role {rule.role}"
+            _authorise(who, rule)
+        except RteventsError:
+            self.audit.refuse(who, rule.action, check)
+            raise
+        self.audit.allow(who, rule.action, about=about, always=rule.is_change)
+        return who
+
+    def admit_late(self, who: Principal, secret: str, rule: Rule) -> Principal:
+        """
+        Let in who says its token after the handshake.
+
+        Raises:
+            NotAllowed, NotAuthenticated, Throttled: As for ``admit``.
+        """
+        check = "credential"
+        try:
+            who = self._bearer(secret, who)
+            check = f"role {rule.role}"
+            _authorise(who, rule)
+        except RteventsError:
+            self.audit.refuse(who, rule.action, check)
+            raise
+        self.audit.allow(who, rule.action)
+        return who
+
+    def identify(self, request: Asking, secret: str | None = None) -> Principal:
+        """
+        Return who makes a request that was let in: its credential may have been revoked since.
 
         Args:
-            is_public: Whether the route wants no credential.
+            secret: The token that came after the handshake.
         Raises:
-            NotAllowed: The peer is another user, or the page that asks is another site's.
-            NotAuthenticated: No credential, or none that is known.
-            Misdirected: The Host header names another host (DNS rebinding, S1).
+            NotAllowed, NotAuthenticated, Throttled: As for ``admit``.
         """
-        opened = request.transport.get_extra_info("socket") if request.transport else None
-        if opened is not None and opened.family == socket.AF_UNIX:
-            return _peer(opened)
-        self._check_host(request)
-        self._check_site(request, is_page=is_public)
-        if is_public:
-            return Principal("anonymous", Grant(role="anonymous"))
+        who = _stranger(request)
+        if secret is not None:
+            return self._bearer(secret, who)
+        return _same_user(who) if who.address is None else self._authenticate(request, who)
+
+    def foreign_origin(self, request: Asking) -> str | None:
+        """Return the origin of a front end of the user's own; None for any other request."""
+        origin = request.headers.get("Origin")
+        return origin if origin is not None and origin.lower() in self._origins else None
+
+    def failed(self, who: Principal) -> None:
+        """
+        Note that somebody showed a credential that nobody knows.
+
+        Raises:
+            Throttled: It was not the first.
+        """
+        self._failures.add(who.peer)
+
+    def origin(self, request: Asking) -> str:
+        """Return the origin of the page that asks, which is this daemon's own."""
+        own = f"{self.scheme}://{request.headers.get('Host', '')}"
+        return request.headers.get("Origin", own).lower()
+
+    def _authenticate(self, request: Asking, who: Principal) -> Principal:
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            token = self.tokens.find(secret.strip())
-            return Principal(f"token:{token.id}", token.grant)
-        # A browser says with every WebSocket where it comes from, and has to (S2).
+            return self._bearer(secret.strip(), who)
+        # A browser says with every WebSocket where it comes from, and has to (S2). Elsewhere than
+        # on the daemon's own pages a cookie counts for nothing: who shows it may not know of it.
         is_silent = "Upgrade" in request.headers and "Origin" not in request.headers
-        if not is_silent and (cookie := request.cookies.get(self.cookie)):
-            return self._session(cookie)
+        is_own = not is_silent and self.foreign_origin(request) is None
+        if is_own and (cookie := request.cookies.get(self.cookie)):
+            try:
+                session = self.browsers.find(cookie, self.origin(request))
+            except NotAuthenticated:
+                self.failed(who)
+                raise
+            return _known(who, f"browser:{session.id}", session.grant)
         raise NotAuthenticated(
             "no credential: send `Authorization: Bearer rte_…` (rtevents token create), "
             "or open the dashboard with: rtevents dashboard"
         )
 
-    def ticket(self) -> str:
-        """Return a secret that logs a browser in, once, within ``TICKET_SECONDS``."""
-        secret = secrets.token_urlsafe(32)
-        self._tickets = _alive(self._tickets, time.monotonic())
-        self._tickets[_digest(secret)] = time.monotonic() + TICKET_SECONDS
-        return secret
+    def _is_late(self, request: Asking) -> bool:
+        """Tell whether a token may come as the first message: a page can send no header there."""
+        has_token = "Authorization" in request.headers
+        return not has_token and self.foreign_origin(request) is not None
 
-    def log_in(self, ticket: str) -> str:
-        """
-        Exchange a ticket for the secret of a browser's session.
-
-        Raises:
-            NotAuthenticated: The ticket is used, too old, or never was.
-        """
-        if self._tickets.pop(_digest(ticket), 0.0) <= time.monotonic():
-            raise NotAuthenticated("the ticket is used or too old: run rtevents dashboard again")
-        secret = secrets.token_urlsafe(32)
-        self._sessions = _alive(self._sessions, time.time())
-        self._sessions[_digest(secret)] = time.time() + SESSION_SECONDS
-        if self._file:
-            save(self._file, self._sessions)
-        return secret
-
-    def _session(self, secret: str) -> Principal:
-        digest = _digest(secret)
-        if self._sessions.get(digest, 0.0) <= time.time():
-            raise NotAuthenticated("the browser's session has ended: run rtevents dashboard again")
-        return Principal(f"browser:{digest[:8]}", BROWSER)
+    def _bearer(self, secret: str, who: Principal) -> Principal:
+        """Return who a token stands for; one that nobody knows is counted."""
+        try:
+            if self.issuers and not secret.startswith("rte_"):
+                return _known(who, *self.issuers.find(secret))
+            token = self.tokens.find(secret)
+        except NotAuthenticated:
+            self.failed(who)
+            raise
+        return _known(who, f"token:{token.id}", token.grant)
 
     def _check_host(self, request: Asking) -> None:
         host = request.headers.get("Host", "")
@@ -288,6 +288,8 @@ class Guard:
 
     def _check_site(self, request: Asking, *, is_page: bool) -> None:
         """Refuse what another site's page sends: Go's CrossOriginProtection rule (S2, S4)."""
+        if self.foreign_origin(request) is not None:
+            return
         site = request.headers.get("Sec-Fetch-Site")
         # Another site may link to the dashboard, not to what is behind it: in a frame, that too
         # would be a visit.
@@ -303,7 +305,7 @@ class Guard:
             parts = urlsplit(origin)
         except ValueError:
             return False
-        return parts.scheme == "http" and parts.netloc.lower() in self._hosts
+        return parts.scheme == self.scheme and parts.netloc.lower() in self._hosts
 
 
 def require(principal: Principal, role: str) -> None:
@@ -317,27 +319,55 @@ def require(principal: Principal, role: str) -> None:
         raise NotAllowed(f"this needs the role {role}, {principal.name} is {principal.grant.role}")
 
 
-ROLES = tuple(role for role in INCLUDES if role not in ("browser", "anonymous"))
-"""The roles that a token can have."""
+def _authorise(who: Principal, rule: Rule) -> None:
+    if rule.role:
+        require(who, rule.role)
+    if rule.is_whole and who.grant.is_limited:
+        raise NotAllowed(
+            f"this concerns every project and type, {who.name} is limited to some: "
+            "use a token without --project and --type, or the Unix socket"
+        )
+
+
+def _check_body(request: Asking) -> None:
+    """Refuse a body that is of no type that is taken, or compressed."""
+    headers = request.headers
+    if "Content-Encoding" in headers:
+        raise UnsupportedMedia("a compressed body is not taken: send it as it is")
+    kind = headers.get("Content-Type", "")
+    has_body = "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
+    if (kind or has_body) and kind.partition(";")[0].strip().lower() not in TAKEN:
+        raise UnsupportedMedia(
+            f"content type {kind[:80]!r} is not taken: send application/json, "
+            "application/x-ndjson or application/cloudevents+json"
+        )
+
 
 _PEER = struct.Struct("3i")
 
 
-def _peer(opened: socket.socket) -> Principal:
-    """Return who is at the other end of a Unix socket: the same user owns the daemon (S7)."""
+def _stranger(request: Asking) -> Principal:
+    """Return what is known of a peer before it has said a word."""
+    opened = request.transport.get_extra_info("socket") if request.transport else None
+    if opened is None or opened.family != socket.AF_UNIX:
+        # What has gone already is nobody, somewhere on TCP.
+        name = request.transport.get_extra_info("peername") if request.transport else None
+        host, port, *_ = name or ("?", 0)
+        return Principal("anonymous", NOBODY, address=f"{host}:{port}")
     if not hasattr(socket, "SO_PEERCRED"):
         # The socket's folder lets nobody else in, and this system tells no more.
-        return Principal(f"local:{os.getuid()}", OWNER)
+        return Principal("anonymous", NOBODY, uid=os.getuid())
     raw = opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     pid, uid, _ = _PEER.unpack(raw)
-    if uid not in (os.getuid(), 0):
-        raise NotAllowed(f"the daemon belongs to user {os.getuid()}, not to {uid}")
-    return Principal(f"local:{uid}", OWNER, pid)
+    return Principal("anonymous", NOBODY, pid, uid)
 
 
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
+def _same_user(who: Principal) -> Principal:
+    """Return who is at the other end of a Unix socket: the same user owns the daemon (S7)."""
+    if who.uid not in (os.getuid(), 0):
+        raise NotAllowed(f"the daemon belongs to user {os.getuid()}, not to {who.uid}")
+    return _known(who, f"local:{who.uid}", OWNER)
 
 
-def _alive(ends: dict[str, float], now: float) -> dict[str, float]:
-    return {digest: end for digest, end in ends.items() if end > now}
+def _known(who: Principal, name: str, grant: Grant) -> Principal:
+    return msgspec.structs.replace(who, name=name, grant=grant)

@@ -47,6 +47,19 @@ class _Page(NamedTuple):
     until: int | None = None
 
 
+class _Reader(NamedTuple):
+    """
+    Who reads.
+
+    Args:
+        wanted: What it asked for, within its grant.
+        within: All that its grant holds.
+    """
+
+    wanted: Filter
+    within: Filter
+
+
 async def history(request: web.Request) -> web.StreamResponse:
     """Return a page of events, and the bookmark to go on from."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
@@ -55,21 +68,21 @@ async def history(request: web.Request) -> web.StreamResponse:
         known = ", ".join(sorted(HISTORY_KEYS))
         raise BadInput(f"unknown parameter {unknown[0][:40]!r}, expected one of {known}")
     wanted = principal.grant.narrow(parse_filter(query, house.service.types))
-    page = await _page(house, wanted, request.query)
+    page = await _page(house, _Reader(wanted, principal.grant.visible), request.query)
     if BATCH.partition("-batch")[0] in request.headers.get("Accept", ""):
-        body = msgspec.json.encode([to_cloudevent(entry.event) for entry in page.entries])
+        body = msgspec.json.encode([to_cloudevent(entry) for entry in page.entries])
         return web.Response(body=body, content_type=BATCH)
     return web.Response(body=_body(house, page), content_type="application/json")
 
 
-async def _page(house: House, wanted: Filter, query: Any) -> _Page:
+async def _page(house: House, reader: _Reader, query: Any) -> _Page:
     limit = int(_number(query, "limit", LIMIT, least=1, most=MAX_LIMIT))
     wait = _number(query, "wait", 0.0, least=0, most=MAX_WAIT)
-    log = house.service.log
+    log, wanted = house.service.log, reader.wanted
     # A stream that lags may still have from memory what is no longer kept; this is the log.
-    start = await _start(house, wanted, query)
+    start = await _start(house, reader, query)
     after, gap = max(start.after, log.first - 1), start.gap
-    until = await _until(house, wanted, query.get("until"))
+    until = await _until(house, reader, query.get("until"))
     order = query.get("order", "asc")
     if order == "desc":
         # Fixed before anything is awaited, so that what comes meanwhile is not skipped.
@@ -120,18 +133,18 @@ async def _fill(entries: list[Entry], cursor: Cursor, limit: int, until: int) ->
     return reached
 
 
-async def _start(house: House, wanted: Filter, query: Any) -> Start:
+async def _start(house: House, reader: _Reader, query: Any) -> Start:
     log = house.service.log
     if given := query.get("after"):
         seq = _seq(house, given) if "-" in given else _whole(given)
-        return await log.start(Since(bookmark=log.bookmark(seq)), wanted)
-    return await log.start(parse_since(query.get("since") or "all"), wanted)
+        return await log.start(Since(bookmark=log.bookmark(seq)), *reader)
+    return await log.start(parse_since(query.get("since") or "all"), *reader)
 
 
-async def _until(house: House, wanted: Filter, text: str | None) -> int | None:
+async def _until(house: House, reader: _Reader, text: str | None) -> int | None:
     if not text:
         return None
-    start = await house.service.log.start(parse_since(text), wanted)
+    start = await house.service.log.start(parse_since(text), *reader)
     if start.verdict in ("unknown-id", "other-epoch"):
         raise BookmarkError(f"until: {start.verdict}: {text[:40]!r}", field="until")
     return start.after

@@ -16,10 +16,11 @@ from rtevents.core.connection import Connection
 from rtevents.core.draft import not_json, refusal
 from rtevents.core.event import NOT_JSON, Stored
 from rtevents.core.service import EventService
-from rtevents.errors import BadInput, RteventsError, outcome
+from rtevents.errors import BadInput, EventTooLarge, RteventsError, outcome
 from rtevents.server.fanout import Fanout
-from rtevents.server.guard import Guard, Misdirected, Principal
+from rtevents.server.guard import Guard, Misdirected, Rule, UnsupportedMedia
 from rtevents.server.member import Member
+from rtevents.server.principal import Principal
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class House(msgspec.Struct):
         status: Returns what ``GET /v1/status`` tells.
         add_type: Adds an event type of the user's own: its name and its JSON Schema.
         own_types: The JSON Schema of each event type of the user's own; None for any object.
+        reload: Reads the configuration again; returns what ``POST /v1/reload`` tells.
     """
 
     service: EventService
@@ -63,6 +65,7 @@ class House(msgspec.Struct):
     status: Callable[[], dict[str, Any]]
     add_type: Callable[[str, dict[str, Any] | None], Awaitable[None]]
     own_types: dict[str, dict[str, Any] | None]
+    reload: Callable[[], Awaitable[dict[str, Any]]]
     members: dict[str, Member] = {}
     """The stream of each open connection, by connection id."""
     followers: set[Connection] = set()
@@ -71,12 +74,15 @@ class House(msgspec.Struct):
     """Set when the last of those has gone."""
 
 
-class UnsupportedMedia(BadInput):
-    """A content type or encoding that is not taken here."""
+class TooSlow(RteventsError):  # noqa: N818 - named for the reader's situation
+    """A request did not come in time (RFC 9110, section 15.5.9)."""
 
 
 HOUSE = web.AppKey("house", House)
 PRINCIPAL = web.RequestKey("principal", Principal)
+RULE = web.RequestKey("rule", Rule)
+SECRET = web.RequestKey("secret", str)
+"""The token that came as the first message of a WebSocket."""
 
 
 def answer(
@@ -109,7 +115,7 @@ def retry_seconds(seconds: float) -> str:
     return str(max(1, math.ceil(seconds)))
 
 
-STATUSES: dict[type[RteventsError], int] = {Misdirected: 421, UnsupportedMedia: 415}
+STATUSES: dict[type[RteventsError], int] = {Misdirected: 421, UnsupportedMedia: 415, TooSlow: 408}
 """Statuses of errors that only HTTP knows."""
 
 
@@ -148,11 +154,14 @@ TITLES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
     409: "Conflict",
     413: "Content Too Large",
     415: "Unsupported Media Type",
+    417: "Expectation Failed",
     421: "Misdirected Request",
     422: "Unprocessable Content",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
@@ -165,13 +174,28 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
 
     Raises:
         UnsupportedMedia: It is not said to be JSON: a page of another site could send it (S4).
-        BadInput: It is not that.
+        BadInput: It is not that; or as ``read_body``.
     """
     if request.content_type != "application/json":
         raise UnsupportedMedia(
             f"content type {request.content_type!r} is not taken: send application/json"
         )
-    return decode(await request.read(), kind)
+    return decode(await read_body(request), kind)
+
+
+async def read_body(request: web.Request) -> bytes:
+    """
+    Return the request's body.
+
+    Raises:
+        UnsupportedMedia: It is compressed: a little would become much (S18).
+        EventTooLarge: It says that it is too long; none of it was waited for.
+    """
+    if "Content-Encoding" in request.headers:
+        raise UnsupportedMedia("a compressed body is not taken: send it as it is")
+    if (request.content_length or 0) > request.client_max_size:
+        raise EventTooLarge(f"a request of more than {request.client_max_size} bytes")
+    return await request.read()
 
 
 def decode(raw: bytes, kind: type[T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,17 +23,18 @@ from rtevents.errors import (
     Unavailable,
 )
 from rtevents.server.cloudevents import BATCH, STRUCTURED, from_cloudevent, from_headers
-from rtevents.server.guard import Principal
+from rtevents.server.guard import UnsupportedMedia
 from rtevents.server.keys import (
     HOUSE,
     PRINCIPAL,
     House,
-    UnsupportedMedia,
     answer,
     decode,
     problem_fields,
+    read_body,
     retry_seconds,
 )
+from rtevents.server.principal import Principal
 
 MAX_ARRAY = 1000
 """Most events of an array or a CloudEvents batch: they are stored all or none."""
@@ -53,6 +55,9 @@ OWN_SOURCES = "rtevents/"
 """How the daemon's own sources begin; nobody else may use such a name."""
 
 
+ACTION = "POST /v1/events"
+"""Publishing, as the audit log names it."""
+
 NDJSON_TYPE = "application/x-ndjson"
 
 PLAIN_TYPES = ("application/json", NDJSON_TYPE)
@@ -62,11 +67,7 @@ PLAIN_TYPES = ("application/json", NDJSON_TYPE)
 async def publish(request: web.Request) -> web.StreamResponse:
     """Publish events; answer when they are stored."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
-    if "Content-Encoding" in request.headers:
-        raise UnsupportedMedia("a compressed body is not taken: send it as it is")
-    if (request.content_length or 0) > request.client_max_size:
-        raise EventTooLarge(f"a request of more than {request.client_max_size} bytes")
-    body = await request.read()
+    body = await read_body(request)
     return await answer_to(house, principal, request.content_type, request.headers, body)
 
 
@@ -117,8 +118,13 @@ def offer_as(
     Raises:
         RteventsError: As there.
     """
+    if not _may_publish(house, principal, events):
+        return None
     with _not_too_deep():
-        return house.service.offer(events) if _may_publish(principal, events) else None
+        stored = house.service.offer(events)
+        if stored is not None:
+            _spend(house, principal, events)
+        return stored
 
 
 async def publish_as(house: House, principal: Principal, events: Sequence[Event]) -> list[Stored]:
@@ -128,20 +134,31 @@ async def publish_as(house: House, principal: Principal, events: Sequence[Event]
     Raises:
         EventTooLarge: There are more than ``MAX_ARRAY``.
         NotAllowed: The grant does not hold the project or the type of one of them.
+        Throttled: The principal has published as much as it may for now.
         BadInput: One of them is nested too deeply.
         RteventsError: As ``EventService.publish_many``.
     """
-    _may_publish(principal, events)
+    _may_publish(house, principal, events)
     with _not_too_deep():
+        _spend(house, principal, events)
         return await house.service.publish_many(events)
 
 
-def _may_publish(principal: Principal, events: Sequence[Event]) -> bool:
+def _may_publish(house: House, principal: Principal, events: Sequence[Event]) -> bool:
     """Check that somebody may publish these events; return whether there are any."""
     if len(events) > MAX_ARRAY:
         raise EventTooLarge(f"more than {MAX_ARRAY} events at once")
     _permit(principal.grant, events)
+    if house.guard.rates.is_on and principal.address is not None:
+        house.guard.rates.check(principal.name)
     return bool(events)
+
+
+def _spend(house: House, principal: Principal, events: Sequence[Event]) -> None:
+    """Count what is published over TCP against its limit; the daemon's own user has none."""
+    if house.guard.rates.is_on and principal.address is not None:
+        size = sum(len(event.body) for event in events)
+        house.guard.rates.spend(principal.name, len(events), size)
 
 
 @contextmanager
@@ -226,7 +243,7 @@ def _items(body: bytes) -> list[bytes]:
 
 
 def _permit(grant: Grant, events: Sequence[Event]) -> None:
-    is_limited = bool(grant.types or grant.projects)
+    is_limited = grant.is_limited
     for index, event in enumerate(events):
         if event.source.startswith(OWN_SOURCES):
             raise EventRefused(
@@ -241,10 +258,30 @@ def _permit(grant: Grant, events: Sequence[Event]) -> None:
                 index=index if len(events) > 1 else None,
                 field="event_id",
             )
-        if is_limited and not grant.permits(event.type, event.project_id):
-            raise NotAllowed(
-                f"the grant does not hold {event.type[:64]!r} in project {event.project_id!r:.60}"
-            )
+        if is_limited:
+            _permit_within(grant, event, index if len(events) > 1 else None)
+
+
+def _permit_within(grant: Grant, event: Event, index: int | None) -> None:
+    if not grant.permits(event.type, event.project_id):
+        raise NotAllowed(
+            f"the grant does not hold {event.type[:64]!r} in project {event.project_id!r:.60}"
+        )
+    own = f"{event.project_id}:"
+    # One log, one set of ids: who could try the ids of others would learn which of them are there.
+    if grant.projects and not (event.event_id.startswith(own) or _RANDOM_ID(event.event_id)):
+        raise EventRefused(
+            "event_id: a token that is limited to projects gives ids that begin with the event's "
+            f"project, such as {own}42, or a random UUID, or none",
+            index=index,
+            field="event_id",
+        )
+
+
+_RANDOM_ID = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z"
+).match
+"""A UUID of version 4 or 7, as they are made where nobody gives an id: not to be guessed."""
 
 
 def _stored(house: House, stored: Sequence[Stored]) -> web.Response:
@@ -312,6 +349,8 @@ async def _publish_line(house: House, principal: Principal, line: bytes) -> Stor
     try:
         return (await publish_as(house, principal, [read_event(line)]))[0]
     except RteventsError as error:
+        if isinstance(error, NotAllowed):
+            house.guard.audit.refuse(principal, ACTION, "grant")
         return error
 
 

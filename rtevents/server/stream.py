@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import time
 from bisect import bisect_right
 from functools import partial
 
 from aiohttp import web
+from websockets.frames import Close, Frame, Opcode
 from websockets.utils import accept_key
 
 from rtevents.core.connection import Connection
 from rtevents.core.filter import FILTER_KEYS, Filter, Grant, parse_filter
 from rtevents.core.log import Start
 from rtevents.core.since import Since, parse_duration, parse_since
-from rtevents.errors import BadInput, RteventsError
+from rtevents.errors import BadInput, RteventsError, Unavailable
+from rtevents.server.first_word import first_word
 from rtevents.server.follower import Follower
-from rtevents.server.guard import Principal
-from rtevents.server.keys import HOUSE, PRINCIPAL, House, query_of
+from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, SECRET, House, query_of
 from rtevents.server.member import GOODBYE, SEND_BUFFER, Member
+from rtevents.server.principal import Principal
 from rtevents.server.talker import Talker
-from rtevents.server.wire import NDJSON, SSE, Encoding, WebSocket
+from rtevents.server.visitor import claim
+from rtevents.server.wire import NDJSON, RETRY_MS, RETRY_SPREAD_MS, SSE, Encoding, WebSocket
 
 LATENCIES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """The steps of `max_latency`, in seconds: streams with the same one are served together."""
@@ -31,6 +35,12 @@ KERNEL_PATIENCE_MS = 5000
 
 LAST_CHUNK = b"0\r\n\r\n"
 """What ends a chunked body (RFC 9112, section 7.1)."""
+
+REFUSED = 4501
+"""WebSocket close code for who says no token that lets in, or asks for what cannot be."""
+
+BACK = 4013
+"""WebSocket close code for who is to try again later."""
 
 CLOSE_CODES = {"shutdown": 1001, "slow": 4008, "inactive": 4009, "no pong": 4010, "ended": 4500}
 """WebSocket close code of each reason: below 4500 come back, from there on do not."""
@@ -44,7 +54,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     house = request.app[HOUSE]
     is_ndjson = "application/x-ndjson" in request.headers.get("Accept", "")
     named = request.query.get("named") == "1"
-    encoding: Encoding = NDJSON() if is_ndjson else SSE(named=named)
+    encoding: Encoding = NDJSON() if is_ndjson else SSE(named=named, retry_ms=_retry_ms())
     if request.version < (1, 1):
         raise BadInput("a stream needs HTTP/1.1")
     max_latency = _max_latency(request)
@@ -69,10 +79,11 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 async def websocket(request: web.Request) -> web.StreamResponse:
     """Stream events as WebSocket messages, and take commands."""
-    house, principal = request.app[HOUSE], request[PRINCIPAL]
     if not web.WebSocketResponse().can_prepare(request):
         raise BadInput("expected a WebSocket handshake")
-    max_latency = _max_latency(request)
+    if request.body_exists:
+        # A proxy takes it for a body, and it would be heard as messages (GHSA-mfx4-hv73-q22v).
+        raise BadInput("a WebSocket handshake has no body")
     # No extension is taken up: frames are shared by a group, so they cannot be compressed.
     response = web.StreamResponse(
         status=101,
@@ -82,16 +93,44 @@ async def websocket(request: web.Request) -> web.StreamResponse:
             "Sec-WebSocket-Accept": accept_key(request.headers["Sec-WebSocket-Key"]),
         },
     )
+    if request[PRINCIPAL].grant.role != "anonymous":
+        return await _converse(request, response)
+    response.force_close()
+    await response.prepare(request)
+    try:
+        secret, early = await first_word(request)
+        guard = request.app[HOUSE].guard
+        request[PRINCIPAL] = guard.admit_late(request[PRINCIPAL], secret, request[RULE])
+        request[SECRET] = secret
+        claim(request)
+        return await _converse(request, response, early)
+    except RteventsError as error:
+        # The handshake is over: what is wrong is said by a close frame.
+        code = BACK if isinstance(error, Unavailable) else REFUSED
+        reason = str(error).encode()[:120].decode(errors="ignore")
+        frame = Frame(Opcode.CLOSE, Close(code, reason).serialize())
+        if request.transport is not None:
+            request.transport.write(frame.serialize(mask=False))
+        return response
+
+
+async def _converse(
+    request: web.Request, response: web.StreamResponse, early: bytearray | None = None
+) -> web.StreamResponse:
+    """Begin the stream of a WebSocket; `early` is what came after its token."""
+    house = request.app[HOUSE]
+    max_latency = _max_latency(request)
     connection, start, transport = await _answer(request, response, "ws")
     # As above. What came with the handshake came too early (RFC 6455, section 4.1), and is heard.
-    early = getattr(request.protocol, "_message_tail", b"")
-    talker = Talker(partial(_lose, house, connection), house, principal)
+    tail: bytes = getattr(request.protocol, "_message_tail", b"")
+    said = tail if early is None else bytes(early)
+    talker = Talker(partial(_lose, house, connection), house, request[PRINCIPAL])
     member = Member(connection, transport, talker, WebSocket(), _grant(request), max_latency)
     talker.member = member
     _board(request, talker, member, start)
     connection.on_close(partial(_say_goodbye, house, talker))
-    if early:
-        talker.data_received(early)
+    if said:
+        talker.data_received(said)
     return response
 
 
@@ -165,11 +204,16 @@ async def _connect(request: web.Request, kind: str) -> tuple[Connection, Start]:
     house, principal = request.app[HOUSE], request[PRINCIPAL]
     wanted, since = _wanted(house, principal, request)
     connection, start = await house.service.connect(
-        wanted, since=since, kind=kind, principal=principal.name, pid=principal.pid
+        wanted,
+        since=since,
+        kind=kind,
+        principal=principal.name,
+        pid=principal.pid,
+        within=principal.grant.visible,
     )
     try:
         # Its token may have been revoked while the store was asked where to begin.
-        house.guard.identify(request)
+        house.guard.identify(request, request.get(SECRET))
     except RteventsError:
         house.service.disconnect(connection)
         raise
@@ -198,6 +242,10 @@ def _transport(request: web.Request) -> asyncio.Transport:
             patience = int(request.app[HOUSE].fanout.send_timeout * 1000) + KERNEL_PATIENCE_MS
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
     return transport
+
+
+def _retry_ms() -> int:
+    return RETRY_MS + random.randrange(RETRY_SPREAD_MS)  # noqa: S311 - spreads, and hides nothing
 
 
 def _grant(request: web.Request) -> Grant:

@@ -12,12 +12,14 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import OPEN, Protocol, Side
 
 from rtevents.core.event import Stored
-from rtevents.errors import BadInput
+from rtevents.errors import BadInput, NotAllowed
 from rtevents.server.commands import Command, Referring, obey, offer, stored_fields
 from rtevents.server.follower import Follower
-from rtevents.server.guard import Principal
+from rtevents.server.guard import require
 from rtevents.server.keys import House, decode, problem_fields, told_of
 from rtevents.server.member import Member
+from rtevents.server.principal import Principal
+from rtevents.server.publish import ACTION
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +51,8 @@ class Talker(Follower):
     """
 
     __slots__ = (
-        "_answers", "_begun", "_house", "_is_text", "_principal", "_protocol", "_said", "_task",
-        "_unanswered", "_waiter", "member",
+        "_answers", "_begun", "_house", "_is_noted", "_is_text", "_principal", "_protocol", "_said",
+        "_task", "_unanswered", "_waiter", "member",
     )  # fmt: skip
 
     member: Member
@@ -69,6 +71,7 @@ class Talker(Follower):
         self._said: list[bytes | None] = []
         self._task: asyncio.Task[None] | None = None
         self._unanswered = 0
+        self._is_noted = False
         self._answers: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
 
@@ -170,6 +173,11 @@ class Talker(Follower):
                 raise BadInput("expected a text message")
             ref = decode(text, Referring).ref
             command = decode(text, Command)
+            if not self._is_noted and command.op == "publish":
+                # Once for all that this connection publishes.
+                require(self._principal, "publisher")
+                self._house.guard.audit.allow(self._principal, ACTION)
+                self._is_noted = True
             if (stored := offer(self._house, self._principal, command)) is not None:
                 self._unanswered += 1
                 stored.add_done_callback(partial(self._answer, ref))
@@ -181,6 +189,8 @@ class Talker(Follower):
             fields = await obey(self._house, self._principal, self.member, command)
             name, answer = "ok", {"ref": ref, **fields}
         except Exception as error:  # noqa: BLE001 - answered, and told in the log if it is a bug
+            if isinstance(error, NotAllowed):
+                self._house.guard.audit.refuse(self._principal, "WS command", "grant")
             name, answer = "error", _error_fields(ref, error)
             await self._answered()
         if not self.member.connection.is_closed:

@@ -10,7 +10,10 @@ import msgspec
 from rtevents.core.event import Bookmark, Entry, Event, Gap
 
 RETRY_MS = 1000
-"""Milliseconds after which a browser's EventSource comes back (HTML standard 9.2.6)."""
+"""Fewest milliseconds after which a browser's EventSource comes back (HTML standard 9.2.6)."""
+
+RETRY_SPREAD_MS = 2000
+"""Most milliseconds more: those whom a restart sends away must not all come back at once."""
 
 
 class Encoding(Protocol):
@@ -41,11 +44,13 @@ class SSE:
     Args:
         named: Whether events carry their type in the ``event:`` field; ``onmessage`` is then not
             called for them.
+        retry_ms: Milliseconds after which its reader comes back when the stream ends.
     """
 
-    def __init__(self, *, named: bool = False) -> None:
+    def __init__(self, *, named: bool = False, retry_ms: int = RETRY_MS) -> None:
         self.key = "sse named" if named else "sse"
         self._named = named
+        self._retry = b"retry: %d\n" % retry_ms
 
     def frames(self, entries: Sequence[Entry], epoch: str) -> list[bytes]:
         """Return an event for each entry."""
@@ -64,7 +69,7 @@ class SSE:
     def control(self, name: str, fields: dict[str, Any]) -> bytes:
         """Return a named event; its ``id:`` is the bookmark that it tells."""
         mark = b"id: %b\n" % fields["bookmark"].encode() if "bookmark" in fields else b""
-        retry = b"retry: %d\n" % RETRY_MS if name in ("hello", "bye") else b""
+        retry = self._retry if name in ("hello", "bye") else b""
         return chunk(
             b"event: %b\n%b%bdata: %b\n\n" % (name.encode(), mark, retry, _json.encode(fields))
         )

@@ -14,15 +14,19 @@ import pytest
 from aiohttp import web
 
 from rtevents.core.event import Event, Stored, type_name
-from rtevents.core.filter import Filter
+from rtevents.core.filter import OWNER, Filter
 from rtevents.core.service import EventService
 from rtevents.core.store import Page, Store
 from rtevents.errors import EventConflict, NotFound, StoreError, Taken
 from rtevents.server.app import create_runner
+from rtevents.server.audit import Audit
+from rtevents.server.browser import Browsers
+from rtevents.server.door import Limits
 from rtevents.server.express import Entrance
 from rtevents.server.fanout import Fanout
-from rtevents.server.guard import Guard, Tokens
+from rtevents.server.guard import Guard
 from rtevents.server.keys import House
+from rtevents.server.tokens import Tokens
 from rtevents.stores import open_store
 from rtevents.stores.memory import MemoryStore
 
@@ -180,7 +184,9 @@ class Caller:
 class Server:
     """A house that is served on a Unix socket and on TCP."""
 
-    def __init__(self, house: House, runner: web.AppRunner, folder: Path) -> None:
+    def __init__(
+        self, house: House, runner: web.AppRunner, folder: Path, limits: Limits | None = None
+    ) -> None:
         self.house = house
         self.service = house.service
         self.fanout = house.fanout
@@ -188,6 +194,7 @@ class Server:
         self.socket = str(folder / "socket")
         self.tcp: tuple[str, int] = ("127.0.0.1", 0)
         self._runner = runner
+        self._limits = limits
         self._sessions: list[aiohttp.ClientSession] = []
         self._wires: list[Wire] = []
         self._is_stopped = False
@@ -198,7 +205,7 @@ class Server:
         await self.service.start()
         await self._runner.setup()
         assert self._runner.server is not None
-        self._entrance = Entrance(self.house, self._runner.server)
+        self._entrance = Entrance(self.house, self._runner.server, self._limits)
         await self.listen(Path(self.socket))
         tcp = await asyncio.get_running_loop().create_server(
             self._entrance, *self.tcp, backlog=1024
@@ -234,6 +241,7 @@ class Server:
             await self._entrance.close()
             await self._runner.cleanup()
             await self.fanout.close()
+            self.guard.audit.close()
         assert self.service.connections == {}
         assert self.house.members == {}
         assert not self.fanout._climbing
@@ -264,6 +272,10 @@ class Server:
     def token(self, role: str, **grant: Any) -> str:
         """Return the secret of a new token."""
         return self.guard.tokens.create(role, **grant)[1]
+
+    def ticket(self) -> str:
+        """Return a ticket that the owner made for the page at 127.0.0.1."""
+        return self.guard.browsers.ticket(f"http://127.0.0.1:{self.tcp[1]}", "local:0", OWNER)
 
     async def publish(self, *events: Event) -> list[int]:
         """Store events; return their seqs."""
@@ -334,6 +346,7 @@ class Houses:
         send_timeout: float = 30.0,
         pong_timeout: float = 10.0,
         hosts: Iterable[str] = (),
+        limits: Limits | None = None,
         **settings: Any,
     ) -> Server:
         """
@@ -341,6 +354,7 @@ class Houses:
 
         Args:
             store: A store, or the URL of one.
+            limits: What the door allows; the defaults when None.
             settings: Those of the ``EventService``.
         """
         folder = self._folder / str(len(self.servers))
@@ -356,16 +370,28 @@ class Houses:
             service.types.add(name, None)
             own_types[type_name(name)] = schema
 
+        async def reload() -> dict[str, Any]:
+            return {"changed": [], "warnings": []}
+
         house = House(
             service=service,
             fanout=Fanout(service, send_timeout=send_timeout, pong_timeout=pong_timeout),
-            guard=Guard(Tokens(folder / "tokens.json"), hosts=hosts),
+            guard=Guard(
+                Tokens(folder / "tokens.json"),
+                Browsers(folder / "sessions.json"),
+                Audit(folder / "audit.jsonl"),
+                hosts=hosts,
+            ),
             projects=ListedProjects(),
-            status=lambda: {"listen": f"127.0.0.1:{opened.tcp[1]}"},
+            status=lambda: {
+                "listen": f"127.0.0.1:{opened.tcp[1]}",
+                "url": f"http://127.0.0.1:{opened.tcp[1]}",
+            },
             add_type=add_type,
             own_types=own_types,
+            reload=reload,
         )
-        opened = Server(house, create_runner(house), folder)
+        opened = Server(house, create_runner(house), folder, limits)
         self.servers.append(opened)
         await opened.start()
         return opened

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from rtevents.server import express as express_module
+from rtevents.server import door
+from rtevents.server.door import Limits
 from rtevents.server.express import MAX_BODY, MAX_HEAD, MAX_WAITING, read_head
 
 from .conftest import Houses, Server
@@ -258,12 +259,20 @@ async def test_a_full_queue_is_waited_for_in_order(houses: Houses) -> None:
 
 
 async def test_a_connection_that_asks_for_nothing_is_cut_off(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    houses: Houses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(express_module, "KEEP_ALIVE", 0.05)
-    monkeypatch.setattr(express_module, "SWEEP", 0.01)
-    async with Answers(server.socket) as silent, Answers(server.socket) as half:
+    monkeypatch.setattr(door, "SWEEP", 0.01)
+    limits = Limits(head_timeout=0.05, body_timeout=0.05, keep_alive=0.05)
+    server = await houses.open(limits=limits)
+    async with (
+        Answers(server.socket) as silent,
+        Answers(server.socket) as idle,
+        Answers(server.socket) as half,
+    ):
+        idle.writer.write(request(event(1)))
         half.writer.write(request(event(1))[:-1])
-        assert await silent.at_end() == b""
+        assert (await idle.next())[0] == 201
+        assert await silent.at_end() == await idle.at_end() == b""
+        assert (await half.next())[0] == 408
         assert await half.at_end() == b""
     await until(lambda: not server._entrance.open, "they are forgotten")

@@ -245,8 +245,8 @@ async def test_what_is_no_cloudevent_is_refused_with_its_field(
 # What is refused
 
 REFUSED = [
-    (b"", 400, "not JSON: Input data was truncated", None),
-    (b"{", 400, "not JSON: Input data was truncated", None),
+    (b"", 400, "not JSON: it ends too early, or with half of a surrogate pair", None),
+    (b"{", 400, "not JSON: it ends too early, or with half of a surrogate pair", None),
     (b'{"type":"TASK_UPDATE","data":{}} x', 400, "not JSON: trailing characters", None),
     (b'{"type":"A","data":{"x":NaN}}', 400, "not JSON: invalid character", None),
     (b'{"type":"A","data":{"x":Infinity}}', 400, "not JSON: invalid character", None),
@@ -265,7 +265,7 @@ REFUSED = [
     (b'{"type":"TASK_UPDATE"}', 422, "data: missing field", "data"),
     (b'{"type":7,"data":{}}', 422, "type: expected str, got int", "type"),
     (b'{"type":"A","data":[]}', 422, "data: expected object, got array", "data"),
-    (b'{"type":"A","data":{"x":1e999}}', 422, "data[...]: number out of range", "data[...]"),
+    (b'{"type":"A","data":{"x":1e999}}', 422, "data.*: number out of range", "data.*"),
     (b'{"type":"RISK_ALLERT","data":{}}', 422, "unknown event type 'RISK_ALLERT', did", "type"),
     (b'{"type":"\xc3\xa9","data":{}}', 422, "type: expected a letter and up to 63", "type"),
     (b'{"type":"HEALTH_CHECK","data":{}}', 422, "HEALTH_CHECK is the daemon's own", "type"),
@@ -311,7 +311,7 @@ async def test_a_body_that_is_no_event_is_refused_at_once(
         ({"project_id": "a:b"}, "project_id: expected 1 to 48 printable", "project_id"),
         ({"project_id": "x" * 49}, "project_id: expected 1 to 48 printable", "project_id"),
         ({"project_id": ""}, "project_id: expected 1 to 48 printable", "project_id"),
-        ({"extensions": {"a": 1}}, "extensions[...]: expected str, got int", "extensions[...]"),
+        ({"extensions": {"a": 1}}, "extensions.*: expected str, got int", "extensions.*"),
         ({"severity": "high"}, "severity: unknown field", "severity"),
     ],
 )

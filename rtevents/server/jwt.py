@@ -1,0 +1,184 @@
+"""Tokens of an identity provider: signed JSON Web Tokens (RFC 7519), where `issuers` names it."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rtevents.core.filter import Filter, Grant
+from rtevents.errors import ConfigError, NotAllowed, NotAuthenticated
+from rtevents.server.tokens import ROLES
+
+MAX_TOKEN = 8192
+"""Longest token, in bytes: what a header may have."""
+
+KINDS = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP", "HS": "oct"}
+"""The kind of key that each family of algorithms takes, by its first two letters (RFC 7518)."""
+
+ALGORITHMS = re.compile(r"(?:[RPEH]S(?:256|384|512)|EdDSA|Ed25519)\Z")
+"""The algorithms that may be pinned: `none` is not among them."""
+
+HEADERS = {"alg", "kid", "typ"}
+"""What a header may hold. A `crit`, a key or the address of one is refused: what decides whether a
+token is good comes from the configuration alone (RFC 8725, section 3)."""
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]+\Z")
+
+
+class Issuer(msgspec.Struct, frozen=True):
+    """
+    An identity provider whose tokens let in.
+
+    Args:
+        name: Its `iss`.
+        audience: What `aud` has to hold.
+        algorithms: The algorithms that its signatures may have.
+        grant: The most that its tokens may see and do.
+        keys: Its keys, a ``KeySet`` of joserfc.
+    """
+
+    name: str
+    audience: str
+    algorithms: tuple[str, ...]
+    grant: Grant
+    keys: Any
+
+
+class _Limits(msgspec.Struct, frozen=True):
+    """The claim ``rtevents``: what one token may do, within what its issuer's may."""
+
+    role: str | None = None
+    projects: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset()
+
+
+class _Claims(msgspec.Struct, frozen=True):
+    """What is read of a payload; each but `nbf` and ``rtevents`` has to be there."""
+
+    iss: str
+    sub: str
+    aud: str | list[str]
+    exp: float
+    nbf: float = 0.0
+    rtevents: _Limits = _Limits()
+
+
+class Issuers:
+    """The identity providers of a configuration."""
+
+    def __init__(self, issuers: Iterable[Issuer] = ()) -> None:
+        self._issuers = {issuer.name: issuer for issuer in issuers}
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self._issuers)
+
+    def find(self, secret: str) -> tuple[str, Grant]:
+        """
+        Return the name and the grant of who shows a token.
+
+        Raises:
+            NotAuthenticated: It is not signed by one of the issuers, for us, and in its time.
+        """
+        header, claims = _read(secret)
+        issuer = self._issuers.get(claims.iss)
+        if issuer is None:
+            raise NotAuthenticated("the token's issuer is not known here: see `issuers`")
+        if header.get("alg") not in issuer.algorithms or not header.keys() <= HEADERS:
+            raise NotAuthenticated("the token's algorithm or header is not taken: see `issuers`")
+        _verify(secret, issuer)
+        audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
+        now = time.time()
+        if issuer.audience not in audiences:
+            raise NotAuthenticated("the token is not for this daemon: its `aud` is another")
+        if not claims.nbf <= now < claims.exp:
+            raise NotAuthenticated("the token has expired, or is not good yet")
+        subject = re.sub(r"[^A-Za-z0-9._@-]", "?", claims.sub)[:60]
+        return f"jwt:{subject}", _grant(issuer, claims)
+
+
+def load_issuer(
+    name: str, audience: str, keys: Path, algorithms: Sequence[str], grant: Grant
+) -> Issuer:
+    """
+    Read the keys of an issuer.
+
+    Args:
+        keys: A file that holds a JSON Web Key Set.
+    Raises:
+        ConfigError: The file or an algorithm cannot be used, or joserfc is not installed.
+    """
+    try:
+        from joserfc.errors import JoseError
+        from joserfc.jwk import KeySet
+    except ImportError as error:
+        raise ConfigError(
+            "issuers: needs joserfc: pip install 'rtevents[jwt]'", field="issuers"
+        ) from error
+    if not algorithms or not all(map(ALGORITHMS.match, algorithms)):
+        raise ConfigError(
+            f"issuers: algorithms of {name}: expected some such as RS256, got {list(algorithms)}",
+            field="issuers",
+        )
+    if grant.role not in ROLES:
+        raise ConfigError(f"issuers: role of {name}: expected one of {', '.join(ROLES)}")
+    try:
+        found = KeySet.import_key_set(msgspec.json.decode(keys.read_bytes()))
+    except (OSError, msgspec.MsgspecError, JoseError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"issuers: keys of {name}: {keys}: {error}", field="issuers") from error
+    # A public key taken for the secret of an HS256 is the oldest of attacks (CVE-2015-9256).
+    kinds = {KINDS[algorithm[:2]] for algorithm in algorithms}
+    if {key.key_type for key in found.keys} != kinds or len(kinds) != 1:
+        raise ConfigError(
+            f"issuers: {keys} must hold keys of one kind, that of {', '.join(algorithms)}",
+            field="issuers",
+        )
+    return Issuer(name, audience, tuple(algorithms), grant, found)
+
+
+def _read(secret: str) -> tuple[dict[str, Any], _Claims]:
+    """Return what a token says of itself; nothing of it is to be believed yet."""
+    parts = secret.split(".")
+    if len(secret) > MAX_TOKEN or len(parts) != 3 or not all(map(_SEGMENT.match, parts)):
+        raise NotAuthenticated("the token is not known here")
+    try:
+        header = msgspec.json.decode(_bytes(parts[0]), type=dict[str, Any])
+        return header, msgspec.json.decode(_bytes(parts[1]), type=_Claims)
+    except (ValueError, RecursionError) as error:
+        raise NotAuthenticated(
+            "the token cannot be read: it needs iss, sub, aud and exp"
+        ) from error
+
+
+def _bytes(segment: str) -> bytes:
+    return base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+
+
+def _verify(secret: str, issuer: Issuer) -> None:
+    from joserfc.errors import JoseError
+    from joserfc.jws import deserialize_compact
+
+    try:
+        deserialize_compact(secret, issuer.keys, algorithms=list(issuer.algorithms))
+    except (JoseError, ValueError) as error:
+        raise NotAuthenticated("the token's signature is not that of its issuer") from error
+
+
+def _grant(issuer: Issuer, claims: _Claims) -> Grant:
+    """Return what a token may do: what its claim asks for, within what its issuer may give."""
+    limits = claims.rtevents
+    try:
+        held = issuer.grant.narrow(Filter(projects=limits.projects, types=limits.types))
+    except NotAllowed as error:
+        raise NotAuthenticated(f"the token claims more than its issuer may give: {error}") from None
+    role = issuer.grant.role if limits.role is None else limits.role
+    grant = Grant(role=role, projects=held.projects, types=held.types, expires=claims.exp)
+    if role not in ROLES or not issuer.grant.covers(grant):
+        raise NotAuthenticated("the token claims a role that its issuer may not give")
+    return grant

@@ -1,0 +1,211 @@
+"""Tokens of an identity provider: what is not signed as the configuration says lets nobody in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Daemon
+
+from .attacker import Caller
+from .test_audit import told
+
+pytest.importorskip("joserfc", reason="joserfc is not installed")
+
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc import jws
+from joserfc.jwk import ECKey, KeySet, RSAKey
+
+ISSUER = "https://id.example"
+KEY = RSAKey.generate_key(2048, {"kid": "k1", "use": "sig"}, private=True)
+OTHER = RSAKey.generate_key(2048, {"kid": "k1"}, private=True)
+
+
+def text(value: bytes) -> str:
+    """Return bytes as a segment of a token."""
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def claims(**changed: Any) -> dict[str, Any]:
+    """Return good claims, with these changed; None takes one out."""
+    good = {"iss": ISSUER, "sub": "ada", "aud": "rtevents", "exp": int(time.time()) + 600}
+    return {name: value for name, value in (good | changed).items() if value is not None}
+
+
+def signed(payload: dict[str, Any] | None = None, *, key: Any = KEY, **header: Any) -> str:
+    """Return a token."""
+    fields = {"alg": "RS256", "kid": "k1", "typ": "JWT"} | header
+    raw = json.dumps(claims() if payload is None else payload).encode()
+    registry = jws.JWSRegistry(strict_check_header=False, algorithms=[fields["alg"]])
+    return str(jws.serialize_compact(fields, raw, key, registry=registry))
+
+
+def forged(header: dict[str, Any], payload: dict[str, Any], signature: bytes) -> str:
+    """Return a token that says of itself what it likes."""
+    parts = (json.dumps(header).encode(), json.dumps(payload).encode(), signature)
+    return ".".join(map(text, parts))
+
+
+@pytest.fixture
+def provided(stopped_daemon: Daemon) -> Daemon:
+    """Return a daemon that takes tokens of an issuer: administrators of the project `a`."""
+    keys = stopped_daemon.home / "jwks.json"
+    keys.write_text(json.dumps(KeySet([KEY]).as_dict(private=False)))
+    write_config(stopped_daemon, keys)
+    stopped_daemon.start()
+    return stopped_daemon
+
+
+def write_config(daemon: Daemon, keys: Path, algorithms: str = "[RS256]") -> None:
+    """Name the issuer in the configuration."""
+    folder = daemon.home / "config" / "rtevents"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(
+        f"issuers:\n  - {{issuer: {ISSUER}, audience: rtevents, keys: {keys}, "
+        f"algorithms: {algorithms}, role: admin, projects: [a]}}\n"
+    )
+
+
+def status(daemon: Daemon, secret: str) -> int:
+    """Return how somebody is answered who shows a token."""
+    return Caller(daemon, secret).get("/v1/events").status
+
+
+def test_a_signed_token_gives_what_its_issuer_may(provided: Daemon) -> None:
+    """S21: its subject is the principal, its time the grant's, its claim narrows the grant."""
+    mine = Caller(provided, signed())
+    viewer = Caller(provided, signed(claims(rtevents={"role": "viewer", "types": ["COMMIT"]})))
+
+    told_of_me = mine.get("/v1/tokens/self").json
+    of_viewer = viewer.get("/v1/tokens/self").json
+
+    assert (told_of_me["principal"], told_of_me["role"]) == ("jwt:ada", "admin")
+    assert (told_of_me["projects"], told_of_me["expires"]) == (["a"], claims()["exp"])
+    assert (of_viewer["role"], of_viewer["types"]) == ("viewer", ["COMMIT"])
+    assert mine.get("/v1/stats").status == 200
+    assert viewer.get("/v1/stats").status == 403
+    assert mine.get("/v1/events?project=b").status == 403
+    assert status(provided, by_hand({"alg": "RS256", "kid": "k1"})) == 200
+    assert told(provided, principal="jwt:ada", action="GET /v1/stats", decision="allowed")
+
+
+BAD: dict[str, Callable[[], str]] = {
+    "alg none": lambda: forged({"alg": "none"}, claims(), b"x"),
+    "alg None": lambda: forged({"alg": "None", "kid": "k1"}, claims(), b"x"),
+    "no signature": lambda: signed().rpartition(".")[0] + ".",
+    "HS with the public key": lambda: with_public_key(KEY.as_pem(private=False)),
+    "HS with the public key as JSON": lambda: with_public_key(
+        json.dumps(KEY.as_dict(private=False)).encode()
+    ),
+    "another key": lambda: signed(key=OTHER),
+    "another algorithm": lambda: signed(alg="RS512"),
+    "another family": lambda: signed(alg="PS256"),
+    "crit": lambda: by_hand({"alg": "RS256", "kid": "k1", "crit": ["bork"], "bork": 1}),
+    "by hand, without crit": lambda: by_hand({"alg": "RS256", "kid": "k1", "more": 1}),
+    "crit of nothing known": lambda: signed(crit=["b64"], b64=True),
+    "jku": lambda: signed(jku="http://evil.test/jwks.json"),
+    "x5u": lambda: signed(x5u="http://evil.test/x.pem"),
+    "jwk": lambda: signed(key=OTHER, jwk=OTHER.as_dict(private=False)),
+    "another kid": lambda: signed(kid="../../etc/passwd"),
+    "expired": lambda: signed(claims(exp=int(time.time()) - 1)),
+    "never expires": lambda: signed(claims(exp=None)),
+    "expires in words": lambda: signed(claims(exp="never")),
+    "not yet": lambda: signed(claims(nbf=int(time.time()) + 600)),
+    "another audience": lambda: signed(claims(aud="other")),
+    "other audiences": lambda: signed(claims(aud=["rtevents2", "x"])),
+    "no audience": lambda: signed(claims(aud=None)),
+    "another issuer": lambda: signed(claims(iss="https://evil.test")),
+    "no issuer": lambda: signed(claims(iss=None)),
+    "no subject": lambda: signed(claims(sub=None)),
+    "10 kB": lambda: signed(claims(filler="x" * 6000)),
+    "more than its issuer's role": lambda: signed(claims(rtevents={"role": "owner"})),
+    "a role that is none": lambda: signed(claims(rtevents={"role": "browser"})),
+    "another project": lambda: signed(claims(rtevents={"projects": ["b"]})),
+    "another payload": lambda: swapped(),
+    "not base64": lambda: "a.b!.c",
+    "no JSON": lambda: f"{text(b'[')}.{text(b'{}')}.{text(b'x')}",
+    "deep": lambda: f"{text(b'[' * 3000)}.{text(b'[' * 3000)}.{text(b'x')}",
+    "encrypted": lambda: ".".join([text(b'{"alg":"dir","enc":"A128GCM"}'), "", "AA", "AA", "AA"]),
+}
+
+
+def with_public_key(public: bytes) -> str:
+    """Return a token signed with what everybody knows."""
+    unsigned = forged({"alg": "HS256", "kid": "k1", "typ": "JWT"}, claims(), b"").rstrip(".")
+    return f"{unsigned}.{text(hmac.digest(public, unsigned.encode(), hashlib.sha256))}"
+
+
+def by_hand(header: dict[str, Any]) -> str:
+    """Return a token of any header whose signature is right."""
+    unsigned = forged(header, claims(), b"").rstrip(".")
+    signature = KEY.get_op_key("sign").sign(unsigned.encode(), PKCS1v15(), SHA256())
+    return f"{unsigned}.{text(signature)}"
+
+
+def swapped() -> str:
+    """Return a token whose payload is not what was signed."""
+    head, _, signature = signed().split(".")
+    return f"{head}.{text(json.dumps(claims(sub='root')).encode())}.{signature}"
+
+
+@pytest.mark.parametrize("how", BAD)
+def test_what_is_not_signed_for_us_lets_nobody_in(provided: Daemon, how: str) -> None:
+    """S21: algorithm confusion, keys from the token itself, missing claims, sizes."""
+    secret = BAD[how]()
+
+    assert status(provided, secret) in (400, 401)
+    assert status(provided, signed()) == 200
+    assert secret not in provided.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("keys", "algorithms", "said"),
+    [
+        ("rsa", "[none]", "expected some such as RS256"),
+        ("rsa", "[]", "expected some such as RS256"),
+        ("rsa", "[HS256]", "must hold keys of one kind"),
+        ("rsa", "[RS256, HS256]", "must hold keys of one kind"),
+        ("both", "[RS256]", "must hold keys of one kind"),
+        ("garbage", "[RS256]", "keys of https://id.example"),
+        ("missing", "[RS256]", "keys of https://id.example"),
+    ],
+)
+def test_keys_and_algorithms_that_do_not_go_together_are_refused_at_the_start(
+    stopped_daemon: Daemon, keys: str, algorithms: str, said: str
+) -> None:
+    """S21: HS and RS are never in one set."""
+    file = stopped_daemon.home / "jwks.json"
+    sets: dict[str, list[Any]] = {
+        "rsa": [KEY],
+        "both": [KEY, ECKey.generate_key("P-256", private=True)],
+    }
+    if keys in sets:
+        file.write_text(json.dumps(KeySet(sets[keys]).as_dict(private=False)))
+    elif keys == "garbage":
+        file.write_text("{}")
+    write_config(stopped_daemon, file, algorithms)
+
+    done = stopped_daemon.run("serve")
+
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_key_that_was_replaced_counts_no_more_after_a_reload(provided: Daemon) -> None:
+    """S21: rotation without a restart."""
+    before = [status(provided, signed()), status(provided, signed(key=OTHER))]
+    (provided.home / "jwks.json").write_text(json.dumps(KeySet([OTHER]).as_dict(private=False)))
+    reloaded = provided.run("reload")
+    after = [status(provided, signed()), status(provided, signed(key=OTHER))]
+
+    assert reloaded.returncode == 0, reloaded.stderr
+    assert (before, after) == ([200, 401], [401, 200])

@@ -14,11 +14,11 @@ import aiohttp
 from rtevents.client import calls
 from rtevents.client.calls import Call, History, LineAnswer, Object
 from rtevents.client.frames import SILENCE, Control, Frame, Place
+from rtevents.client.http import PORT, split
 from rtevents.config.paths import find_target
 from rtevents.core.event import Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
 from rtevents.errors import (
-    BadInput,
     ConnectionLost,
     EventConflict,
     NotAllowed,
@@ -59,9 +59,7 @@ class Client:
         self._timeout = timeout
         self._retry_for = retry_for
         self._session: aiohttp.ClientSession | None = None
-        self._base = self.address if self.address.startswith("http") else "http://localhost"
-        if self.address.startswith("https://"):
-            raise BadInput(f"not the address of a daemon: {self.address!r}")
+        self._base = _base(self.address)
 
     async def __aenter__(self) -> Self:
         return self
@@ -215,6 +213,10 @@ class Client:
         """Return what the daemon is, where it listens, and how it is."""
         return await self._ask(calls.get("/v1/status"))
 
+    async def reload(self) -> Object:
+        """Have the daemon read its configuration again; return what has changed."""
+        return await self._ask(calls.post("/v1/reload", {}))
+
     async def connections(self) -> list[Object]:
         """Return every open connection, with its lag."""
         return await self._ask(calls.get_list("/v1/connections", "connections"))
@@ -246,6 +248,14 @@ class Client:
     async def tokens(self) -> list[Object]:
         """Return every token, without its secret."""
         return await self._ask(calls.get_list("/v1/tokens", "tokens"))
+
+    async def sessions(self) -> list[Object]:
+        """Return every browser that is logged in; ``revoke_token`` ends one."""
+        return await self._ask(calls.get_list("/v1/tokens", "sessions"))
+
+    async def check_token(self) -> Object:
+        """Return what the credential of this client may do: ``role projects types expires``."""
+        return await self._ask(calls.get("/v1/tokens/self"))
 
     async def create_token(self, role: str, **settings: Any) -> Object:
         """Make a token; `settings` are ``projects types name expires_in`` (seconds)."""
@@ -308,16 +318,23 @@ class Client:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = (
-                aiohttp.TCPConnector(limit=0)
-                if self.address.startswith("http")
-                else aiohttp.UnixConnector(self.address, limit=0)
-            )
+            connector: aiohttp.BaseConnector
+            if self._base.startswith("https:"):
+                import ssl
+
+                # A context of its own: aiohttp's does not see SSL_CERT_FILE when that is set late.
+                connector = aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context())
+            elif "://" in self.address:
+                connector = aiohttp.TCPConnector(limit=0)
+            else:
+                connector = aiohttp.UnixConnector(self.address, limit=0)
             headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
             self._session = aiohttp.ClientSession(connector=connector, headers=headers)
         return self._session
 
     def _not_connected(self, error: aiohttp.ClientConnectorError) -> RteventsError:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return NotReachable(calls.no_daemon(self.address, error.certificate_error))
         if isinstance(error.os_error, PermissionError):
             return NotAllowed(f"not allowed to reach the daemon at {self.address}")
         return NotReachable(calls.no_daemon(self.address))
@@ -349,3 +366,10 @@ class Client:
 
 def _is_stored(frame: Frame) -> bool:
     return isinstance(frame, Entry) and frame.seq > 0
+
+
+def _base(address: str) -> str:
+    if "://" not in address:
+        return "http://localhost"
+    parts = split(address)
+    return f"{parts.scheme}://{parts.netloc}{'' if parts.port else f':{PORT}'}"

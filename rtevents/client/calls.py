@@ -30,6 +30,7 @@ from rtevents.errors import (
     NotFound,
     RteventsError,
     Taken,
+    Throttled,
     Unavailable,
 )
 
@@ -240,8 +241,13 @@ def fail(status: int, retry_after: str | None, body: bytes) -> NoReturn:
     raise error
 
 
-def no_daemon(address: str) -> str:
-    """Return the words for an address at which nobody listens."""
+def no_daemon(address: str, error: Exception | None = None) -> str:
+    """Return the words for an address at which nobody listens, or nobody who is trusted."""
+    if reason := getattr(error, "verify_message", None):  # an ssl.SSLCertVerificationError
+        return (
+            f"the certificate of {address} is not trusted: {reason}; "
+            "SSL_CERT_FILE names the file of those to trust"
+        )
     return f"no daemon at {address}: start one with: rtevents serve"
 
 
@@ -278,6 +284,7 @@ _STATUSES: dict[int, type[RteventsError]] = {
     403: NotAllowed,
     404: NotFound,
     409: Taken,
+    429: Throttled,
     503: Unavailable,
 }
 

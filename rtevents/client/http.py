@@ -28,7 +28,7 @@ class Connection:
     One connection, for one request after the other.
 
     Args:
-        address: Path of a Unix socket, or ``http://host:port``.
+        address: Path of a Unix socket, or ``http://host:port``, or https.
         timeout: Seconds that connecting may take.
     Raises:
         BadInput: It is no such address.
@@ -41,12 +41,14 @@ class Connection:
         self._at = 0
         self._deadline: float | None = None
         if "://" in address:
-            parts = _split(address)
+            parts = split(address)
             self._host = parts.netloc
             self._socket = socket.create_connection(
                 (parts.hostname or "", parts.port or PORT), timeout
             )
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if parts.scheme == "https":
+                self._socket = _encrypt(self._socket, parts.hostname or "")
         else:
             self._socket = _unix(address, timeout)
 
@@ -202,15 +204,32 @@ def _size(line: bytes) -> int:
     return int(text, 16)
 
 
-def _split(address: str) -> SplitResult:
-    wrong = BadInput(f"not the address of a daemon: {address!r}, expected http://host:port")
+def split(address: str) -> SplitResult:
+    """
+    Return the parts of an address that is no path.
+
+    Raises:
+        BadInput: It is not ``http[s]://host[:port]``.
+    """
+    wrong = BadInput(f"not the address of a daemon: {address!r}, expected http[s]://host:port")
     try:
         parts = urlsplit(address)
-        if parts.scheme != "http" or not parts.hostname or parts.port == 0:
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise wrong
     except ValueError as error:
         raise wrong from error
     return parts
+
+
+def _encrypt(opened: socket.socket, host: str) -> socket.socket:
+    # Imported here: nobody on this machine needs it. SSL_CERT_FILE names who else to trust.
+    import ssl
+
+    try:
+        return ssl.create_default_context().wrap_socket(opened, server_hostname=host)
+    except OSError:
+        opened.close()
+        raise
 
 
 def _unix(path: str, timeout: float) -> socket.socket:

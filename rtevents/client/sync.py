@@ -199,6 +199,10 @@ class Client:
         """Return what the daemon is, where it listens, and how it is."""
         return self._ask(calls.get("/v1/status"))
 
+    def reload(self) -> Object:
+        """Have the daemon read its configuration again; return what has changed."""
+        return self._ask(calls.post("/v1/reload", {}))
+
     def connections(self) -> list[Object]:
         """Return every open connection, with its lag."""
         return self._ask(calls.get_list("/v1/connections", "connections"))
@@ -230,6 +234,14 @@ class Client:
     def tokens(self) -> list[Object]:
         """Return every token, without its secret."""
         return self._ask(calls.get_list("/v1/tokens", "tokens"))
+
+    def sessions(self) -> list[Object]:
+        """Return every browser that is logged in; ``revoke_token`` ends one."""
+        return self._ask(calls.get_list("/v1/tokens", "sessions"))
+
+    def check_token(self) -> Object:
+        """Return what the credential of this client may do: ``role projects types expires``."""
+        return self._ask(calls.get("/v1/tokens/self"))
 
     def create_token(self, role: str, **settings: Any) -> Object:
         """Make a token; `settings` are ``projects types name expires_in`` (seconds)."""
@@ -302,7 +314,7 @@ class Client:
         except PermissionError as error:
             raise NotAllowed(f"not allowed to reach the daemon at {self.address}") from error
         except OSError as error:
-            raise NotReachable(calls.no_daemon(self.address)) from error
+            raise NotReachable(calls.no_daemon(self.address, error)) from error
 
     def _frames(self, wanted: Filter, place: Place) -> Iterator[Frame]:
         """Yield the frames of one connection, until it ends."""

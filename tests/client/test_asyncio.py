@@ -258,7 +258,7 @@ async def test_over_tcp_a_token_is_needed(daemon: Daemon) -> None:
 
 async def test_what_is_no_address_is_refused() -> None:
     with pytest.raises(BadInput, match="not the address of a daemon"):
-        await Client("https://example.org").status()
+        await Client("ftp://example.org").status()
 
 
 @pytest.mark.parametrize(("status", "fields", "error"), STATUSES)

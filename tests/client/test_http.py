@@ -184,8 +184,8 @@ def test_a_refusal_is_read_though_the_body_was_not(home: Path) -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "https://127.0.0.1:8473",
         "http://",
+        "https://:80",
         "http://:80",
         "http://127.0.0.1:x",
         "ftp://a",
@@ -193,7 +193,7 @@ def test_a_refusal_is_read_though_the_body_was_not(home: Path) -> None:
     ],
 )
 def test_what_is_no_address_of_a_daemon_is_refused(address: str) -> None:
-    with pytest.raises(BadInput, match=r"^not the address of a daemon: .*http://host:port$"):
+    with pytest.raises(BadInput, match=r"^not the address of a daemon: .*http\[s\]://host:port$"):
         Connection(address, 1)
 
 

@@ -248,7 +248,7 @@ def test_over_tcp_a_token_is_needed(daemon: Daemon) -> None:
 
 def test_what_is_no_address_is_refused() -> None:
     with pytest.raises(BadInput, match="not the address of a daemon"):
-        Client("https://example.org").status()
+        Client("ftp://example.org").status()
 
 
 @pytest.mark.parametrize(("status", "fields", "error"), STATUSES)

@@ -108,7 +108,9 @@ def test_a_variable_comes_before_the_file(paths: Paths) -> None:
          "config.yaml:1: could not determine a constructor for the tag "
          "'tag:yaml.org,2002:python/object:os.system'"),
         ("listen: 0.0.0.0:80\n",
-         "config.yaml:1: listen: '0.0.0.0' is not a loopback address, expected 127.0.0.1 or [::1]"),
+         "config.yaml:1: listen: '0.0.0.0' is not a loopback address: beyond this "
+         "machine set tls as well, or expected 127.0.0.1 or [::1]"),
+        ("tls: {cert: /c.pem}", "config.yaml:1: tls: expected cert and key, tls.key is missing"),
         ("\nlisten: 127.0.0.1:99999\n",
          "config.yaml:2: listen: expected HOST:PORT or none, got '127.0.0.1:99999'"),
         ("listen: here\n", "config.yaml:1: listen: expected HOST:PORT or none, got 'here'"),

@@ -13,13 +13,13 @@ import msgspec
 
 from rtevents.config.paths import Paths
 from rtevents.config.settings import (
+    LOOPBACK,
     Config,
-    FilesSettings,
-    GitSettings,
+    IssuerSettings,
     ProjectSettings,
-    RetentionSettings,
     TypeSettings,
     parse_listen,
+    parse_origin,
 )
 from rtevents.errors import ConfigError
 
@@ -87,11 +87,12 @@ def read(paths: Paths, environ: Mapping[str, str] = os.environ, *, named: bool =
 def _check(loaded: Loaded) -> None:
     """Check what the structs cannot say."""
     config = loaded.config
+    _check_listen(loaded)
     try:
-        parse_listen(config.listen)
+        config.origins = [parse_origin(origin) for origin in config.origins]
     except ConfigError as error:
-        text = str(error).removeprefix("listen: ")
-        raise ConfigError(f"{loaded.where('listen')}: {text}", field="listen") from error
+        text = str(error).removeprefix("origins: ")
+        raise ConfigError(f"{loaded.where('origins')}: {text}", field="origins") from error
     if config.store not in ("sqlite", "memory"):
         raise ConfigError(
             f"{loaded.where('store')}: expected sqlite or memory, got {config.store!r}",
@@ -103,6 +104,26 @@ def _check(loaded: Loaded) -> None:
         if config.heartbeat_interval == Config().heartbeat_interval:
             key, wanted = "cleanup_timeout", "more than heartbeat_interval"
         raise ConfigError(f"{loaded.where(key)}: expected {wanted}", field=key)
+
+
+def _check_listen(loaded: Loaded) -> None:
+    config = loaded.config
+    try:
+        address = parse_listen(config.listen)
+    except ConfigError as error:
+        text = str(error).removeprefix("listen: ")
+        raise ConfigError(f"{loaded.where('listen')}: {text}", field="listen") from error
+    if bool(config.tls.cert) != bool(config.tls.key):
+        key = "tls.key" if config.tls.cert else "tls.cert"
+        raise ConfigError(
+            f"{loaded.where('tls')}: expected cert and key, {key} is missing", field=key
+        )
+    if address and address[0] not in LOOPBACK and not config.tls.cert:
+        raise ConfigError(
+            f"{loaded.where('listen')}: {address[0]!r} is not a loopback address: beyond this "
+            "machine set tls as well, or expected 127.0.0.1 or [::1]",
+            field="listen",
+        )
 
 
 def _read(file: Path, *, is_named: bool) -> str:
@@ -169,10 +190,16 @@ def _lines(node: Any, place: str, file: str, seen: set[int]) -> Iterator[tuple[s
             yield from _lines(value, f"{place}.{name}", file, seen)
 
 
-SECTIONS = ("retention", "files", "git", "auto_commit")
+_PARTS: dict[str, type[msgspec.Struct]] = {
+    field.name: field.type
+    for field in msgspec.structs.fields(Config)
+    if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
+}
+
+SECTIONS = tuple(_PARTS)
 """Settings that hold settings: each of those has a variable of its own."""
 
-LISTS = ("event_types", "projects")
+LISTS = ("event_types", "issuers", "projects")
 """Settings that no variable sets: they belong into a file."""
 
 
@@ -249,11 +276,10 @@ def _where(key: str, file: Path, lines: Mapping[str, int], environ: Mapping[str,
     return f"{file}:{line}: {key}" if line else f"{file}: {key}"
 
 
-STRUCTS = (
+STRUCTS: tuple[type[msgspec.Struct], ...] = (
     Config,
-    RetentionSettings,
-    FilesSettings,
-    GitSettings,
+    *_PARTS.values(),
+    IssuerSettings,
     ProjectSettings,
     TypeSettings,
 )

@@ -30,8 +30,13 @@ class Paths(msgspec.Struct, frozen=True):
 
     @property
     def lock(self) -> Path:
-        """The file whose lock makes a daemon the only one."""
+        """The file whose lock makes a daemon the only one on its socket."""
         return self.run / "rtevents.lock"
+
+    @property
+    def state_lock(self) -> Path:
+        """The file whose lock makes a daemon the only one on its database."""
+        return self.state / "rtevents.lock"
 
     @property
     def database(self) -> Path:
@@ -42,6 +47,11 @@ class Paths(msgspec.Struct, frozen=True):
     def daemon_log(self) -> Path:
         """What a detached daemon has to say."""
         return self.state / "daemon.log"
+
+    @property
+    def audit(self) -> Path:
+        """Who was let in to do what, and who was refused."""
+        return self.state / "audit.jsonl"
 
     @property
     def spool(self) -> Path:

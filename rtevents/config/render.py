@@ -16,6 +16,10 @@ HEAD = """\
 """
 
 EXAMPLES = {
+    "issuers": [
+        "issuers:",
+        "  - {issuer: https://id.example, audience: rtevents, keys: /etc/rtevents/jwks.json}",
+    ],
     "event_types": [
         "event_types: [DEPLOY, {name: RELEASE, schema: {required: [version]}}]",
     ],
@@ -56,7 +60,7 @@ def to_yaml(config: Config) -> str:
 
 
 def _scalar(value: Any) -> str:
-    return msgspec.json.encode(value).decode() if not isinstance(value, str) else value
+    return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
 
 
 def _comment(text: str, indent: str) -> list[str]:

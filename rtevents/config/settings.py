@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -83,6 +84,68 @@ class AutoCommitSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=Tru
     timeout: Seconds = 300.0
 
 
+class LimitSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """
+    How much each token may publish over TCP; 0 is no limit. The Unix socket has none.
+
+    Args:
+        events: Events a second.
+        bytes: Bytes of events a second.
+    """
+
+    events: Limit = 0
+    bytes: Limit = 0
+
+
+class IssuerSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """
+    An identity provider whose signed tokens (JWT) let in over TCP; needs `rtevents[jwt]`.
+
+    Args:
+        issuer: Its `iss`.
+        audience: What `aud` of a token for this daemon holds.
+        keys: File that holds its public keys, a JSON Web Key Set.
+        algorithms: The algorithms that its signatures may have.
+        role: The most that its tokens may do; the claim `rtevents` of a token may ask for less.
+        projects: Projects that they may see; all when empty.
+        types: Event types that they may see; all when empty.
+    """
+
+    issuer: str
+    audience: str
+    keys: str
+    algorithms: list[str] = msgspec.field(default_factory=lambda: ["RS256"])
+    role: str = "viewer"
+    projects: list[str] = []
+    types: list[str] = []
+
+
+class AuditSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """
+    The audit log: `rtevents audit` reads it.
+
+    Args:
+        max_bytes: Bytes after which a file is full, and another is begun.
+        files: Full files that are kept.
+    """
+
+    max_bytes: Positive = 8 * 1024**2
+    files: Positive = 8
+
+
+class TlsSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """
+    How TCP is encrypted; it is not when both are empty.
+
+    Args:
+        cert: File of the certificate, in PEM; `~` is the home folder.
+        key: File of its key, in PEM, without a passphrase.
+    """
+
+    cert: str = ""
+    key: str = ""
+
+
 class ProjectSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
     One project to watch.
@@ -117,13 +180,29 @@ class TypeSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     schema: dict[str, Any] | None = None
 
 
+class LogSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """
+    How the daemon writes its own log, on stderr.
+
+    Args:
+        format: `text`, `json` (an object a line), or `auto`: text where stderr is a terminal.
+    """
+
+    format: Literal["auto", "text", "json"] = "auto"
+
+
 class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
     Every setting of the daemon.
 
     Args:
-        listen: Loopback address and port for TCP; `none` for the Unix socket alone.
+        listen: Address and port for TCP, beyond loopback with `tls` only; `none`: the Unix socket.
+        tls: How TCP is encrypted.
         hosts: Further names, as `name:port`, under which browsers may reach the daemon.
+        origins: Origins of front ends of one's own, as `https://app.example`, that send a token.
+        issuers: Identity providers whose signed tokens (JWT) let in over TCP.
+        limits: How much each token may publish over TCP; 0 is no limit. The Unix socket has none.
+        audit: The audit log: `rtevents audit` reads it.
         store: `sqlite`, in the state directory, or `memory`.
         durability: `full` syncs to disk before the answer; `normal` survives kill -9 only.
         retention: How much the store keeps.
@@ -136,7 +215,13 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         heartbeat_interval: Seconds between two heartbeats to a connection.
         pong_timeout: Seconds in which a WebSocket must answer a heartbeat.
         send_timeout: Seconds without an accepted byte after which a reader is cut off.
+        max_connections: Connections at once, as far as open files go; 16 by the Unix socket alone.
+        max_connections_each: Connections of one principal from other machines; 0 is no limit.
+        head_timeout: Seconds in which the head of a request must come.
+        body_timeout: Seconds in which its body must come after that.
+        keep_alive: Seconds after which a connection is closed that asks for nothing more.
         log_level: What the daemon's own log tells: `debug`, `info`, `warning` or `error`.
+        log: How that log is written.
         event_types: Event types of the user's own: a name, or a name with a JSON Schema.
         files: How files are watched.
         git: How repositories are watched.
@@ -145,7 +230,12 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     listen: str = "127.0.0.1:8473"
+    tls: TlsSettings = msgspec.field(default_factory=TlsSettings)
     hosts: list[str] = []
+    origins: list[str] = []
+    issuers: list[IssuerSettings] = []
+    limits: LimitSettings = msgspec.field(default_factory=LimitSettings)
+    audit: AuditSettings = msgspec.field(default_factory=AuditSettings)
     store: str = "sqlite"
     durability: Literal["full", "normal"] = "full"
     retention: RetentionSettings = msgspec.field(default_factory=RetentionSettings)
@@ -158,7 +248,13 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     heartbeat_interval: Seconds = 30.0
     pong_timeout: Seconds = 10.0
     send_timeout: Seconds = 30.0
+    max_connections: Positive = 20_000
+    max_connections_each: Limit = 256
+    head_timeout: Seconds = 10.0
+    body_timeout: Seconds = 30.0
+    keep_alive: Seconds = 75.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log: LogSettings = msgspec.field(default_factory=LogSettings)
     event_types: list[str | TypeSettings] = []
     files: FilesSettings = msgspec.field(default_factory=FilesSettings)
     git: GitSettings = msgspec.field(default_factory=GitSettings)
@@ -171,20 +267,32 @@ def parse_listen(listen: str) -> tuple[str, int] | None:
     Split ``host:port``; None for ``none``.
 
     Raises:
-        ConfigError: It is not an address of the loopback interface, or no port.
+        ConfigError: It is no address with a port.
     """
     if listen == "none":
         return None
     host, _, port = listen.rpartition(":")
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ConfigError(f"listen: expected HOST:PORT or none, got {listen!r}", field="listen")
-    if host not in LOOPBACK:
-        raise ConfigError(
-            f"listen: {host!r} is not a loopback address, expected 127.0.0.1 or [::1]",
-            field="listen",
-        )
     return host.strip("[]"), int(port)
 
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-"""The only hosts to listen on: beyond them a stranger's request would need TLS first (S24)."""
+def parse_origin(origin: str) -> str:
+    """
+    Return an origin as browsers send it.
+
+    Raises:
+        ConfigError: It is no ``http://host`` or ``https://host:port``, but a pattern or a path.
+    """
+    if not _ORIGIN.match(origin):
+        raise ConfigError(
+            f"origins: expected an origin such as https://app.example:8443, got {origin!r}",
+            field="origins",
+        )
+    return origin.lower()
+
+
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?\Z")
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""The hosts that only this machine reaches: beyond them, TLS and a token are a must (S24)."""

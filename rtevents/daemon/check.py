@@ -6,13 +6,15 @@ import os.path
 from pathlib import Path
 
 from rtevents.config.load import Loaded
-from rtevents.config.settings import ProjectSettings, TypeSettings
+from rtevents.config.settings import Config, ProjectSettings, TypeSettings
 from rtevents.core.event import is_project_id, type_name
 from rtevents.core.payloads import EventTypes
+from rtevents.daemon.access import load_issuers
 from rtevents.daemon.types import compile_schema
 from rtevents.errors import BadInput, ConfigError, EventRefused
 from rtevents.producers import DECLARED
 from rtevents.producers.known import project_id_of
+from rtevents.server.tls import Certificate
 
 
 def check(loaded: Loaded) -> list[str]:
@@ -24,13 +26,30 @@ def check(loaded: Loaded) -> list[str]:
     Raises:
         ConfigError: A setting cannot be used; the text names the file, the line and the key.
     """
+    try:
+        open_certificate(loaded.config)
+    except ConfigError as error:
+        raise _wrong(loaded, "tls", str(error).removeprefix("tls: ")) from error
     _check_types(loaded)
     _check_ids(loaded)
+    load_issuers(loaded.config)
     return [
         f"{loaded.where(f'projects[{index}].path')}: {problem}"
         for index, project in enumerate(loaded.config.projects)
         if (problem := _problem(project))
     ]
+
+
+def open_certificate(config: Config) -> Certificate | None:
+    """
+    Read the certificate for TCP; None where it is not encrypted.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    if not config.tls.cert:
+        return None
+    return Certificate(_file(config.tls.cert), _file(config.tls.key))
 
 
 def _check_types(loaded: Loaded) -> None:
@@ -74,8 +93,12 @@ def _problem(project: ProjectSettings) -> str | None:
 
 
 def _folder(project: ProjectSettings) -> Path:
+    return _file(project.path)
+
+
+def _file(path: str) -> Path:
     # Not Path.expanduser: that raises where there is no such user.
-    return Path(os.path.expanduser(project.path))  # noqa: PTH111
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def _wrong(loaded: Loaded, key: str, text: str) -> ConfigError:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
+import logging
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from rtevents.config.paths import Paths
 from rtevents.errors import ConfigError, Taken
 
+logger = logging.getLogger(__name__)
+
 BACKLOG = 1024
 """Connections that may wait to be accepted: 128, the usual number, fails in a burst of 300."""
 
+SAY_SECONDS = 1.0
+"""How long who has a lock may take to write down who it is, in seconds."""
 
 FIRST_FD = 3
 """The first descriptor that systemd hands over."""
@@ -48,25 +56,42 @@ def make_folders(paths: Paths) -> None:
 @contextmanager
 def lock(paths: Paths) -> Iterator[None]:
     """
-    Be the only daemon; the lock file holds the pid.
+    Be the only daemon on the socket and on the database; the lock files hold the pid.
+
+    The folders are two: a shell without ``XDG_RUNTIME_DIR`` (cron, su) has another one for the
+    socket, and would not see the daemon that writes to its database.
 
     Raises:
-        Taken: Another daemon runs; the text has its pid.
+        Taken: Another daemon runs; the text has its pid, and its socket if that is elsewhere.
     """
+    elsewhere = f"{os.getpid()} on {paths.socket}: set XDG_RUNTIME_DIR as it has it\n"
+    with _held(paths.lock, f"{os.getpid()}\n"), _held(paths.state_lock, elsewhere):
+        yield
+
+
+@contextmanager
+def _held(file: Path, owner: str) -> Iterator[None]:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    with os.fdopen(os.open(paths.lock, flags, 0o600), "r+") as opened:
+    with os.fdopen(os.open(file, flags, 0o600), "r+") as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = opened.read().strip() or "unknown"
-            raise Taken(f"a daemon is running already, pid {pid}") from None
+            raise Taken(f"a daemon is running already, pid {_owner(opened)}") from None
         opened.truncate(0)
-        opened.write(f"{os.getpid()}\n")
+        opened.write(owner)
         opened.flush()
         try:
             yield
         finally:
             opened.truncate(0)
+
+
+def _owner(opened: TextIO) -> str:
+    """Return who holds a lock: it says so a moment after it has it."""
+    deadline = time.monotonic() + SAY_SECONDS
+    while not (owner := opened.read().strip()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return owner or "unknown"
 
 
 def inherited(environ: MutableMapping[str, str]) -> socket.socket | None:
@@ -97,6 +122,8 @@ def bind(file: Path) -> socket.socket:
             f"{file}: a socket's path of {size} bytes, {MAX_SOCKET_PATH} at most: "
             "set XDG_RUNTIME_DIR to a folder with a shorter one"
         )
+    if file.is_socket():
+        logger.warning("the daemon before this one did not end by itself: its socket is replaced")
     file.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -110,3 +137,14 @@ def bind(file: Path) -> socket.socket:
     listening.listen(BACKLOG)
     listening.setblocking(False)
     return listening
+
+
+def let_wait(server: asyncio.Server) -> None:
+    """
+    Let ``BACKLOG`` connections wait to be accepted, however few the server accepts at once.
+
+    asyncio takes one number for both, and each connection that it accepts takes an open file.
+    """
+    for opened in server.sockets:
+        with socket.socket(fileno=os.dup(opened.fileno())) as same:
+            same.listen(BACKLOG)

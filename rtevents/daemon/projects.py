@@ -43,6 +43,8 @@ class Project:
 
     def __init__(self, settings: ProjectSettings, root: Path) -> None:
         self.settings = settings
+        self.given = settings
+        """The settings as they were given, to be compared with others."""
         self.root = root
         self.producers: dict[str, Producer] = {}
         self.tasks: list[asyncio.Task[None]] = []
@@ -116,12 +118,35 @@ class Projects:
         self._places.mkdir(mode=0o700, exist_ok=True)
         kept = load(self._file, list[ProjectSettings], [])
         self._added = {settings.id: settings for settings in kept}
-        for settings in [*self._config.projects, *kept]:
+        self._watch_all()
+
+    def _watch_all(self) -> None:
+        for settings in self._wanted():
             try:
                 self._watch(settings)
             except (BadInput, Taken) as error:
                 logger.warning("a project is not watched: %s", error)
-                self._service.warnings[f"project {settings.id or settings.path}"] = str(error)
+                self._service.warnings[_warning(settings)] = str(error)
+
+    def _wanted(self) -> list[ProjectSettings]:
+        """Return the projects to watch; what the configuration says of one comes first."""
+        return [*self._config.projects, *self._added.values()]
+
+    async def reload(self, config: Config) -> None:
+        """Watch what another configuration names; a project of which it says the same goes on."""
+        for settings in self._wanted():
+            self._service.warnings.pop(_warning(settings), None)
+        sections = ("files", "git", "auto_commit")
+        is_same = all(getattr(config, name) == getattr(self._config, name) for name in sections)
+        self._config = config
+        wanted: dict[Path, ProjectSettings] = {}
+        for settings in self._wanted():
+            wanted.setdefault(_path(settings).resolve(), settings)
+        for name, project in list(self._projects.items()):
+            if not is_same or wanted.get(project.root) != project.given:
+                await self._drop(name)
+        self._watch_all()
+        await self.settle()
 
     async def stop(self) -> None:
         """End every producer."""
@@ -166,7 +191,7 @@ class Projects:
         project = self._watch(wanted)
         await self.settle()
         self._service.warnings.pop(f"project {project.settings.id}", None)
-        self._added[project.settings.id] = project.settings
+        self._added[project.settings.id] = project.given = project.settings
         save(self._file, list(self._added.values()))
         return project.as_dict(), True
 
@@ -182,16 +207,23 @@ class Projects:
         if project is None:
             raise NotFound(f"no project {project_id[:60]!r}")
         if project_id not in self._added:
-            raise Taken(f"project {project_id!r} is named in the configuration: remove it there")
-        del self._projects[project_id], self._added[project_id]
+            raise Taken(
+                f"project {project_id!r} is named in the configuration: "
+                "remove it there, then: rtevents reload"
+            )
+        del self._added[project_id]
         save(self._file, list(self._added.values()))
+        await self._drop(project_id)
+        if project.git is not None:
+            await project.git.forget()
+        await asyncio.to_thread(shutil.rmtree, self._place(project_id), ignore_errors=True)
+
+    async def _drop(self, project_id: str) -> None:
+        project = self._projects.pop(project_id)
         for kind in project.producers:
             self._service.warnings.pop(f"{kind} of {project_id}", None)
             self._note_gap(project, kind, None)
         await _end(project)
-        if project.git is not None:
-            await project.git.forget()
-        await asyncio.to_thread(shutil.rmtree, self._place(project_id), ignore_errors=True)
 
     async def commit(self, path: Path, revision: str) -> Stored:
         """
@@ -227,8 +259,7 @@ class Projects:
         return None
 
     def _watch(self, settings: ProjectSettings) -> Project:
-        # Not Path.expanduser: that raises where there is no such user.
-        root = _folder(Path(os.path.expanduser(settings.path)))  # noqa: PTH111
+        root = _folder(_path(settings))
         name = settings.id or project_id_of(root)
         if not is_project_id(name):
             raise BadInput(
@@ -239,8 +270,10 @@ class Projects:
             raise Taken(f"project id {name!r} is taken by {other.root}: give another with --id")
         if other:
             return other
+        given = settings
         settings = msgspec.structs.replace(settings, id=name, path=str(root))
         project = Project(settings, root)
+        project.given = given
         self._projects[name] = project
         watched = Watched(
             root=root,
@@ -344,6 +377,16 @@ class Projects:
                 raise
             except Unavailable as error:
                 await asyncio.sleep(error.retry_after)
+
+
+def _warning(settings: ProjectSettings) -> str:
+    """Return the name under which the health tells that a project is not watched."""
+    return f"project {settings.id or settings.path}"
+
+
+def _path(settings: ProjectSettings) -> Path:
+    # Not Path.expanduser: that raises where there is no such user.
+    return Path(os.path.expanduser(settings.path))  # noqa: PTH111
 
 
 def _folder(path: Path) -> Path:

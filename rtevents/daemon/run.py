@@ -6,8 +6,6 @@ import asyncio
 import gc
 import logging
 import os
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,48 +15,32 @@ from typing import Any
 import msgspec
 
 from rtevents.config.paths import Paths
-from rtevents.config.settings import Config, parse_listen
+from rtevents.config.settings import LOOPBACK, Config, parse_listen
 from rtevents.core.service import EventService, Retention
-from rtevents.daemon.place import BACKLOG, bind, inherited, lock, make_folders
+from rtevents.daemon.access import open_guard
+from rtevents.daemon.check import open_certificate
+from rtevents.daemon.notify import Notifier
+from rtevents.daemon.place import bind, inherited, let_wait, lock, make_folders
+from rtevents.daemon.process import Signals, Threads, loop_factory, prepare
 from rtevents.daemon.projects import Projects
+from rtevents.daemon.reload import Reload
 from rtevents.daemon.spool import deliver
 from rtevents.daemon.types import OwnTypes
-from rtevents.errors import EXIT_INTERRUPTED, RteventsError
+from rtevents.errors import RteventsError
 from rtevents.server.app import create_runner
+from rtevents.server.door import ACCEPT_AT_ONCE, Limits
 from rtevents.server.express import Entrance
 from rtevents.server.fanout import Fanout
-from rtevents.server.guard import Guard, Tokens
+from rtevents.server.guard import Guard
 from rtevents.server.keys import House
+from rtevents.server.tls import Certificate
+from rtevents.server.visitor import check_parser
 from rtevents.stores import open_store
 
 logger = logging.getLogger(__name__)
 
-SWITCH_SECONDS = 0.001
-"""How long a thread waits for the interpreter: the writer does for each statement, and the event
-loop under load does not let go by itself."""
-
 COLLECT_AFTER = 20_000
 """New objects after which the garbage collector looks at them: what an event leaves is no cycle."""
-
-GIT_VARIABLES = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_CONFIG",
-    "GIT_CONFIG_COUNT",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_DIR",
-    "GIT_GRAFT_FILE",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_INTERNAL_SUPER_PREFIX",
-    "GIT_NO_REPLACE_OBJECTS",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_SHALLOW_FILE",
-    "GIT_WORK_TREE",
-)
-"""What `git rev-parse --local-env-vars` names: a daemon started from a hook must not keep them."""
 
 
 class Running(msgspec.Struct):
@@ -68,6 +50,7 @@ class Running(msgspec.Struct):
     Args:
         socket: The Unix socket on which it listens.
         listen: ``host:port`` on which it listens; None for none.
+        url: Where browsers and clients find that.
         warnings: What could not be done, in words.
         projects: The ids of what it watches.
         bookmark: The end of the log when it came up.
@@ -75,6 +58,7 @@ class Running(msgspec.Struct):
 
     socket: Path
     listen: str | None = None
+    url: str | None = None
     warnings: list[str] = []
     projects: list[str] = []
     bookmark: str = ""
@@ -85,37 +69,30 @@ def run(
     paths: Paths,
     *,
     projects: Sequence[Path] = (),
+    strict: bool = False,
     on_ready: Callable[[Running], None] | None = None,
 ) -> int:
     """
-    Run the daemon until SIGTERM or SIGINT.
+    Run the daemon until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 
     Args:
         projects: Folders to watch besides those that are known.
+        strict: Refuse a log that is damaged, rather than put it aside and begin a new one.
         on_ready: Called once, when events are accepted and projects are watched.
     Returns:
         The exit code.
     Raises:
+        RteventsError: aiohttp's parser in C is missing.
         Taken: Another daemon runs.
         ConfigError: A folder or a setting cannot be used.
         StoreError: The store cannot be opened.
     """
-    for name in GIT_VARIABLES:
-        os.environ.pop(name, None)
+    check_parser()
+    prepare()
     make_folders(paths)
-    sys.setswitchinterval(SWITCH_SECONDS)
-    with lock(paths), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(config, paths, projects, on_ready))
+    with lock(paths), asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve(config, paths, projects, on_ready, strict=strict))
     return 0
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
 
 
 async def _serve(
@@ -123,25 +100,36 @@ async def _serve(
     paths: Paths,
     folders: Sequence[Path],
     on_ready: Callable[[Running], None] | None,
+    *,
+    strict: bool,
 ) -> None:
-    stopping = _watch_signals()
-    async with _open(config, paths, folders) as running:
+    asyncio.get_running_loop().set_default_executor(Threads())
+    signals, notifier = Signals(), Notifier(os.environ)
+    async with _open(config, paths, folders, notifier, strict=strict) as (running, reload):
         if on_ready:
             on_ready(running)
+        notifier.tell("READY")
         # What is there now stays: the collector need not go through it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER)
-        await stopping.wait()
+        reloading = asyncio.create_task(reload.follow(signals.reload), name="rtevents reload")
+        await signals.stop.wait()
         logger.info("stopping")
+        notifier.tell("STOPPING")
+        await _cancel(reloading)
 
 
 @asynccontextmanager
-async def _open(config: Config, paths: Paths, folders: Sequence[Path]) -> AsyncIterator[Running]:
+async def _open(
+    config: Config, paths: Paths, folders: Sequence[Path], notifier: Notifier, *, strict: bool
+) -> AsyncIterator[tuple[Running, Reload]]:
     """Put the house together; leaving it stops everything in reverse."""
     running = Running(paths.socket)
     own_types = OwnTypes(config, paths.state / "types.json")
-    store = await open_store(config.store, path=paths.database, durability=config.durability)
+    store = await open_store(
+        config.store, path=paths.database, durability=config.durability, strict=strict
+    )
     service = EventService(
         store,
         max_queue_size=config.max_queue_size,
@@ -155,12 +143,19 @@ async def _open(config: Config, paths: Paths, folders: Sequence[Path]) -> AsyncI
         types=own_types.types,
     )
     fanout = Fanout(service, send_timeout=config.send_timeout, pong_timeout=config.pong_timeout)
-    guard = Guard(
-        Tokens(paths.state / "tokens.json"),
-        sessions=paths.state / "sessions.json",
-        hosts=config.hosts,
-    )
+    guard = open_guard(config, paths, service)
     projects = Projects(service, config, paths.state)
+    certificate = open_certificate(config)
+    reload = Reload(
+        config,
+        paths,
+        service=service,
+        guard=guard,
+        projects=projects,
+        types=own_types,
+        certificate=certificate,
+        notifier=notifier,
+    )
     house = House(
         service=service,
         fanout=fanout,
@@ -169,8 +164,10 @@ async def _open(config: Config, paths: Paths, folders: Sequence[Path]) -> AsyncI
         status=_status(config, running),
         add_type=own_types.add,
         own_types=own_types.schemas,
+        reload=reload,
     )
     async with AsyncExitStack() as stack:
+        stack.callback(guard.audit.close)
         stack.push_async_callback(fanout.close)
         server = create_runner(house)
         stack.push_async_callback(server.cleanup)
@@ -183,13 +180,17 @@ async def _open(config: Config, paths: Paths, folders: Sequence[Path]) -> AsyncI
             stack.callback(paths.socket.unlink, missing_ok=True)
         if server.server is None:
             raise RuntimeError("the server was not set up")
-        entrance = Entrance(house, server.server)
+        entrance = Entrance(house, server.server, _limits(config))
         stack.push_async_callback(entrance.close)
         loop = asyncio.get_running_loop()
-        local = await loop.create_server(entrance, sock=listening, backlog=BACKLOG)
+        loop.set_exception_handler(entrance.door.hear)
+        local = await loop.create_server(entrance, sock=listening, backlog=ACCEPT_AT_ONCE)
+        let_wait(local)
         stack.callback(local.close)
-        if tcp := await _listen(config, entrance, guard, running):
+        if tcp := await _listen(config, certificate, entrance, guard, running):
             stack.callback(tcp.close)
+        # Drained while it still listens: who comes meanwhile is answered, by 503.
+        stack.push_async_callback(service.drain)
         spool = asyncio.create_task(deliver(service, paths.spool), name="rtevents spool")
         stack.push_async_callback(_cancel, spool)
         stack.push_async_callback(projects.stop)
@@ -198,29 +199,82 @@ async def _open(config: Config, paths: Paths, folders: Sequence[Path]) -> AsyncI
             await _add(projects, folder, running)
         await projects.settle()
         running.projects = [project["id"] for project in projects.all()]
-        yield running
+        telling = asyncio.create_task(notifier.run(_one_line(service)), name="rtevents notify")
+        stack.push_async_callback(_cancel, telling)
+        yield running, reload
+
+
+def _one_line(service: EventService) -> Callable[[], str]:
+    """Return what tells the service manager how the daemon is."""
+
+    def status() -> str:
+        health = service.health()
+        reasons = "; ".join(health.reasons)
+        return (
+            f"{health.status}{reasons and ': '}{reasons} · {service.log.last} events, "
+            f"{len(service.connections)} connections"
+        )
+
+    return status
 
 
 async def _listen(
-    config: Config, entrance: Entrance, guard: Guard, running: Running
+    config: Config,
+    certificate: Certificate | None,
+    entrance: Entrance,
+    guard: Guard,
+    running: Running,
 ) -> asyncio.Server | None:
-    """Listen on TCP; a port that is taken is a warning, the socket goes on (DESIGN section 7)."""
+    """Listen on TCP; what keeps us from it is a warning, the socket goes on (DESIGN section 7)."""
     address = parse_listen(config.listen)
     if address is None:
         return None
     host, port = address
+    if host not in LOOPBACK and not guard.has_credentials:
+        running.warnings.append(
+            f"not listening on {config.listen}: no token lets anybody in; first: rtevents token "
+            "create, then rtevents stop and serve"
+        )
+        return None
     try:
         server = await asyncio.get_running_loop().create_server(
-            entrance, host, port, backlog=BACKLOG
+            entrance,
+            host,
+            port,
+            backlog=ACCEPT_AT_ONCE,
+            ssl=certificate.context if certificate else None,
+            ssl_handshake_timeout=config.head_timeout if certificate else None,
         )
     except OSError as error:
         running.warnings.append(f"not listening on {config.listen}: {error.strerror or error}")
         return None
+    let_wait(server)
     bound = server.sockets[-1].getsockname()[1]
-    guard.listen(bound)
     shown = f"[{host}]" if ":" in host else host
+    guard.scheme = "https" if certificate else "http"
+    guard.listen(bound, *([] if host in LOOPBACK or host in ANY else [shown]))
     running.listen = f"{shown}:{bound}"
+    # A certificate is a name's, and no address of "any interface" is one to go to.
+    named = next(iter(config.hosts), None) if certificate else None
+    running.url = f"{guard.scheme}://" + (
+        named or (f"localhost:{bound}" if host in ANY else running.listen)
+    )
     return server
+
+
+ANY = ("0.0.0.0", "::")  # noqa: S104 - to know them
+"""Addresses that stand for every interface."""
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        connections=config.max_connections,
+        each=config.max_connections_each,
+        head_timeout=config.head_timeout,
+        body_timeout=config.body_timeout,
+        keep_alive=config.keep_alive,
+        send_timeout=config.send_timeout,
+    )
 
 
 async def _add(projects: Projects, folder: Path, running: Running) -> None:
@@ -239,28 +293,13 @@ def _status(config: Config, running: Running) -> Callable[[], dict[str, Any]]:
             "started_at": started_at,
             "socket": str(running.socket),
             "listen": running.listen,
+            "url": running.url,
             "listen_error": next(iter(running.warnings), None) if not running.listen else None,
             "store": config.store,
             "durability": config.durability,
         }
 
     return status
-
-
-def _watch_signals() -> asyncio.Event:
-    """Return the event that the first signal sets; the second ends the process at once."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        if stopping.is_set():
-            # The log is consistent at any moment: nothing acknowledged is lost by this.
-            os._exit(EXIT_INTERRUPTED)
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    return stopping
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -31,16 +31,30 @@ class OwnTypes:
     def __init__(self, config: Config, file: Path) -> None:
         self._file = file
         self._added = load(file, dict[str, dict[str, Any] | None], {})
-        self.schemas: dict[str, dict[str, Any] | None] = {**DECLARED}
+        self.schemas: dict[str, dict[str, Any] | None] = {}
+        self.types = EventTypes()
+        self.reload(config)
+
+    def reload(self, config: Config) -> None:
+        """
+        Know what another configuration names, and no more what only the last one named.
+
+        Raises:
+            BadInput: As above; nothing has changed then.
+        """
+        schemas: dict[str, dict[str, Any] | None] = {**DECLARED}
         for name, schema in self._added.items():
-            if self.schemas.setdefault(name, schema) != schema:
+            if schemas.setdefault(name, schema) != schema:
                 logger.warning("%s is a producer's type by now: yours is not used", name)
         for given in config.event_types:
             settings = given if isinstance(given, TypeSettings) else TypeSettings(name=given)
             if (name := type_name(settings.name)) in DECLARED:
                 raise BadInput(f"event_types: {name} is a producer's type: choose another name")
-            self.schemas[name] = settings.schema
-        self.types = EventTypes({name: compile_schema(own) for name, own in self.schemas.items()})
+            schemas[name] = settings.schema
+        self.types.replace({name: compile_schema(own) for name, own in schemas.items()})
+        # The same dictionary: it was given away.
+        self.schemas.clear()
+        self.schemas.update(schemas)
 
     async def add(self, name: str, schema: dict[str, Any] | None) -> None:
         """

@@ -36,6 +36,7 @@ LIBRARIES = {
     "platformdirs": ["config"],
     "sqlite3": ["stores"],
     "fastjsonschema": ["daemon"],
+    "joserfc": ["server/jwt.py"],
     "uvloop": ["daemon"],
 }
 """Where each library may be imported: one room, or one file, each."""

@@ -25,6 +25,7 @@ from rtevents.errors import EXIT_INTERRUPTED, EXIT_MISUSE, RteventsError, outcom
 COMMANDS = {
     "serve": ("rtevents.cli.serve:app", "Run the daemon, or add projects to the one that runs."),
     "stop": ("rtevents.cli.stop:app", "End the daemon; what it has accepted is stored before."),
+    "reload": ("rtevents.cli.reload:app", "Have the daemon read its configuration again."),
     "status": (
         "rtevents.cli.status:app",
         "Tell how the daemon is, where it listens, what it watches.",
@@ -47,12 +48,14 @@ COMMANDS = {
         "rtevents.cli.doctor:app",
         "Look for what is wrong, and tell what to do about it.",
     ),
+    "backup": ("rtevents.cli.backup:app", "Copy the log while it is in use."),
     "bench": (
         "rtevents.cli.bench:app",
         "Measure how fast the daemon is: publish, fanout, latency.",
     ),
     "types": ("rtevents.cli.types:app", "Show the event types, and what their data holds."),
-    "token": ("rtevents.cli.token:app", "Make, list or revoke what lets in over TCP."),
+    "token": ("rtevents.cli.token:app", "Make, list, check or revoke what lets in over TCP."),
+    "audit": ("rtevents.cli.audit:app", "Show who was let in to do what, and who was refused."),
     "dashboard": ("rtevents.cli.dashboard:app", "Open the stream in your browser, logged in."),
     "config": ("rtevents.cli.config:app", "Show, check or print the settings."),
     "docs": (

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from rtevents.core.event import Entry, Gap
 
 HIDDEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+    "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0e\ufeff\uffa0"
+    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e01ef]"
 )
-"""Control, bidirectional, invisible and unpaired characters (S11)."""
+"""Control, bidirectional, invisible and unpaired characters (S11); U+FE0F is part of emoji."""
 
 
 CLOCK_SKEW = 60.0
@@ -102,7 +103,8 @@ def pretty_line(entry: Entry) -> str:
     data = entry.event.data
     kind = typer.style(f"{safe(entry.type):<18}", fg=_colour(entry.type, data))
     project = typer.style(f"{safe(entry.project_id or '-'):<12}", dim=True)
-    return f"{typer.style(clock, dim=True)}  {project}  {kind}  {safe(summary(entry.type, data))}"
+    said = "damaged on the disk" if entry.is_corrupt else summary(entry.type, data)
+    return f"{typer.style(clock, dim=True)}  {project}  {kind}  {safe(said)}"
 
 
 def _clock(timestamp: float) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
 import subprocess
 import sys
 import threading
 import time
-from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -21,9 +19,13 @@ from rtevents.cli.output import is_terminal, notice, pretty_line, safe
 from rtevents.errors import NotReachable, RteventsError
 
 if TYPE_CHECKING:
+    from logging.handlers import QueueListener
+
     from rtevents.config.load import Loaded
     from rtevents.config.paths import Paths
     from rtevents.daemon import Running
+
+logger = logging.getLogger(__name__)
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -49,6 +51,9 @@ def serve(
     config: Annotated[
         str | None, typer.Option(metavar="FILE", help="The configuration file.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a damaged log; else a new one begins.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no line per event.")] = False,
 ) -> None:
     """
@@ -69,9 +74,9 @@ def serve(
     if not folders and not no_project:
         notice("this folder is no project: watching only what is known; name one with: serve PATH")
     if detach:
-        _detach(folders)
+        _detach(folders, strict=strict)
         return
-    _run(folders, quiet=quiet)
+    _run(folders, quiet=quiet, strict=strict)
 
 
 def _folders(paths: list[Path] | None) -> list[Path]:
@@ -115,36 +120,36 @@ def load_checked(places: Paths, *, named: bool = False) -> tuple[Loaded, list[st
     return loaded, check(loaded)
 
 
-def _run(folders: list[Path], *, quiet: bool) -> NoReturn:
+def _run(folders: list[Path], *, quiet: bool, strict: bool) -> NoReturn:
     from rtevents.config.paths import find_paths
     from rtevents.daemon import run
+    from rtevents.daemon.logs import start_log
 
     places = find_paths()
     loaded, _ = load_checked(places)  # what is not watched, the daemon tells itself
     settings = loaded.config
+    form = settings.log.format
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    log = start_log(settings.log_level, as_json=as_json, clean=safe)
+    warn = logger.warning if as_json else notice
     for warning in loaded.warnings:
-        notice(warning)
-    log = _start_log(settings.log_level)
-    code = run(
-        settings,
-        places,
-        projects=folders,
-        on_ready=_tell if quiet else _tell_and_follow,
-    )
+        warn(warning)
+
+    def tell(running: Running) -> None:
+        _tell(running)
+        for warning in running.warnings:
+            warn(warning)
+        if as_json:
+            logger.info("listening on %s", running.socket)
+        if not quiet:
+            _follow_aside(running)
+
+    try:
+        code = run(settings, places, projects=folders, strict=strict, on_ready=tell)
+    except RteventsError:
+        log.stop()
+        raise
     _leave(log, code)
-
-
-def _start_log(level: str) -> QueueListener:
-    """Log to stderr from a thread of its own: a terminal that is held must not hold the daemon."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    log = QueueListener(waiting, handler)
-    log.start()
-    # Not basicConfig: it gives the queue a format, and a line would be made twice.
-    logging.getLogger().addHandler(QueueHandler(waiting))
-    logging.getLogger().setLevel(level.upper())
-    return log
 
 
 def _leave(log: QueueListener, code: int) -> NoReturn:
@@ -163,10 +168,8 @@ def _leave(log: QueueListener, code: int) -> NoReturn:
 def _tell(running: Running) -> None:
     """Print where the daemon listens and what it watches."""
     print(f"listening on {safe(str(running.socket))}", flush=True)
-    if running.listen:
-        print(f"listening on http://{running.listen} (open it with: rtevents dashboard)")
-    for warning in running.warnings:
-        notice(warning)
+    if running.url:
+        print(f"listening on {safe(running.url)} (open it with: rtevents dashboard)")
     for project in running.projects:
         print(f"watching {safe(project)}")
     if is_terminal():
@@ -174,13 +177,12 @@ def _tell(running: Running) -> None:
     sys.stdout.flush()
 
 
-def _tell_and_follow(running: Running) -> None:
+def _follow_aside(running: Running) -> None:
     """
-    Print a line per event as well, in a thread with a stream of its own.
+    Print a line per event, in a thread with a stream of its own.
 
     A terminal that is held, by Ctrl-S or a pager, is then a slow reader like any other.
     """
-    _tell(running)
     threading.Thread(target=_follow, args=(running,), daemon=True).start()
 
 
@@ -195,27 +197,21 @@ def _follow(running: Running) -> None:
                 typer.echo(pretty_line(item))
 
 
-class _SafeFormatter(logging.Formatter):
-    """Log lines in which foreign text can neither steer a terminal nor begin another line."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
-        """Return the line without its traceback."""
-        return safe(super().formatMessage(record))
-
-
-def _detach(folders: list[Path]) -> None:
+def _detach(folders: list[Path], *, strict: bool) -> None:
     from rtevents.config.paths import find_paths
 
     places = find_paths()
     load_checked(places)  # a mistake in it is told here, not in a log
     places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     arguments = [str(folder) for folder in folders] or ["--no-project"]
+    if strict:
+        arguments.append("--strict")
     with places.daemon_log.open("ab") as log:
         places.daemon_log.chmod(0o600)
         process = subprocess.Popen(
             [sys.executable, "-m", "rtevents", "serve", "--quiet", *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=subprocess.DEVNULL,  # lines for a person, and the log is JSON
             stderr=log,
             cwd="/",
             start_new_session=True,
@@ -238,9 +234,7 @@ def _wait(process: subprocess.Popen[bytes], places: Paths) -> None:
                 time.sleep(0.05)
                 continue
             print(f"the daemon runs, pid {status['pid']}, listening on {safe(status['socket'])}")
-            if status["listen"]:
-                print(
-                    f"and on http://{status['listen']}; its log is {safe(str(places.daemon_log))}"
-                )
+            if status["url"]:
+                print(f"and on {safe(status['url'])}; its log is {safe(str(places.daemon_log))}")
             return
     raise RteventsError(f"the daemon does not answer yet; see {places.daemon_log}")

@@ -91,27 +91,38 @@ def _table(stats: dict[str, Any], connections: list[dict[str, Any]], width: int)
     from rich.table import Table
     from rich.text import Text
 
-    events, queue, log = stats["events"], stats["queue"], stats["log"]
-    latency = stats["latency"]
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
-    memory = stats["memory_bytes"]
-    rows = [
-        ("up", span(stats["uptime"])),
-        ("events", f"{events['published']} stored, {events['rate_1m']:.1f}/s over the last minute, "
-                   f"{events['duplicates']} duplicates, {events['refused']} refused"),
-        ("delivered", str(events["delivered"])),
-        ("queue", f"{queue['size']} of {queue['max_size']}, {size(queue['bytes'])}"),
-        ("log", f"{extent(log['oldest'], log['newest'])}, "
-                f"{log['window_events']} ({size(log['window_bytes'])}) in memory"),
-        ("to store", f"p50 {latency['p50']:.1f} ms, p95 {latency['p95']:.1f}, "
-                     f"p99 {latency['p99']:.1f}"),
-        ("memory", size(memory) if memory else "unknown"),
-        ("types", "  ".join(f"{safe(name)} {count}" for name, count in events["by_type"].items())),
-    ]  # fmt: skip
-    for name, value in rows:
+    for name, value in _rows(stats).items():
         grid.add_row(name, Text(value))
     return Group(grid, connections_table(connections, width))
+
+
+def _rows(stats: dict[str, Any]) -> dict[str, str]:
+    """Return what is shown; a token that is limited to projects or types is told less."""
+    events, log = stats["events"], stats["log"]
+    types = "  ".join(f"{safe(name)} {count}" for name, count in events["by_type"].items())
+    rows = {"up": span(stats["uptime"])}
+    if "queue" not in stats:
+        return rows | {
+            "events": f"{events['published']} stored",
+            "delivered": str(events["delivered"]),
+            "types": types,
+        }
+    queue, latency, memory = stats["queue"], stats["latency"], stats["memory_bytes"]
+    return rows | {
+        "events": f"{events['published']} stored, {events['rate_1m']:.1f}/s over the last minute, "
+                  f"{events['duplicates']} duplicates, {events['refused']} refused",
+        "delivered": str(events["delivered"]),
+        "queue": f"{queue['size']} of {queue['max_size']}, {size(queue['bytes'])}",
+        "log": f"{extent(log['oldest'], log['newest'])}, "
+               f"{log['window_events']} ({size(log['window_bytes'])}) in memory",
+        "to store": f"p50 {latency['p50']:.1f} ms, p95 {latency['p95']:.1f}, "
+                    f"p99 {latency['p99']:.1f}",
+        "lag": f"{stats['loop_lag_ms']:.0f} ms at most in the last minute",
+        "memory": size(memory) if memory else "unknown",
+        "types": types,
+    }  # fmt: skip
 
 
 def wide_console() -> Console:

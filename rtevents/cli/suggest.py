@@ -44,8 +44,8 @@ def connections(incomplete: str) -> list[tuple[str, str]]:
 
 
 def tokens(incomplete: str) -> list[tuple[str, str]]:
-    """Return the ids of tokens that begin so, with their roles."""
-    found = _ask(lambda client: client.tokens())
+    """Return the ids of tokens and browsers that begin so, with their roles."""
+    found = _ask(lambda client: [*client.tokens(), *client.sessions()])
     return _beginning(
         ((each["id"], f"{each['role']} {each['name']}") for each in found), incomplete
     )

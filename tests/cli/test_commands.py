@@ -107,7 +107,7 @@ MISUSE = {
     "project": "missing command, one of add, remove, list; see: rtevents project --help",
     "project lst": "no such command 'lst', did you mean list?; see: rtevents project --help",
     "hook": "missing command, one of install, uninstall, status, tell; see: rtevents hook --help",
-    "token": "missing command, one of create, list, revoke; see: rtevents token --help",
+    "token": "missing command, one of create, list, check, revoke; see: rtevents token --help",
     "token create --role king": "invalid value for '--role': 'king' is not one of "
     "'viewer', 'publisher', 'admin', 'owner'; see: rtevents token create --help",
     "config": "missing command, one of show, check, default; see: rtevents config --help",

@@ -32,6 +32,8 @@ def entry(kind: str, data: dict[str, Any], **fields: Any) -> Entry:
         pytest.param("pay\u200bpal\u00ad\ufeff", r"pay\u200bpal\xad\ufeff", id="zero width"),
         pytest.param("\udcff\ud800", r"\udcff\ud800", id="lone surrogates"),
         pytest.param("tag\U000e0041", r"tag\ue0041", id="tags"),
+        pytest.param("x\u3164\u115f\u2800\ufe01", r"x\u3164\u115f\u2800\ufe01", id="fillers"),
+        pytest.param("\u2764\ufe0f", "\u2764\ufe0f", id="emoji"),
         pytest.param("\x00\x08\x7f", r"\x00\x08\x7f", id="backspace, delete"),
         pytest.param("Grüße 你好 😀 «x»", "Grüße 你好 😀 «x»", id="what people write"),
     ],

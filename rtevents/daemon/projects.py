@@ -396,6 +396,8 @@ def _folder(path: Path) -> Path:
         raise BadInput(f"path: {path}: {error.strerror}", field="path") from error
     if not root.is_dir():
         raise BadInput(f"path: {path}: not a folder", field="path")
+    if root == root.parent:
+        raise BadInput(f"path: {root} is all that there is: name a folder in it", field="path")
     return root
 
 

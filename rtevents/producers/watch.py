@@ -36,6 +36,7 @@ NO_WATCH_AT_ALL = (
     "(sudo sysctl fs.inotify.max_user_instances=1024)"
 )
 
+NOT_UTF8 = "the name of a folder is not UTF-8, and cannot be watched: rename it, or ignore it"
 
 MERGE = 4
 """Backends from which on they are made one: each wakes up all the time."""
@@ -212,7 +213,9 @@ def _end(backends: Sequence[_Backend]) -> None:
 
 def _arm(paths: Sequence[Path], recursive: bool) -> tuple[RustNotify | None, str | None]:
     """Arm what can be armed; return that, and why something is not watched."""
-    gap: str | None = None
+    named = [path for path in paths if _is_utf8(path)]
+    gap = None if len(named) == len(paths) else NOT_UTF8
+    paths = named
     while paths:
         try:
             return _notify(paths, recursive, is_partial=gap is not None), gap
@@ -227,13 +230,22 @@ def _arm(paths: Sequence[Path], recursive: bool) -> tuple[RustNotify | None, str
                 raise
             return None, NO_WATCH_AT_ALL
         except OSError as error:
-            if recursive and gap is not None:
+            if recursive and gap not in (None, NOT_UTF8):
                 raise
             gap = _gap(error)
             if not recursive and gap == NO_MORE_WATCHES:
                 # Nobody says how many there may be.
                 paths = paths[: len(paths) * 3 // 4]
     return None, gap
+
+
+def _is_utf8(path: Path) -> bool:
+    """Tell whether the backend can be told of a path: it takes text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _gap(error: OSError) -> str:

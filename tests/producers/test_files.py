@@ -233,6 +233,21 @@ async def test_a_name_that_is_not_utf8_does_not_end_the_watch(files: Files) -> N
     assert await files.told() == [("deleted", "bad%FF"), ("modified", "old.txt")]
 
 
+async def test_a_folder_whose_name_is_not_utf8_is_looked_at(files: Files) -> None:
+    """The kernel's word needs a name in UTF-8; the folder after it is watched all the same."""
+    bad = Path(os.fsdecode(os.fsencode(files.root) + b"/bad\xff"))
+    bad.mkdir()
+    (bad / "in").write_text("x")
+    (files.root / "good").mkdir()
+    assert await files.told() == [("created", "bad%FF/in")]
+    (files.root / "good" / "in").write_text("x")
+    assert await files.told() == [("created", "good/in")]
+    (bad / "in").write_text("more")
+
+    await files.until_told("modified", "bad%FF/in")
+    assert "watch.limited" in files.said()
+
+
 async def test_a_linked_folder_is_a_file_and_is_not_followed(files: Files, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -347,8 +349,11 @@ class EventTypes:
             raise EventRefused(self.unknown(event.type), field="type")
         try:
             msgspec.convert(event.data, PAYLOADS[event.type])
-        except msgspec.ValidationError as error:
-            raise refusal(error, "data") from error
+        except msgspec.ValidationError:
+            try:
+                msgspec.convert(_in_integers(event.data), PAYLOADS[event.type])
+            except msgspec.ValidationError as error:
+                raise refusal(error, "data") from error
 
     def check_all(self, events: Sequence[Event]) -> None:
         """
@@ -387,6 +392,17 @@ class EventTypes:
         return True
 
 
+def _in_integers(data: Any) -> Any:
+    """Return data with 1 for 1.0: to JSON both are integers (JSON Schema 2020-12, 4.2.3)."""
+    if isinstance(data, float) and data.is_integer():
+        return int(data)
+    if isinstance(data, list):
+        return list(map(_in_integers, data))
+    if isinstance(data, dict):
+        return {name: _in_integers(value) for name, value in data.items()}
+    return data
+
+
 class FieldReference(msgspec.Struct, frozen=True):
     """One field of a payload, as the Event Reference shows it."""
 
@@ -399,17 +415,27 @@ class FieldReference(msgspec.Struct, frozen=True):
 def reference(name: str) -> list[FieldReference]:
     """Return the fields of a built-in type's payload, from its struct and its docstring."""
     struct = PAYLOADS[name]
-    meanings = _meanings(struct.__doc__ or "")
+    known = meanings(struct)
     hints = get_type_hints(struct)
     return [
         FieldReference(
             name=field.name,
             type=_type_words(hints[field.name]),
             required=field.required,
-            meaning=meanings[field.name],
+            meaning=known[field.name],
         )
         for field in msgspec.structs.fields(struct)
     ]
+
+
+def meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """Return what each field of a struct means, in the words of its docstring."""
+    found: dict[str, str] = {}
+    for kind in reversed(struct.__mro__):
+        arguments = inspect.cleandoc(kind.__doc__ or "").partition("\nArgs:\n")[2]
+        for name, words in _ARGUMENT.findall(inspect.cleandoc(arguments)):
+            found[name] = " ".join(words.split())
+    return found
 
 
 def schema_fields(schema: Mapping[str, Any]) -> list[FieldReference]:
@@ -440,11 +466,6 @@ def schema(name: str) -> dict[str, Any]:
     return definition | ({"$defs": parts} if parts else {})
 
 
-def _meanings(doc: str) -> dict[str, str]:
-    lines = (line.strip() for line in doc.partition("Args:")[2].splitlines())
-    return dict(line.split(": ", 1) for line in lines if ": " in line)
-
-
 def _schema_words(schema: Mapping[str, Any]) -> str:
     if isinstance(values := schema.get("enum"), list):
         return " ".join(map(str, values))
@@ -452,6 +473,9 @@ def _schema_words(schema: Mapping[str, Any]) -> str:
     names = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if kind != "null"]
     return " ".join("text" if name == "string" else str(name) for name in names)
 
+
+_ARGUMENT = re.compile(r"^(\w+): (.*(?:\n +.*)*)", re.MULTILINE)
+"""A line of a docstring's `Args`, and those that go on from it."""
 
 _PARTS = (CommitFile,)
 """Structs within payloads."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -16,9 +16,18 @@ from rtevents.core.filter import Filter, Grant, parse_filter
 from rtevents.core.health import Health
 from rtevents.core.payloads import PAYLOADS, reference, schema, schema_fields, summary
 from rtevents.errors import BadInput, FilterError, NotAuthenticated, NotFound
+from rtevents.server.answers import TypeReference
 from rtevents.server.browser import TICKET_SECONDS, Session
 from rtevents.server.commands import FILTER, change
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, answer, read_json
+from rtevents.server.requests import (
+    NewCommit,
+    NewFilter,
+    NewProject,
+    NewToken,
+    NewType,
+    Ticket,
+)
 from rtevents.server.tokens import Token
 
 
@@ -119,32 +128,26 @@ async def one_type(request: web.Request) -> web.Response:
     return answer(_describe(house, name))
 
 
-class _NewType(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
-    schema: dict[str, Any] | None = None
-
-
 async def add_type(request: web.Request) -> web.Response:
     """Add an event type of the user's own."""
     house = request.app[HOUSE]
-    wanted = await read_json(request, _NewType)
+    wanted = await read_json(request, NewType)
     await house.add_type(wanted.name, wanted.schema)
     return answer(_describe(house, type_name(wanted.name)), status=201)
 
 
-def _describe(house: House, name: str) -> dict[str, Any]:
-    if name not in PAYLOADS:
-        own = house.own_types.get(name)
-        words = str((own or {}).get("description", "A type of your own."))
-        fields = schema_fields(own or {})
-        return {"name": name, "summary": words, "own": True, "fields": fields, "schema": own}
-    return {
-        "name": name,
-        "summary": summary(name),
-        "own": False,
-        "fields": reference(name),
-        "schema": schema(name),
-    }
+def payload(house: House, name: str) -> dict[str, Any] | None:
+    """Return the JSON Schema of a type's data; None for any object."""
+    return schema(name) if name in PAYLOADS else house.own_types.get(name)
+
+
+def _describe(house: House, name: str) -> TypeReference:
+    given = payload(house, name)
+    if name in PAYLOADS:
+        return TypeReference(name, summary(name), False, reference(name), given)
+    own = given or {}
+    words = str(own.get("description", "A type of your own."))
+    return TypeReference(name, words, True, schema_fields(own), given)
 
 
 async def connections(request: web.Request) -> web.Response:
@@ -168,20 +171,11 @@ def _connection(request: web.Request) -> Connection:
     return connection
 
 
-class _NewFilter(msgspec.Struct, forbid_unknown_fields=True):
-    type: list[str] = []
-    not_type: list[str] = []
-    project: list[str] = []
-    source: list[str] = []
-    path: list[str] = []
-    since: str | float | None = None
-
-
 async def change_connection(request: web.Request) -> web.Response:
     """Change a stream's subscription, at the place where it is."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
     connection = _connection(request)
-    given = await read_json(request, _NewFilter)
+    given = await read_json(request, NewFilter)
     query = {name: getattr(given, name) for name in FILTER}
     wanted = principal.grant.narrow(parse_filter(query, house.service.types))
     if (member := house.members.get(connection.connection_id)) is None:
@@ -200,18 +194,9 @@ async def projects(request: web.Request) -> web.Response:
     return answer({"projects": _projects(request.app[HOUSE], request[PRINCIPAL].grant)})
 
 
-class _NewProject(msgspec.Struct, forbid_unknown_fields=True):
-    path: str
-    id: str = ""
-    files: bool = True
-    git: bool = True
-    auto_commit: bool = False
-    ignore: list[str] = []
-
-
 async def add_project(request: web.Request) -> web.Response:
     """Watch a folder from now on."""
-    given = await read_json(request, _NewProject)
+    given = await read_json(request, NewProject)
     project, is_new = await request.app[HOUSE].projects.add(
         _absolute(given.path),
         id=given.id,
@@ -229,15 +214,10 @@ async def remove_project(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
-class _NewCommit(msgspec.Struct, forbid_unknown_fields=True):
-    path: str
-    revision: str = "HEAD"
-
-
 async def commit(request: web.Request) -> web.Response:
     """Publish a commit; the daemon reads it from the repository itself."""
     house = request.app[HOUSE]
-    given = await read_json(request, _NewCommit)
+    given = await read_json(request, NewCommit)
     stored = await house.projects.commit(_absolute(given.path), given.revision)
     bookmark = str(house.service.log.bookmark(stored.seq))
     return answer({"events": [stored], "bookmark": bookmark}, status=201)
@@ -250,18 +230,10 @@ def _absolute(text: str) -> Path:
     return path
 
 
-class _NewToken(msgspec.Struct, forbid_unknown_fields=True):
-    role: str
-    projects: list[str] = []
-    types: list[str] = []
-    name: str = ""
-    expires_in: Annotated[float, msgspec.Meta(gt=0)] | None = None
-
-
 async def create_token(request: web.Request) -> web.Response:
     """Make a token within the grant of who asks; its secret is told this once."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
-    given = await read_json(request, _NewToken)
+    given = await read_json(request, NewToken)
     for name in given.types:
         if type_name(name) not in house.service.types:
             raise FilterError(house.service.types.unknown(name), field="types")
@@ -349,14 +321,10 @@ async def ticket(request: web.Request) -> web.Response:
     return answer({"url": f"{origin}/#t={secret}", "expires_in": TICKET_SECONDS}, status=201)
 
 
-class _Ticket(msgspec.Struct, forbid_unknown_fields=True):
-    ticket: str
-
-
 async def log_in(request: web.Request) -> web.Response:
     """Exchange a browser's ticket for its cookie."""
     guard, principal = request.app[HOUSE].guard, request[PRINCIPAL]
-    given = await read_json(request, _Ticket)
+    given = await read_json(request, Ticket)
     try:
         session, secret = guard.browsers.log_in(given.ticket, guard.origin(request))
     except NotAuthenticated:

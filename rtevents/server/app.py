@@ -11,12 +11,14 @@ from importlib.resources import files
 import msgspec
 from aiohttp import web
 
+from rtevents.core.health import Health
 from rtevents.errors import BadInput, EventTooLarge, NotAllowed, NotFound
-from rtevents.server import admin
+from rtevents.server import admin, answers, requests
 from rtevents.server.guard import NOTHING, PREFLIGHT, Rule
 from rtevents.server.history import history
-from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, House, problem, problem_of
+from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, House, answer, problem, problem_of
 from rtevents.server.publish import publish
+from rtevents.server.reference import openapi
 from rtevents.server.stream import stream, websocket
 from rtevents.server.visitor import claim
 
@@ -28,6 +30,9 @@ MAX_REQUEST = 16 * 1024 * 1024
 ANY = "any"
 """Stands for a role where any credential will do."""
 
+STREAM = "/v1/events/stream"
+WEBSOCKET = "/v1/events/ws"
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -38,6 +43,10 @@ class Route(msgspec.Struct, frozen=True):
     Args:
         role: The role that it needs; ``ANY`` for any credential, the empty string for none.
         is_whole: Whether it concerns every project and type: a limited grant is not enough.
+        query: What its query string holds; None for nothing.
+        takes: What its body holds; None for no body.
+        gives: What its answer holds; None for nothing.
+        statuses: Those of a request that was done.
     """
 
     method: str
@@ -45,6 +54,10 @@ class Route(msgspec.Struct, frozen=True):
     handler: Handler
     role: str
     is_whole: bool = False
+    query: type[msgspec.Struct] | None = None
+    takes: type[msgspec.Struct] | None = None
+    gives: type[msgspec.Struct] | None = None
+    statuses: tuple[int, ...] = (200,)
 
     @property
     def rule(self) -> Rule:
@@ -56,38 +69,72 @@ class Route(msgspec.Struct, frozen=True):
             is_public=not self.role,
             is_whole=self.is_whole,
             is_change=self.method not in ("GET", "HEAD") and not is_data,
-            is_late=self.path == "/v1/events/ws",
+            is_late=self.path == WEBSOCKET,
         )
 
 
+async def _openapi(request: web.Request) -> web.Response:
+    """Return this reference of the interface (OpenAPI 3.1)."""
+    house = request.app[HOUSE]
+    payloads = {name: admin.payload(house, name) for name in house.service.types.names()}
+    return answer(openapi(ROUTES, payloads))
+
+
+CREATED = (201,)
+GONE = (204,)
+
 ROUTES = (
-    Route("POST", "/v1/events", publish, "publisher"),
-    Route("GET", "/v1/events", history, "viewer"),
-    Route("GET", "/v1/events/stream", stream, "viewer"),
-    Route("GET", "/v1/events/ws", websocket, "viewer"),
-    Route("GET", "/v1/types", admin.types, "viewer"),
-    Route("POST", "/v1/types", admin.add_type, "owner", is_whole=True),
-    Route("GET", "/v1/types/{name}", admin.one_type, "viewer"),
-    Route("GET", "/v1/connections", admin.connections, "admin"),
-    Route("PATCH", "/v1/connections/{id}", admin.change_connection, "admin"),
-    Route("DELETE", "/v1/connections/{id}", admin.close_connection, "admin"),
-    Route("GET", "/v1/stats", admin.stats, "admin"),
-    Route("GET", "/v1/status", admin.status, "admin"),
-    Route("POST", "/v1/reload", admin.reload, "owner", is_whole=True),
-    Route("GET", "/v1/projects", admin.projects, "admin"),
-    Route("POST", "/v1/projects", admin.add_project, "owner", is_whole=True),
-    Route("DELETE", "/v1/projects/{id}", admin.remove_project, "owner", is_whole=True),
-    Route("POST", "/v1/commits", admin.commit, "owner", is_whole=True),
-    Route("GET", "/v1/tokens", admin.tokens, "owner"),
-    Route("GET", "/v1/tokens/self", admin.own_token, ANY),
-    Route("POST", "/v1/tokens", admin.create_token, "owner"),
-    Route("DELETE", "/v1/tokens/{id}", admin.revoke_token, "owner"),
-    Route("POST", "/v1/tickets", admin.ticket, "owner"),
-    Route("POST", "/v1/login", admin.log_in, ""),
-    Route("GET", "/v1/health/live", admin.live, ""),
-    Route("GET", "/v1/health/ready", admin.ready, ""),
-)
-"""Every route of the interface, with the role that it needs."""
+    Route(
+        "POST", "/v1/events", publish, "publisher",
+        takes=requests.NewEvent, gives=answers.Published, statuses=CREATED,
+    ),
+    Route(
+        "GET", "/v1/events", history, "viewer",
+        query=requests.HistoryQuery, gives=answers.HistoryPage,
+    ),
+    Route("GET", STREAM, stream, "viewer", query=requests.StreamQuery),
+    Route("GET", WEBSOCKET, websocket, "viewer", query=requests.StreamQuery, statuses=(101,)),
+    Route("GET", "/v1/types", admin.types, "viewer", gives=answers.Types),
+    Route(
+        "POST", "/v1/types", admin.add_type, "owner", is_whole=True,
+        takes=requests.NewType, gives=answers.TypeReference, statuses=CREATED,
+    ),
+    Route("GET", "/v1/types/{name}", admin.one_type, "viewer", gives=answers.TypeReference),
+    Route("GET", "/v1/connections", admin.connections, "admin", gives=answers.Connections),
+    Route(
+        "PATCH", "/v1/connections/{id}", admin.change_connection, "admin",
+        takes=requests.NewFilter, gives=answers.ChangedFilter,
+    ),
+    Route("DELETE", "/v1/connections/{id}", admin.close_connection, "admin", statuses=GONE),
+    Route("GET", "/v1/stats", admin.stats, "admin", gives=answers.Statistics),
+    Route("GET", "/v1/status", admin.status, "admin", gives=answers.Status),
+    Route("POST", "/v1/reload", admin.reload, "owner", is_whole=True, gives=answers.Reloaded),
+    Route("GET", "/v1/projects", admin.projects, "admin", gives=answers.WatchedProjects),
+    Route(
+        "POST", "/v1/projects", admin.add_project, "owner", is_whole=True,
+        takes=requests.NewProject, gives=answers.WatchedProject, statuses=(200, 201),
+    ),
+    Route(
+        "DELETE", "/v1/projects/{id}", admin.remove_project, "owner", is_whole=True, statuses=GONE
+    ),
+    Route(
+        "POST", "/v1/commits", admin.commit, "owner", is_whole=True,
+        takes=requests.NewCommit, gives=answers.Published, statuses=CREATED,
+    ),
+    Route("GET", "/v1/tokens", admin.tokens, "owner", gives=answers.Credentials),
+    Route("GET", "/v1/tokens/self", admin.own_token, ANY, gives=answers.OwnCredential),
+    Route(
+        "POST", "/v1/tokens", admin.create_token, "owner",
+        takes=requests.NewToken, gives=answers.MadeToken, statuses=CREATED,
+    ),
+    Route("DELETE", "/v1/tokens/{id}", admin.revoke_token, "owner", statuses=GONE),
+    Route("POST", "/v1/tickets", admin.ticket, "owner", gives=answers.MadeTicket, statuses=CREATED),
+    Route("POST", "/v1/login", admin.log_in, "", takes=requests.Ticket, gives=answers.LoggedIn),
+    Route("GET", "/v1/health/live", admin.live, "", gives=answers.Alive),
+    Route("GET", "/v1/health/ready", admin.ready, "", gives=Health, statuses=(200, 503)),
+    Route("GET", "/openapi.json", _openapi, "viewer", gives=answers.Reference),
+)  # fmt: skip
+"""Every route of the interface, with the role that it needs, what it takes and what it gives."""
 
 PAGES = {
     "/": ("index.html", "text/html"),

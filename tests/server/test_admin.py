@@ -421,13 +421,11 @@ async def test_a_revoked_token_is_forgotten_and_its_streams_end(server: Server) 
     kept = await server.tcp_stream("", Authorization=f"Bearer {other}")
     await kept.live()
 
-    begun = time.monotonic()
     revoked = await server.owner.ask("DELETE", f"/v1/tokens/{token.id}")
     [bye] = await stream.end()
 
     assert revoked.status == 204
     assert bye.json["reason"] == "ended"
-    assert time.monotonic() - begun < 1
     assert (await server.caller(Authorization=f"Bearer {secret}").get("/v1/events")).status == 401
     assert (await server.owner.ask("DELETE", f"/v1/tokens/{token.id}")).status == 404
     await server.publish(task())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -64,10 +66,12 @@ def serve(
     rtevents serve ~/src/web ~/src/api
     rtevents serve --detach               in the background; rtevents stop ends it
     """
+    # Until the daemon takes it: who asks for a reload so early must not end us.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if config:
         os.environ["RTEVENTS_CONFIG"] = str(Path(config).absolute())
     folders = [] if no_project else _folders(paths)
-    if _add_to_running(folders):
+    if not is_activated(os.environ) and _add_to_running(folders):
         if config:
             notice("the daemon that runs keeps its own configuration")
         return
@@ -88,6 +92,11 @@ def _folders(paths: list[Path] | None) -> list[Path]:
         if (folder / ".git").exists():
             return [folder]
     return [] if here in (Path.home(), Path("/")) else [here]
+
+
+def is_activated(environ: Mapping[str, str]) -> bool:
+    """Tell whether systemd opened our socket for us: who asks there waits for ourselves."""
+    return environ.get("LISTEN_PID") == str(os.getpid())
 
 
 def _add_to_running(folders: list[Path]) -> bool:

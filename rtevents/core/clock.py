@@ -29,8 +29,19 @@ class Clock:
         return self._told - before if abs(self._told - before) > JUMP else 0.0
 
 
+def latest() -> float:
+    """
+    Return unix seconds by the wall clock, or by one that is never set if that is ahead.
+
+    What ends at a moment has ended by then: a wall clock that is set back makes nothing last
+    longer, and one that is set ahead may be right.
+    """
+    return max(time.time(), _since_start())
+
+
 def _steady() -> float:
     return time.clock_gettime(_STEADY)
 
 
 _STEADY: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_since_start = Clock()

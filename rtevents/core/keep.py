@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import msgspec
 
+from rtevents.errors import StoreError
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -31,8 +33,16 @@ def write_whole(file: Path, data: bytes) -> None:
 
 
 def save(file: Path, value: object) -> None:
-    """Write `value` as JSON, whole."""
-    write_whole(file, msgspec.json.encode(value))
+    """
+    Write `value` as JSON, whole.
+
+    Raises:
+        StoreError: It cannot be written; the old one is there. Nothing must be changed then.
+    """
+    try:
+        write_whole(file, msgspec.json.encode(value))
+    except OSError as error:
+        raise StoreError(f"{file} cannot be written: {error.strerror or error}") from error
 
 
 def load(file: Path, kind: type[T], default: T) -> T:

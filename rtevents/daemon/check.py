@@ -72,7 +72,11 @@ def _check_types(loaded: Loaded) -> None:
 
 def _check_ids(loaded: Loaded) -> None:
     taken: dict[str, int] = {}
+    folders: dict[Path, int] = {}
     for index, project in enumerate(loaded.config.projects):
+        if (other := folders.setdefault(_folder(project).resolve(), index)) != index:
+            text = f"{project.path} is projects[{other}] already"
+            raise _wrong(loaded, f"projects[{index}].path", text)
         key = f"projects[{index}].id"
         name = project.id or project_id_of(_folder(project))
         if not is_project_id(name):

@@ -18,7 +18,15 @@ from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event, EventType, Stored, is_project_id
 from rtevents.core.keep import load, save
 from rtevents.core.service import EventService
-from rtevents.errors import BadInput, EventConflict, LogClosed, NotFound, Taken, Unavailable
+from rtevents.errors import (
+    BadInput,
+    EventConflict,
+    LogClosed,
+    NotFound,
+    StoreError,
+    Taken,
+    Unavailable,
+)
 from rtevents.producers import PRODUCERS, Producer, Watched, open_producer
 from rtevents.producers.autocommit import AutoCommitProducer
 from rtevents.producers.commit import build_commit
@@ -120,33 +128,43 @@ class Projects:
         self._added = {settings.id: settings for settings in kept}
         self._watch_all()
 
-    def _watch_all(self) -> None:
+    def _watch_all(self) -> list[str]:
+        """Watch all that is to be watched; return why something is not."""
+        refused = []
         for settings in self._wanted():
             try:
                 self._watch(settings)
             except (BadInput, Taken) as error:
                 logger.warning("a project is not watched: %s", error)
                 self._service.warnings[_warning(settings)] = str(error)
+                refused.append(str(error))
+        return refused
 
     def _wanted(self) -> list[ProjectSettings]:
-        """Return the projects to watch; what the configuration says of one comes first."""
-        return [*self._config.projects, *self._added.values()]
+        """Return the projects to watch: of one that was added, what the configuration says."""
+        named = {_path(settings).resolve() for settings in self._config.projects}
+        added = (each for each in self._added.values() if _path(each).resolve() not in named)
+        return [*self._config.projects, *added]
 
-    async def reload(self, config: Config) -> None:
-        """Watch what another configuration names; a project of which it says the same goes on."""
+    async def reload(self, config: Config) -> list[str]:
+        """
+        Watch what another configuration names; a project of which it says the same goes on.
+
+        Returns:
+            Why something is not watched.
+        """
         for settings in self._wanted():
             self._service.warnings.pop(_warning(settings), None)
         sections = ("files", "git", "auto_commit")
         is_same = all(getattr(config, name) == getattr(self._config, name) for name in sections)
         self._config = config
-        wanted: dict[Path, ProjectSettings] = {}
-        for settings in self._wanted():
-            wanted.setdefault(_path(settings).resolve(), settings)
+        wanted = {_path(settings).resolve(): settings for settings in self._wanted()}
         for name, project in list(self._projects.items()):
             if not is_same or wanted.get(project.root) != project.given:
                 await self._drop(name)
-        self._watch_all()
+        refused = self._watch_all()
         await self.settle()
+        return refused
 
     async def stop(self) -> None:
         """End every producer."""
@@ -176,6 +194,7 @@ class Projects:
         Raises:
             BadInput: There is no such folder, the id cannot be one, or the folder has another.
             Taken: The id is another folder's.
+            StoreError: It cannot be kept, and is not watched.
         """
         wanted = ProjectSettings(path=str(path), **settings)
         root = _folder(path)
@@ -190,9 +209,14 @@ class Projects:
                 return project.as_dict(), False
         project = self._watch(wanted)
         await self.settle()
+        added = self._added | {project.settings.id: project.settings}
+        try:
+            save(self._file, list(added.values()))
+        except StoreError:
+            await self._drop(project.settings.id)
+            raise
         self._service.warnings.pop(f"project {project.settings.id}", None)
-        self._added[project.settings.id] = project.given = project.settings
-        save(self._file, list(self._added.values()))
+        self._added, project.given = added, project.settings
         return project.as_dict(), True
 
     async def remove(self, project_id: str) -> None:
@@ -202,6 +226,7 @@ class Projects:
         Raises:
             NotFound: There is none of that id.
             Taken: The configuration names it.
+            StoreError: What is left cannot be kept: it is watched on.
         """
         project = self._projects.get(project_id)
         if project is None:
@@ -211,8 +236,9 @@ class Projects:
                 f"project {project_id!r} is named in the configuration: "
                 "remove it there, then: rtevents reload"
             )
-        del self._added[project_id]
-        save(self._file, list(self._added.values()))
+        added = {name: each for name, each in self._added.items() if name != project_id}
+        save(self._file, list(added.values()))
+        self._added = added
         await self._drop(project_id)
         if project.git is not None:
             await project.git.forget()

@@ -61,6 +61,7 @@ class Reload:
         self._certificate = certificate
         self._notifier = notifier
         self._turn = asyncio.Lock()
+        self._has_file = paths.config.exists()
 
     async def __call__(self) -> dict[str, Any]:
         """
@@ -76,11 +77,14 @@ class Reload:
             try:
                 changed, warnings = await self._take_on()
             except RteventsError as error:
-                logger.error("the configuration is refused, the one before goes on: %s", error)
+                reason = f"the configuration is refused, the one before goes on: {error}"
+                logger.error("%s", reason)
+                self._service.warnings["config"] = reason
                 await self._tell("config.refused", [str(error)])
                 raise
             finally:
                 self._notifier.tell("READY")
+            self._service.warnings.pop("config", None)
             names = ", ".join(changed) or "nothing"
             logger.info("the configuration was read again: %s changed", names)
             await self._tell("config.reloaded", [f"{name} changed" for name in changed] + warnings)
@@ -95,7 +99,8 @@ class Reload:
                 await self()
 
     async def _take_on(self) -> tuple[list[str], list[str]]:
-        loaded = await asyncio.to_thread(read, self._paths)
+        # A file that is away for a moment, as while it is written anew, is no empty one.
+        loaded = await asyncio.to_thread(read, self._paths, named=self._has_file)
         warnings = [*loaded.warnings, *check(loaded)]
         config = loaded.config
         fields = (field.name for field in msgspec.structs.fields(Config))
@@ -114,8 +119,9 @@ class Reload:
         take_on(self._guard, config, issuers)
         self._service.retention = Retention(**msgspec.structs.asdict(config.retention))
         logging.getLogger().setLevel(config.log_level.upper())
-        await self._projects.reload(config)
+        warnings += await self._projects.reload(config)
         self._config = config
+        self._has_file = self._paths.config.exists()
         return changed, warnings
 
     async def _tell(self, what: str, reasons: list[str]) -> None:

@@ -11,7 +11,7 @@ from rtevents.config.settings import Config, TypeSettings
 from rtevents.core.event import type_name
 from rtevents.core.keep import load, save
 from rtevents.core.payloads import Checker, EventTypes
-from rtevents.errors import BadInput, EventRefused, Taken
+from rtevents.errors import BadInput, EventRefused, StoreError, Taken
 from rtevents.producers import DECLARED
 
 logger = logging.getLogger(__name__)
@@ -64,16 +64,23 @@ class OwnTypes:
             BadInput: The schema is no JSON Schema.
             EventRefused: The name cannot be a type's, or is a built-in one's.
             Taken: The type is there already, with another schema.
+            StoreError: It cannot be kept.
         """
         name = type_name(name)
         if name in self.schemas:
             if self.schemas[name] != schema:
                 raise Taken(f"{name} is a type already, with another schema")
             return
-        self.types.add(name, compile_schema(schema))
+        check = compile_schema(schema)
+        added = self._added | {name: schema}
+        self.types.add(name, check)
+        try:
+            save(self._file, added)
+        except StoreError:
+            self.types.replace({name: compile_schema(own) for name, own in self.schemas.items()})
+            raise
+        self._added = added
         self.schemas[name] = schema
-        self._added[name] = schema
-        save(self._file, self._added)
 
 
 def compile_schema(schema: dict[str, Any] | None) -> Checker | None:

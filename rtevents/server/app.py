@@ -14,6 +14,7 @@ from aiohttp import web
 from rtevents.core.health import Health
 from rtevents.errors import BadInput, EventTooLarge, NotAllowed, NotFound
 from rtevents.server import admin, answers, requests
+from rtevents.server.door import NoRoom
 from rtevents.server.guard import NOTHING, PREFLIGHT, Rule
 from rtevents.server.history import history
 from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, House, answer, problem, problem_of
@@ -254,7 +255,10 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         # The peer has gone: nobody reads the answer, and aiohttp would log what we raise.
         return web.Response()
     except Exception as error:  # noqa: BLE001 - told in the log
-        return problem_of(error)
+        response = problem_of(error)
+        if isinstance(error, NoRoom):
+            response.force_close()
+        return response
 
 
 async def _see_off(app: web.Application) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from rtevents.core.clock import latest
 from rtevents.core.filter import Grant
 from rtevents.core.keep import load, save
 from rtevents.errors import NotAuthenticated, NotFound, Throttled
@@ -129,8 +130,7 @@ class Browsers:
             expires=min(now + SESSION_SECONDS, now + SESSION_SECONDS if limit is None else limit),
         )
         kept = self.all()[-(MAX_SESSIONS - 1) :]
-        self._sessions = {each.digest: each for each in [*kept, session]}
-        self._save()
+        self._save([*kept, session])
         return session, secret
 
     def find(self, secret: str, origin: str) -> Session:
@@ -143,7 +143,7 @@ class Browsers:
         session = self._sessions.get(digest(secret))
         if (
             session is None
-            or session.expires <= time.time()
+            or session.expires <= latest()
             or not hmac.compare_digest(session.origin, origin)
         ):
             raise NotAuthenticated("the browser's session has ended: run rtevents dashboard again")
@@ -151,7 +151,7 @@ class Browsers:
 
     def all(self) -> list[Session]:
         """Return the sessions that have not ended, the oldest first."""
-        now = time.time()
+        now = latest()
         return [each for each in self._sessions.values() if each.expires > now]
 
     def revoke(self, session_id: str) -> None:
@@ -175,9 +175,9 @@ class Browsers:
         return [each.id for each in found]
 
     def _forget(self, sessions: list[Session]) -> None:
-        for session in sessions:
-            del self._sessions[session.digest]
-        self._save()
+        self._save([each for each in self.all() if each not in sessions])
 
-    def _save(self) -> None:
-        save(self._file, self.all())
+    def _save(self, sessions: list[Session]) -> None:
+        """Keep these sessions, and know them once that is done."""
+        save(self._file, sessions)
+        self._sessions = {each.digest: each for each in sessions}

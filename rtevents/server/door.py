@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import web
 
-from rtevents.errors import RteventsError, Throttled, Unavailable
+from rtevents.errors import Throttled, Unavailable
 from rtevents.server.keys import TooSlow, problem_of
 from rtevents.server.raw import encode
 
@@ -29,6 +29,9 @@ FEWEST = 24
 FOR_LOCAL = 16
 """Places that only the Unix socket may take: the owner comes in however many others are here."""
 
+FOR_QUESTIONS = 4
+"""Places that no stream may take: who reads on the Unix socket must not keep its owner out."""
+
 ACCEPT_AT_ONCE = 4
 """Connections that a listener accepts in one turn of the loop: each takes a file before it can be
 refused, and only some turns later has given it back."""
@@ -41,6 +44,10 @@ TELL_EVERY = 60.0
 
 RETRY_AFTER = 5.0
 """Seconds after which somebody may have left."""
+
+
+class NoRoom(Unavailable):
+    """As many connections are open as there may be; the one that is told so has to go."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +171,16 @@ class Door:
         self.open += 1
         return Seat(self, transport, holder)
 
+    def check_stream(self) -> None:
+        """
+        Look whether there is room for a connection that does not end by itself.
+
+        Raises:
+            NoRoom: The places that are left are for who asks and goes.
+        """
+        if self.open > self.most - FOR_QUESTIONS:
+            raise _FULL
+
     def has_enough(self, holder: str | None) -> bool:
         """Tell whether a principal or an address has as many connections as it may have."""
         return holder is not None and 0 < self.limits.each <= self._held[holder]
@@ -261,7 +278,7 @@ def too_late(what: str, seconds: float) -> web.Response:
     return problem_of(error)
 
 
-_FULL: RteventsError = Unavailable(
+_FULL = NoRoom(
     "as many connections are open as there may be: close some, or come back later",
     retry_after=RETRY_AFTER,
 )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rtevents.core.clock import latest
 from rtevents.core.event import Stored
 from rtevents.errors import NotAllowed, RteventsError
 from rtevents.server.door import Door, Limits, Seat, too_late
@@ -295,7 +296,7 @@ class Express(asyncio.Protocol):
         guard = self._house.guard
         if self._known is not None:
             head, version, principal = self._known
-            is_good = principal.grant.expires is None or principal.grant.expires > time.time()
+            is_good = principal.grant.expires is None or principal.grant.expires > latest()
             if head is plain and version == guard.tokens.version and is_good:
                 return principal
         principal = guard.admit(_Asking(transport, plain.headers), _PUBLISH)

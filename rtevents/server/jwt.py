@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from rtevents.core.clock import latest
 from rtevents.core.filter import Filter, Grant
 from rtevents.errors import ConfigError, NotAllowed, NotAuthenticated
 from rtevents.server.tokens import ROLES
@@ -94,10 +95,9 @@ class Issuers:
             raise NotAuthenticated("the token's algorithm or header is not taken: see `issuers`")
         _verify(secret, issuer)
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
-        now = time.time()
         if issuer.audience not in audiences:
             raise NotAuthenticated("the token is not for this daemon: its `aud` is another")
-        if not claims.nbf <= now < claims.exp:
+        if not claims.nbf <= time.time() or claims.exp <= latest():
             raise NotAuthenticated("the token has expired, or is not good yet")
         subject = re.sub(r"[^A-Za-z0-9._@-]", "?", claims.sub)[:60]
         return f"jwt:{subject}", _grant(issuer, claims)

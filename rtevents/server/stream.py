@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-import time
 from bisect import bisect_right
 from functools import partial
 
@@ -13,6 +12,7 @@ from aiohttp import web
 from websockets.frames import Close, Frame, Opcode
 from websockets.utils import accept_key
 
+from rtevents.core.clock import latest
 from rtevents.core.connection import Connection
 from rtevents.core.filter import FILTER_KEYS, Filter, Grant, parse_filter
 from rtevents.core.log import Start
@@ -24,7 +24,7 @@ from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, SECRET, House, query_of
 from rtevents.server.member import GOODBYE, SEND_BUFFER, Member
 from rtevents.server.principal import Principal
 from rtevents.server.talker import Talker
-from rtevents.server.visitor import claim
+from rtevents.server.visitor import check_stream, claim
 from rtevents.server.wire import NDJSON, RETRY_MS, RETRY_SPREAD_MS, SSE, Encoding, WebSocket
 
 LATENCIES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -144,6 +144,7 @@ async def _answer(
         The stream, where it begins, and where its bytes go.
     """
     response.force_close()  # its connection is not for requests any more
+    check_stream(request)
     connection, start = await _connect(request, kind)
     try:
         await response.prepare(request)
@@ -218,7 +219,7 @@ async def _connect(request: web.Request, kind: str) -> tuple[Connection, Start]:
         house.service.disconnect(connection)
         raise
     if principal.grant.expires is not None:
-        seconds = max(0.0, principal.grant.expires - time.time())
+        seconds = max(0.0, principal.grant.expires - latest())
         timer = asyncio.get_running_loop().call_later(seconds, connection.close, "ended")
         connection.on_close(timer.cancel)
     return connection, start

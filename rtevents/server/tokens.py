@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from rtevents.core.clock import latest
 from rtevents.core.filter import INCLUDES, Grant
 from rtevents.core.keep import load, save
 from rtevents.errors import BadInput, NotAuthenticated, NotFound
@@ -83,6 +84,7 @@ class Tokens:
             What is kept, and the secret ``rte_…``, which is told this once.
         Raises:
             BadInput: There is no such role.
+            StoreError: It cannot be kept.
         """
         if role not in ROLES:
             raise BadInput(f"role: expected one of {', '.join(ROLES)}, got {role!r}", field="role")
@@ -98,8 +100,7 @@ class Tokens:
             created_at=time.time(),
             expires=None if expires_in is None else time.time() + expires_in,
         )
-        self._tokens[token_id] = token
-        self._save()
+        self._save(self._tokens | {token_id: token})
         return token, secret
 
     def all(self) -> list[Token]:
@@ -112,10 +113,11 @@ class Tokens:
 
         Raises:
             NotFound: There is none of that id.
+            StoreError: What is left cannot be kept: the token goes on.
         """
-        if self._tokens.pop(token_id, None) is None:
+        if token_id not in self._tokens:
             raise NotFound(f"no token {token_id[:40]!r}")
-        self._save()
+        self._save({key: each for key, each in self._tokens.items() if key != token_id})
 
     def find(self, secret: str) -> Token:
         """
@@ -128,13 +130,15 @@ class Tokens:
         token = self._tokens.get(parts[1]) if len(parts) == 3 else None
         if token is None or not hmac.compare_digest(token.digest, digest(secret)):
             raise NotAuthenticated("the token is not known here")
-        if token.expires is not None and token.expires <= time.time():
+        if token.expires is not None and token.expires <= latest():
             raise NotAuthenticated("the token has expired")
         return token
 
-    def _save(self) -> None:
+    def _save(self, tokens: dict[str, Token]) -> None:
+        """Keep these tokens, and know them once that is done: what was not kept was not done."""
+        save(self._file, list(tokens.values()))
+        self._tokens = tokens
         self.version += 1
-        save(self._file, self.all())
 
 
 def digest(secret: str) -> str:

@@ -189,6 +189,17 @@ def claim(request: web.Request) -> None:
         seat.claim(principal.name)
 
 
+def check_stream(request: web.Request) -> None:
+    """
+    Look whether a request's connection may become a stream.
+
+    Raises:
+        NoRoom: As ``Door.check_stream``.
+    """
+    if (seat := cast(Visitor, request.protocol).seat) is not None:
+        seat.door.check_stream()
+
+
 class _Answer(web.StreamResponse):
     """An answer that aiohttp would say something about itself with; the last of its connection."""
 

@@ -13,6 +13,7 @@ from rtevents.client.frames import Control
 from rtevents.core.event import Entry
 from tests.conftest import Daemon, wait_for
 from tests.faults.checker import everything, risk
+from tests.security.attacker import Caller
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
@@ -75,6 +76,24 @@ def test_a_clock_that_is_set_while_it_runs_is_told_and_costs_nothing(
     assert beats > 10
     [jump] = jumps(daemon)
     assert abs(jump["metrics"]["seconds"] - seconds) < 5
+
+
+def test_a_clock_that_is_set_back_makes_no_token_last_longer(
+    stopped_daemon: Daemon, clock: Path
+) -> None:
+    """F13: a token ends by the clock that is never set as well."""
+    daemon = stopped_daemon
+    daemon.start(env=faked(clock))
+    with daemon.client() as client:
+        secret = client.create_token("viewer", expires_in=2)["token"]
+    clock.write_text("-3600\n")
+    viewer = Caller(daemon, secret)
+    with viewer.stream() as stream:
+        assert b"hello" in stream.readline()
+        frames = list(stream)  # until it ends
+
+    assert b'"reason":"ended"' in frames[-1]
+    assert viewer.get("/v1/events").status == 401
 
 
 def test_a_clock_that_was_set_ahead_while_it_was_down_does_not_trim_all_at_once(

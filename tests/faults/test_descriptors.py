@@ -93,6 +93,21 @@ def test_a_crowd_on_the_unix_socket_recovers_as_well(stopped_daemon: Daemon) -> 
     assert len(log_lines(daemon)) < 20
 
 
+def test_readers_on_the_unix_socket_leave_room_for_its_owner(stopped_daemon: Daemon) -> None:
+    """F14: however many streams are asked for there, its questions are answered."""
+    daemon = stopped_daemon
+    daemon.start("--no-project", "--quiet", through=FEW)
+    with crowd(daemon.socket, 60) as readers:
+        heads = []
+        for reader in readers:
+            reader.send(request("GET /v1/events/stream"))
+            heads.append(reader.socket.recv(65536).split(b"\r\n")[0])
+        assert set(heads) == {b"HTTP/1.1 200 OK", b"HTTP/1.1 503 Service Unavailable"}
+        for command in (["status"], ["connections"], ["publish", "risk", "hello"]):
+            done = daemon.run(*command)
+            assert done.returncode == 0, done.stderr
+
+
 def test_streams_keep_their_places_and_events_in_a_crowd(stopped_daemon: Daemon) -> None:
     """F14: a setting says how many there may be; a stream counts, until it ends."""
     daemon = stopped_daemon

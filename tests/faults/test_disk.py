@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -18,6 +19,7 @@ from rtevents.client.sync import Client
 from rtevents.errors import Unavailable
 from tests.conftest import PATIENCE, Daemon, wait_for
 from tests.faults.checker import History, everything, risk
+from tests.security.attacker import Caller
 
 NOTICED = 2.0 + 1.0
 """Seconds within which trouble is seen, and one for a machine that has other things to do."""
@@ -116,6 +118,43 @@ def test_a_full_disk_refuses_with_the_reason_and_goes_on_by_itself_when_there_is
     # Nobody publishes: whoever obeys the readiness never would.
     wait_for(lambda: health(daemon)[0] != "failed", "there is room", NOTICED)
     assert publish(daemon, "again") == len(history.acknowledged) + 1
+
+
+def test_on_a_full_disk_nothing_is_half_done(stopped_daemon: Daemon, small_disk: Path) -> None:
+    """F6: what cannot be kept is refused with the reason, and is as before, also afterwards."""
+    daemon = stopped_daemon
+    daemon.start()
+    web, api = daemon.repository("web"), daemon.repository("api")
+    daemon.run("project", "add", str(web))
+    with daemon.client() as client:
+        kept = client.create_token("viewer")
+    with (small_disk / "full").open("wb") as full, suppress(OSError):
+        while True:
+            full.write(bytes(65536))
+            full.flush()
+
+    for command in (
+        ["token", "create", "--role", "viewer"], ["token", "revoke", str(kept["id"])],
+        ["types", "add", "DEPLOY"], ["project", "add", str(api)], ["project", "remove", "web"],
+    ):  # fmt: skip
+        done = daemon.run(*command)
+        assert done.returncode == 1, done.stdout
+        assert "no space left on device" in done.stderr.lower()
+
+    def state() -> tuple[list[str], list[str], bool]:
+        with daemon.client() as client:
+            return (
+                [each["id"] for each in client.tokens()],
+                [each["id"] for each in client.projects()],
+                "DEPLOY" in [each["name"] for each in client.types()],
+            )
+
+    assert state() == ([kept["id"]], ["web"], False)
+    assert Caller(daemon, kept["token"]).get("/v1/events").status == 200
+    daemon.stop(signal.SIGKILL)
+    (small_disk / "full").unlink()
+    daemon.start()
+    assert state() == ([kept["id"]], ["web"], False)
 
 
 @contextmanager

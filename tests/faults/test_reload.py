@@ -17,6 +17,7 @@ from rtevents.core.event import Entry, Event
 from rtevents.core.filter import Filter
 from tests.conftest import Daemon, wait_for
 from tests.faults.checker import risk
+from tests.security.attacker import Caller
 
 WANTED = Filter(not_types=frozenset({"SYSTEM_STATUS", "FILE_CHANGE"}))
 COMMITS = Filter(types=frozenset({"COMMIT"}), projects=frozenset({"web"}))
@@ -90,15 +91,21 @@ def test_sighup_takes_on_what_changed_and_streams_go_on(
         ("event_types: [commit]\n", "config.yaml:1: event_types[0]: COMMIT is a built-in type"),
         ("log_level: error\nstore: memory\n", "config.yaml:2: store: can only change when"),
         ("hosts: [a:1]\nstore: memory\ndurability: normal\n", "store, durability: can only change"),
+        ("event_types: [NEW]\norigins: [http://a]\nstore: memory\n", "store: can only change when"),
+        ("lokation: x\n", "config.yaml:1: lokation: unknown setting"),
+        (None, "config.yaml: no such file"),
         ("a: b: c\n", "config.yaml:1: mapping values are not allowed here"),
     ],
 )
 def test_what_cannot_be_taken_on_is_refused_whole(
-    stopped_daemon: Daemon, config: Path, text: str, reason: str
+    stopped_daemon: Daemon, config: Path, text: str | None, reason: str
 ) -> None:
     """F38: a mistake, or a setting that is fixed: the place is told, and nothing changes."""
     daemon = stopped_daemon
-    config.write_text(text)
+    if text is None:
+        config.rename(config.with_suffix(".away"))
+    else:
+        config.write_text(text)
 
     done = daemon.run("reload")
     hang_up(daemon)
@@ -111,7 +118,64 @@ def test_what_cannot_be_taken_on_is_refused_whole(
     assert states(daemon) == {"web": "watching"}
     with daemon.client() as client:
         assert client.status()["store"] == "sqlite"
+        assert "NEW" not in [each["name"] for each in client.types()]
         client.publish(risk("it goes on"))
+        health = client.status()["health"]
+    assert health["status"] == "degraded"
+    assert reason in health["reasons"][0]
+    headers = {"Host": "a:1"}, {"Origin": "http://a"}
+    assert [Caller(daemon).get("/v1/health/live", **each).status for each in headers] == [421, 403]
+
+    config.write_text(naming(daemon.home / "web"))
+    assert daemon.run("reload").returncode == 0
+    with daemon.client() as client:
+        assert client.status()["health"] == {"status": "ok", "reasons": []}
+
+
+def test_a_project_that_cannot_be_taken_on_is_told(stopped_daemon: Daemon, config: Path) -> None:
+    """F38: its id is another's by now; whoever asked for the reload hears that."""
+    daemon = stopped_daemon
+    daemon.run("project", "add", str(daemon.repository("api")))
+    other = daemon.home / "other"
+    other.mkdir()
+    config.write_text(json.dumps({"projects": [{"path": str(other), "id": "api"}]}))
+
+    done = daemon.run("reload")
+
+    assert done.returncode == 0
+    assert "project id 'api' is taken by" in done.stderr
+    assert "project id 'api' is taken by" in daemon.run("status").stdout
+
+
+def test_a_folder_is_one_project(stopped_daemon: Daemon, config: Path) -> None:
+    """F38: each commit would be told twice."""
+    web = str(stopped_daemon.home / "web")
+    config.write_text(json.dumps({"projects": [{"path": web}, {"path": f"{web}/.", "id": "b"}]}))
+
+    done = stopped_daemon.run("reload")
+
+    assert done.returncode == 2
+    assert "projects[1].path: " in done.stderr
+    assert "is projects[0] already" in done.stderr
+
+
+def test_a_reload_that_comes_too_early_ends_nobody(stopped_daemon: Daemon) -> None:
+    """F20: a service manager may send SIGHUP as soon as there is a process."""
+    stopped_daemon.spawn("--no-project", "--quiet")
+    assert stopped_daemon.process is not None
+    # From its first line on: before, Python itself is being loaded.
+    wait_for(lambda: ignores_hangup(stopped_daemon.process), "it has begun")
+    stopped_daemon.process.send_signal(signal.SIGHUP)
+
+    wait_for(stopped_daemon.answers, "up")
+
+
+def ignores_hangup(process: subprocess.Popen[bytes] | None) -> bool:
+    """Tell whether SIGHUP ends a process no more, be it ignored or caught (`man 5 proc`)."""
+    assert process is not None
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigIgn", "SigCgt"))]
+    return any(mask & 1 for mask in masks)
 
 
 def test_reload_tells_what_changed_and_what_is_not_watched(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import faulthandler
 import os
 import resource
@@ -16,6 +17,9 @@ from rtevents.errors import EXIT_INTERRUPTED
 SWITCH_SECONDS = 0.001
 """How long a thread waits for the interpreter: the writer does for each statement, and the event
 loop under load does not let go by itself."""
+
+TRIM_SECONDS = 30.0
+"""Seconds between two times that free memory is given back."""
 
 GIT_VARIABLES = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -61,6 +65,20 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
+
+
+async def give_back_memory(every: float = TRIM_SECONDS) -> None:
+    """
+    Give the system what is free, every so many seconds, until cancelled.
+
+    glibc keeps what lies between pieces that are in use: pages of history of a megabyte and frames
+    of a hundred bytes share its heap, which would grow for hours.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while trim is not None:
+        await asyncio.sleep(every)
+        # In a thread: it takes some milliseconds, and leaves the interpreter to others.
+        await asyncio.to_thread(trim, 0)
 
 
 class Threads(ThreadPoolExecutor):

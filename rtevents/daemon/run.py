@@ -21,7 +21,7 @@ from rtevents.daemon.access import open_guard
 from rtevents.daemon.check import open_certificate
 from rtevents.daemon.notify import Notifier
 from rtevents.daemon.place import bind, inherited, let_wait, lock, make_folders
-from rtevents.daemon.process import Signals, Threads, loop_factory, prepare
+from rtevents.daemon.process import Signals, Threads, give_back_memory, loop_factory, prepare
 from rtevents.daemon.projects import Projects
 from rtevents.daemon.reload import Reload
 from rtevents.daemon.spool import deliver
@@ -114,10 +114,12 @@ async def _serve(
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER)
         reloading = asyncio.create_task(reload.follow(signals.reload), name="rtevents reload")
+        trimming = asyncio.create_task(give_back_memory(), name="rtevents memory")
         await signals.stop.wait()
         logger.info("stopping")
         notifier.tell("STOPPING")
         await _cancel(reloading)
+        await _cancel(trimming)
 
 
 @asynccontextmanager

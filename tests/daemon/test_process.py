@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import resource
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +81,34 @@ def test_a_hook_of_the_repository_sees_no_secret_of_the_daemon(stopped_daemon: D
     assert "NOTIFY_SOCKET" not in seen
     assert "events.db" not in seen
     assert "socket:" not in seen
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc to look at")
+def test_what_is_free_between_pieces_in_use_is_given_back() -> None:
+    """In a process of its own: what it takes is what the system counts for it."""
+    code = """
+import asyncio, contextlib
+from rtevents.core.stats import resident_bytes
+from rtevents.daemon.process import give_back_memory
+
+pieces = [bytes(100_000) for _ in range(1000)]
+kept = pieces[::2]
+del pieces
+before = resident_bytes()
+
+async def main():
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(20):
+            task = asyncio.create_task(give_back_memory(0.01))
+            while resident_bytes() > before - 30_000_000:
+                await asyncio.sleep(0.01)
+    task.cancel()
+
+asyncio.run(main())
+print(len(kept), before - resident_bytes())
+"""
+    if not hasattr(ctypes.CDLL(None), "malloc_trim"):
+        pytest.skip("not glibc: its malloc keeps nothing that could be given back")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert int(done.stdout.split()[1]) > 30_000_000

@@ -1,4 +1,4 @@
-"""Automatic commits of a real daemon that is killed, while somebody edits without rest."""
+"""Automatic commits of a real daemon that is killed, while somebody edits: F33."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commits and moves of refs of a real daemon: each once, and git is never disturbed."""
+"""Commits and moves of refs of a real daemon: each once, and git is never disturbed: F28."""
 
 from __future__ import annotations
 

@@ -27,6 +27,9 @@ STREAMS = 1000
 READERS = 50
 QUEUED = 1000
 EACH = 20
+SOCKETS = 50
+GOING_AWAY = b"\x88\x02\x03\xe9"
+"""A close frame of a server, with 1001 (RFC 6455, section 7.4.1)."""
 BYE = re.compile(rb'\nevent: bye\nid: \S+\nretry: \d+\ndata: {"reason":"shutdown"')
 
 STRACE = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -145,6 +148,24 @@ async def listen(daemon: Daemon, wanted: str) -> bytes:
         writer.close()
 
 
+async def converse(daemon: Daemon) -> bytes:
+    """Open a WebSocket of one type, and answer its goodbye; return all that came."""
+    reader, writer = await asyncio.open_unix_connection(str(daemon.socket))
+    writer.write(
+        b"GET /v1/events/ws?type=RISK_ALERT HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n"
+        b"upgrade: websocket\r\nsec-websocket-version: 13\r\n"
+        b"sec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+    )
+    given = b""
+    try:
+        while not given.endswith(GOING_AWAY) and (data := await reader.read(65536)):
+            given += data
+        writer.write(b"\x88\x82\0\0\0\0" + GOING_AWAY[2:])
+        return given + await reader.read()
+    finally:
+        writer.close()
+
+
 async def publish(daemon: Daemon, count: int = 1) -> list[bytes]:
     """Publish on a connection of its own, all at once; return the answers."""
     reader, writer = await asyncio.open_unix_connection(str(daemon.socket))
@@ -188,6 +209,8 @@ def test_told_to_end_it_stores_what_waits_refuses_what_comes_and_says_goodbye(
         await until(lambda: connections(daemon) == STREAMS, "the streams are there")
         publishers = [asyncio.create_task(publish(daemon, EACH)) for _ in range(QUEUED // EACH)]
         await until(lambda: waiting(daemon) > QUEUED // 2, "the events wait")
+        sockets = [asyncio.create_task(converse(daemon)) for _ in range(SOCKETS)]
+        await until(lambda: connections(daemon) == STREAMS + SOCKETS, "all are there")
         begun = time.monotonic()
         os.kill(of(daemon.process), signal.SIGTERM)
         await until(lambda: "stopping" in daemon.log.read_text(), "it has been told")
@@ -195,6 +218,7 @@ def test_told_to_end_it_stores_what_waits_refuses_what_comes_and_says_goodbye(
         (refused,) = await publish(daemon)
         answers = [answer for each in publishers for answer in await each]
         ends = await asyncio.gather(*streams)
+        goodbyes = await asyncio.gather(*sockets)
         assert daemon.process is not None
         assert await asyncio.to_thread(daemon.process.wait, PATIENCE) == 0
         took = time.monotonic() - begun
@@ -204,6 +228,8 @@ def test_told_to_end_it_stores_what_waits_refuses_what_comes_and_says_goodbye(
         assert [answer[:12] for answer in answers] == [b"http/1.1 201"] * QUEUED
         assert all(BYE.search(end) for end in ends)
         assert [end.count(b'"type":"RISK_ALERT"') for end in ends[:READERS]] == [QUEUED] * READERS
+        assert [each[-4:] for each in goodbyes] == [GOING_AWAY] * SOCKETS
+        assert [each.count(b'"seq":') for each in goodbyes] == [QUEUED] * SOCKETS
         assert took < 5, took
         assert not daemon.socket.exists()
 

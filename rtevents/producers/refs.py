@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -112,7 +112,7 @@ def _steps(ref: str, old: str | None, new: str, lines: Iterable[Line]) -> Sequen
     """Return the way from one object to another, as the reflog tells it; else the whole as one."""
     steps: list[Move] = []
     want: str | None = new
-    for line in lines:
+    for line in _up_to(new, old, lines):
         if line.new != want or len(steps) == MAX_STEPS:
             break
         # A ref that is new may have the log of what it was before it was renamed.
@@ -123,3 +123,19 @@ def _steps(ref: str, old: str | None, new: str, lines: Iterable[Line]) -> Sequen
             return steps[::-1]
         want = line.old
     return [Move(ref, old, new, steps[0].reason if steps else "")]
+
+
+def _up_to(new: str, old: str | None, lines: Iterable[Line]) -> Iterator[Line]:
+    """
+    Yield the lines from the one on that led to `new`, the newest first; none where none did.
+
+    The reflog is read after the refs and may be ahead of them. A ref that is back at `old` before
+    that line was moved to `new` by somebody who writes no reflog, as far as can be told.
+    """
+    ahead = iter(lines)
+    for line in ahead:
+        if line.new == new:
+            yield line
+            yield from ahead
+        elif line.new == old:
+            return

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 from contextlib import aclosing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from rtevents.core.event import Event
+from rtevents.producers.reflog import Line
+from rtevents.producers.refs import moves
 from tests.producers.conftest import Commits, World, commit, git, tip, watched
 
 
@@ -89,6 +92,40 @@ async def test_each_step_of_a_quick_series_is_told(world: World, repository: Pat
         assert commits.data(amended)["branch"] == "main"
         assert commits.update("refs/heads/main")["forced"] is True
         assert commits.update("refs/heads/main")["reconciled"] is True
+
+
+def test_a_reflog_that_is_ahead_of_the_refs_hides_no_step() -> None:
+    lines = [Line("c", "d", 0, "commit: D"), Line("b", "c", 0, "commit: C"),
+             Line("a", "b", 0, "commit: B"), Line(None, "a", 0, "commit: A")]  # fmt: skip
+
+    found = moves({"refs/heads/main": "a"}, {"refs/heads/main": "c"}, lambda _: lines)
+
+    assert [(move.old, move.new, move.reason) for move in found] == [
+        ("a", "b", "commit: B"),
+        ("b", "c", "commit: C"),
+    ]
+
+
+def test_a_move_that_is_in_no_reflog_is_not_taken_for_an_earlier_one() -> None:
+    lines = [Line("b", "a", 0, "reset: moving to a"), Line("a", "b", 0, "commit: B")]
+
+    for new in ("b", "c"):
+        found = moves({"refs/heads/main": "a"}, {"refs/heads/main": new}, lambda _: lines)
+
+        assert [(move.old, move.new, move.reason) for move in found] == [("a", new, "")]
+
+
+async def test_each_commit_of_a_burst_is_a_move(commits: Commits) -> None:
+    shas = [tip(commits.root)]
+    for number in range(60):
+        await asyncio.to_thread(
+            git, commits.root, "commit", "-q", "--allow-empty", "-m", str(number)
+        )
+        shas.append(tip(commits.root))
+    await commits.watching.until(lambda: commits.moves and commits.moves[-1][2] == shas[-1])
+
+    assert commits.moves == [("refs/heads/main", old, new) for old, new in pairwise(shas)]
+    assert commits.told == shas[1:]
 
 
 async def test_without_a_reflog_what_it_comes_to_is_told(world: World, repository: Path) -> None:

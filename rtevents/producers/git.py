@@ -290,7 +290,7 @@ def _branches(
     moved = {
         name: [sha]
         for name, sha in look.refs.branches.items()
-        if sha not in known and not name.startswith("refs/tags/")
+        if sha not in known and name not in look.refs.links and not name.startswith("refs/tags/")
     }
     for move in look.moves:
         if move.new is not None and not move.ref.startswith("refs/tags/"):

@@ -309,7 +309,7 @@ class Repository:
     def _describe(self, shas: Sequence[str], statistics: str) -> list[CommitData]:
         told = self._log(
             shas, "-z", statistics, "--diff-merges=first-parent", "--no-renames", "--no-ext-diff",
-            "--no-textconv", "--ignore-submodules", "--no-relative", f"--format={FORMAT}",
+            "--no-textconv", "--ignore-submodules=none", "--no-relative", f"--format={FORMAT}",
         )  # fmt: skip
         return [*parse(told.split(b"\0"), is_counted=statistics == "--numstat")]
 

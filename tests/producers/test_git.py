@@ -19,7 +19,7 @@ from rtevents.producers.commit import build_commit, event_id
 from rtevents.producers.commitdata import MAX_MESSAGE
 from rtevents.producers.git import GitProducer, common_dir
 from rtevents.producers.repository import Repository
-from tests.producers.conftest import Commits, World, commit, git, watched
+from tests.producers.conftest import Commits, World, commit, git, tip, watched
 
 
 async def test_a_commit_is_told_with_all_that_is_known_of_it(commits: Commits) -> None:
@@ -159,6 +159,43 @@ async def test_what_is_fetched_is_told(commits: Commits, tmp_path: Path) -> None
     git(commits.root, "merge", "-q", "--ff-only", "origin/main")
     last = commit(commits.root)
     await commits.has(*shas, last)
+
+
+async def test_what_is_fetched_into_a_clone_is_of_a_branch_and_not_of_the_remotes_head(
+    world: World, repository: Path, tmp_path: Path
+) -> None:
+    root = tmp_path.resolve() / "clone"
+    git(tmp_path, "clone", "-q", str(repository), str(root))
+    assert git(root, "symbolic-ref", "refs/remotes/origin/HEAD") == "refs/remotes/origin/main"
+    async with watched(world, root) as commits:
+        sha = commit(repository)
+        git(root, "fetch", "-q")
+
+        await commits.has(sha)
+
+        assert commits.data(sha)["branch"] == "origin/main"
+
+
+async def test_a_submodule_is_one_of_a_commits_files(commits: Commits, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", str(commits.root), "other")
+    git(commits.root, "submodule", "--quiet", "add", str(tmp_path / "other"), "sub")
+    git(commits.root, "config", "diff.ignoreSubmodules", "all")
+    git(commits.root, "config", "submodule.sub.ignore", "all")
+    git(commits.root, "config", "diff.submodule", "log")
+    shown = ("-c", "diff.ignoreSubmodules=none", "-c", "submodule.sub.ignore=none")
+    git(commits.root, *shown, "commit", "-qm", "Add it")
+    added = tip(commits.root)
+    moved = commit(commits.root / "sub")
+    git(commits.root, "update-index", "--cacheinfo", f"160000,{moved},sub")
+    git(commits.root, *shown, "commit", "-qm", "Move it")
+    bumped = tip(commits.root)
+
+    await commits.has(added, bumped)
+
+    assert [file["path"] for file in commits.data(added)["files"]] == [".gitmodules", "sub"]
+    assert commits.data(added)["files_changed"] == 2
+    assert commits.data(bumped)["files"] == [{"path": "sub", "insertions": 1, "deletions": 1}]
+    assert commits.data(bumped)["files_changed"] == 1
 
 
 async def test_a_linked_work_tree_is_the_same_repository(commits: Commits, tmp_path: Path) -> None:

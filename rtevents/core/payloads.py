@@ -80,7 +80,8 @@ class Commit(msgspec.Struct, kw_only=True):
         deletions: Lines removed.
         files: The first 200 of them: `path`, and `insertions` and `deletions` (null if binary).
         committed_at: When it was committed, in unix seconds.
-        rewritten_from: The commit it replaces, after an amend or a rebase.
+        rewritten_from: The commit it replaces, after an amend or a rebase; the first of several.
+        replaces: All commits it replaces: several where a rebase squashed them into one.
         reconciled: It was found by looking, not by being told: the daemon was down or missed it.
     """
 
@@ -96,6 +97,7 @@ class Commit(msgspec.Struct, kw_only=True):
     files: list[CommitFile] | None = None
     committed_at: float | None = None
     rewritten_from: str | None = None
+    replaces: list[str] | None = None
     reconciled: bool | None = None
 
 

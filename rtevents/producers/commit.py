@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def build(
     project_id: str,
     *,
     branch: str | None,
-    rewritten_from: str | None = None,
+    replaces: Sequence[str] = (),
     reconciled: bool = False,
 ) -> Event:
     """Return the COMMIT event of a commit: the only place where one is made."""
@@ -48,8 +49,9 @@ def build(
         data["files"] = [msgspec.to_builtins(file) for file in commit.files]
     if branch:
         data["branch"] = branch
-    if rewritten_from:
-        data["rewritten_from"] = rewritten_from
+    if replaces:
+        data["rewritten_from"] = replaces[0]
+        data["replaces"] = [*replaces]
     if reconciled:
         data["reconciled"] = True
     return Event(

@@ -11,13 +11,14 @@ import msgspec
 
 from rtevents.core.event import Event, new_event_id
 from rtevents.core.keep import load, save
-from rtevents.producers import Watched, batches
+from rtevents.producers import Watched, batches, squash
 from rtevents.producers.commit import SOURCE, build, build_one, event_id, short
 from rtevents.producers.refs import REF_UPDATE, Move, moves
 from rtevents.producers.refwatch import RefWatch
+from rtevents.producers.replacements import replacements
 from rtevents.producers.repository import Refs, Repository
-from rtevents.producers.rewrites import successors
 from rtevents.producers.spool import Spool
+from rtevents.producers.squash import Squashes
 
 MAX_TIPS = 5000
 """Most object ids of former tips that are remembered: a commit below one is not new."""
@@ -58,12 +59,14 @@ class _Look(msgspec.Struct, frozen=True):
         tips: Every object id that is known now.
         noted: Commits that may be in no ref any more, those that were seen left out.
         moves: Every move that is to be told.
+        squashes: What rebases squashed.
     """
 
     refs: Refs
     tips: set[str]
     noted: list[str]
     moves: list[Move]
+    squashes: Squashes
 
 
 class GitProducer:
@@ -165,8 +168,19 @@ class GitProducer:
         """Ask git where the refs are, and how they got there."""
         place = self._place
         # Before the refs, for the same reason as the notes.
-        heads = self._repository.head_moves(common, place.looked_at - SLACK)
+        since = place.looked_at - SLACK
+        logs = self._repository.head_logs(common, since)
+        heads = [
+            line.new for log in logs.values() for line in log if line.new and line.when >= since
+        ]
         refs = self._repository.refs()
+        known = set(place.tips or ())
+        squashes = Squashes()
+        if not {*refs.all, *noted, *heads} <= known:
+            # After the refs: what makes way for another commit is known when that one is there.
+            logs = self._repository.head_logs(common, since)
+            squashes = squash.find(logs, self._repository.parents)
+            refs = self._without(refs, squashes.passing)
         named = {name: sha for name, sha in refs.tips.items() if name not in refs.links}
         told = named if place.refs is None else _after(place.refs, place.moves)
         found = [
@@ -177,14 +191,26 @@ class GitProducer:
             if move.old is not None and move.new is not None:
                 is_forced = self._repository.lost(move.old, move.new) != []
                 found[at] = msgspec.structs.replace(move, forced=is_forced)
-        known = set(place.tips or ())
         between = [move.new for move in found if move.new and refs.tips.get(move.ref) != move.new]
         if place.tips is not None:
-            noted = dict.fromkeys([*noted, *between, *heads])
+            seen = [sha for sha in (*noted, *heads) if sha not in squashes.passing]
+            noted = dict.fromkeys([*seen, *between])
         tips = {*refs.all, *noted}
         # Before the first look, what there is is the past.
         new = [] if place.tips is None else [sha for sha in noted if sha not in known]
-        return _Look(refs, tips, new, [*place.moves, *found])
+        return _Look(refs, tips, new, [*place.moves, *found], squashes)
+
+    def _without(self, refs: Refs, passing: Collection[str]) -> Refs:
+        """Return the refs as they were before a rebase began what it has checked out now."""
+        found = {sha: self._repository.parent(sha) for sha in refs.checked_out if sha in passing}
+        if not found:
+            return refs
+        heads = [found.get(sha, sha) for sha in refs.heads]
+        return msgspec.structs.replace(
+            refs,
+            heads=[sha for sha in heads if sha is not None],
+            rebased=found.get(refs.rebased, refs.rebased) if refs.rebased else None,
+        )
 
     async def _news(self, look: _Look, *, reconciled: bool) -> AsyncGenerator[list[Event], None]:
         """Yield the commits that no tip seen before reaches, parents first, then the moves."""
@@ -223,25 +249,27 @@ class GitProducer:
                     commit,
                     self._project_id,
                     branch=branches.get(commit.commit_hash),
-                    rewritten_from=replaced.get(commit.commit_hash),
+                    replaces=replaced.get(commit.commit_hash, ()),
                     reconciled=reconciled,
                 )
                 for commit in commits
             ]
 
-    def _replaced(self, look: _Look) -> dict[str, str]:
-        """Return which commit each new one replaces: of those that a branch dropped meanwhile."""
-        found: dict[str, str] = {}
+    def _replaced(self, look: _Look) -> dict[str, list[str]]:
+        """Return which commits each new one replaces: of those that a branch dropped meanwhile."""
+        found: dict[str, list[str]] = {}
         for old, new, reason in [*_rewrites(look)][:MAX_ASKED]:
             dropped, brought = (self._repository.lost(*pair) for pair in ((old, new), (new, old)))
             if not dropped or not brought:
                 continue
             if reason.startswith("commit (amend)"):
-                found[new] = old
+                found[new] = [old]
                 continue
-            before, after = (self._repository.written(shas[::-1]) for shas in (dropped, brought))
-            found |= successors(before, after, self._repository.changes)
-        return found
+            ways = {sha: look.squashes.way(sha) for sha in brought[::-1]}
+            found |= replacements(
+                self._repository, dropped[::-1], ways, unsure=look.squashes.unsure
+            )
+        return found | look.squashes.rewritten
 
     def _update(self, move: Move, *, reconciled: bool) -> Event:
         return Event(

@@ -61,11 +61,11 @@ def read(file: Path, start: int = 0, tail: int = TAIL) -> Iterator[Line]:
             yield parsed
 
 
-def since(file: Path, when: float) -> list[Line]:
-    """Return the lines of a reflog that are not older than that, in unix seconds."""
+def back_to(file: Path, when: float) -> list[Line]:
+    """Return the last lines of a reflog, back to that time at least, in unix seconds."""
     tail = TAIL
     lines = [*read(file)]
     while lines and lines[0].when >= when and tail < min(MAX_TAIL, file.stat().st_size):
         tail *= 8
         lines = [*read(file, tail=tail)]
-    return [line for line in lines if line.when >= when]
+    return lines

@@ -8,7 +8,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -48,6 +48,11 @@ ENVIRONMENT = {
     "GIT_ALLOW_PROTOCOL": "none",
     "LC_ALL": "C",
 }
+
+PLAIN = (
+    "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none", "--no-relative",
+)  # fmt: skip
+"""Compares commits in one way, whatever a repository's own configuration says."""
 
 WRITTEN = "%H%x00%an%x00%ae%x00%at%x00%s%x00%T%x00%ct%x00"
 """The fields of ``Written``, with the time of the commit."""
@@ -93,6 +98,11 @@ class Refs(msgspec.Struct, frozen=True):
     def all(self) -> set[str]:
         """Every object id."""
         return {*self.branches.values(), *self.tips.values(), *self.heads}
+
+    @property
+    def checked_out(self) -> set[str]:
+        """The object ids at which work trees are."""
+        return {*self.heads, *([self.rebased] if self.rebased else [])}
 
     @property
     def branches(self) -> dict[str, str]:
@@ -193,15 +203,20 @@ class Repository:
         told = os.fsdecode(self._ask("symbolic-ref", "-q", "HEAD", check=False).strip())
         if told:
             return told, False
-        folder = os.fsdecode(self._ask("rev-parse", "--absolute-git-dir").removesuffix(b"\n"))
+        folder = self._folder()
         for way in ("rebase-merge", "rebase-apply"):
             try:
-                name = os.fsdecode(Path(folder, way, "head-name").read_bytes().strip())
+                name = os.fsdecode((folder / way / "head-name").read_bytes().strip())
             except OSError:
                 continue
             if name.startswith("refs/heads/"):
                 return name, True
         return None, False
+
+    def _folder(self) -> Path:
+        """Return the work tree's own git folder."""
+        told = self._ask("rev-parse", "--absolute-git-dir")
+        return Path(os.fsdecode(told.removesuffix(b"\n")))
 
     def new(
         self, tips: Iterable[str], old: Iterable[str], noted: Iterable[str] = ()
@@ -249,20 +264,27 @@ class Repository:
         ):
             yield Line(old, new, int(place.rpartition("{")[2].rstrip("}") or 0), words)
 
-    def head_moves(self, common: Path, since: float) -> list[str]:
+    def head_logs(self, common: Path, since: float) -> dict[Path, list[Line]]:
         """
-        Return the commits that were checked out in any work tree, as far as git wrote it down.
+        Return what git wrote down of the HEAD of each work tree, by its git folder.
 
         Args:
             common: The repository's git common directory.
-            since: Unix seconds.
+            since: Unix seconds: so far back at least. The oldest line comes first.
         """
         if (common / "reftable").is_dir():
-            lines = [line for line in self.reflog(common, "HEAD") if line.when >= since]
-        else:
-            logs = [common / "logs" / "HEAD", *common.glob("worktrees/*/logs/HEAD")]
-            lines = [line for log in logs if log.exists() for line in reflog.since(log, since)]
-        return [line.new for line in lines if line.new is not None]
+            return {self._folder(): [*self.reflog(common, "HEAD")][::-1]}
+        folders = (common, *common.glob("worktrees/*"))
+        return {folder: reflog.back_to(folder / "logs" / "HEAD", since) for folder in folders}
+
+    def parent(self, sha: str) -> str | None:
+        """Return the first parent of a commit; None for one without, or that is not there."""
+        return self._sha_of(f"{sha}^")
+
+    def parents(self, shas: Sequence[str]) -> dict[str, list[str]]:
+        """Return the parents of each of these commits; one that is not there is left out."""
+        told = self._log(shas, "--no-patch", "--format=%H %P")
+        return {sha: parents for sha, *parents in map(str.split, told.decode().splitlines())}
 
     def lost(self, old: str, new: str) -> list[str] | None:
         """
@@ -291,11 +313,15 @@ class Repository:
 
     def changes(self, shas: Sequence[str]) -> dict[str, object]:
         """Return what each commit changes, to be compared; one of which it is unknown is absent."""
-        return {
-            commit.commit_hash: (commit.insertions, commit.deletions, commit.files)
-            for commit in self.describe(shas)
-            if commit.files is not None
-        }
+        return _changes(self.describe(shas))
+
+    def differences(self, pairs: Mapping[str, str]) -> dict[str, object]:
+        """Return in what each commit differs from another one, as ``changes`` from its parent."""
+        told = self._ask(
+            "diff-tree", "--stdin", "--always", "-r", "-z", "--numstat", *PLAIN,
+            f"--format={FORMAT}", given="".join(f"{new} {old}\n" for new, old in pairs.items()),
+        )  # fmt: skip
+        return _changes(parse(told.split(b"\0"), is_counted=True))
 
     def describe(self, shas: Sequence[str]) -> list[CommitData]:
         """Return what the commits are, in the order given; one that is not there is left out."""
@@ -308,8 +334,7 @@ class Repository:
 
     def _describe(self, shas: Sequence[str], statistics: str) -> list[CommitData]:
         told = self._log(
-            shas, "-z", statistics, "--diff-merges=first-parent", "--no-renames", "--no-ext-diff",
-            "--no-textconv", "--ignore-submodules=none", "--no-relative", f"--format={FORMAT}",
+            shas, "-z", statistics, "--diff-merges=first-parent", *PLAIN, f"--format={FORMAT}",
         )  # fmt: skip
         return [*parse(told.split(b"\0"), is_counted=statistics == "--numstat")]
 
@@ -384,3 +409,11 @@ class Repository:
             except (git.GitCommandNotFound, OSError, subprocess.SubprocessError) as error:
                 raise RteventsError(f"git cannot be run: {error}") from error
         return told if isinstance(told, bytes) else b""
+
+
+def _changes(commits: Iterable[CommitData]) -> dict[str, object]:
+    return {
+        commit.commit_hash: (commit.insertions, commit.deletions, tuple(commit.files))
+        for commit in commits
+        if commit.files is not None
+    }

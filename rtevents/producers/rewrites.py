@@ -37,9 +37,8 @@ def successors(
     An amend or a rebase keeps who wrote a commit and when, most often its subject too. Of those
     that agree in that, a pair belongs together that changes the same as no other commit does, or
     that also has the same tree. Of the rest, those that were committed later than they were written
-    are taken as they come, if there are as many old ones: with one subject, or one alone. Of
-    commits that were squashed, the first has the author and the time that are kept. What is in
-    doubt is left out.
+    are taken as they come, if there are as many old ones: with one subject, or one alone. What is
+    in doubt is left out.
 
     Args:
         dropped: The commits that are in no branch any more, the oldest first.
@@ -53,6 +52,37 @@ def successors(
         news = [new for new in news if new.sha not in found]
         for old, new in _of_one_author(olds, news, is_same_subject=is_same_subject):
             found |= _pairs(old, new, changes_of, is_same_subject=is_same_subject)
+    return found
+
+
+def squashed(
+    olds: Iterable[str], steps: Mapping[str, str], marks: Sequence[Mapping[str, object]]
+) -> dict[str, str]:
+    """
+    Return into which commit each dropped one was squashed, by the dropped one's object id.
+
+    A rebase squashes one commit after the other, and each step changes what that commit changed,
+    save where there were conflicts. What is in doubt is left out.
+
+    Args:
+        olds: The commits that were dropped, and that nothing else replaces.
+        steps: By the commit that each step made: the one that came of it in the end.
+        marks: What may tell the commits and the steps apart, the surest first.
+    """
+    found: dict[str, str] = {}
+    left = dict(steps)
+    olds = [*olds]
+    for known in marks:
+        groups: dict[object, tuple[list[str], list[str]]] = {}
+        for side, shas in enumerate((olds, left)):
+            for sha in shas:
+                if sha in known and sha not in found:
+                    groups.setdefault(known[sha], ([], []))[side].append(sha)
+        for same, made in groups.values():
+            ends = [*{left[sha] for sha in made}]
+            if len(same) == len(made) and len(ends) == 1:
+                found |= dict.fromkeys(same, ends[0])
+                left = {sha: end for sha, end in left.items() if sha not in made}
     return found
 
 

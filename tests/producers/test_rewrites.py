@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from rtevents.producers.rewrites import squashed
 from tests.producers.conftest import Commits, World, commit, git, tip, watched
+from tests.producers.git_rows import fails
 
 DATES = {"GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
 """All of one second: what commits say of themselves does not tell them apart."""
@@ -44,6 +49,124 @@ async def test_an_interactive_rebase_links_what_it_reorders_and_squashes(
     await commits.watching.until(lambda: set(news) <= set(commits.told))
 
     assert [commits.data(sha)["rewritten_from"] for sha in news] == [third, first]
+
+
+SQUASH = {"GIT_SEQUENCE_EDITOR": "sed -i '2,3s/^pick/squash/'", "GIT_EDITOR": "true"}
+
+
+async def told_before(world: World, root: Path, files: str) -> list[str]:
+    """Change files of one letter, each in a commit that is told; return the commits."""
+    async with watched(world, root) as commits:
+        shas = [commit(root, f"Change {number}", file) for number, file in enumerate(files)]
+        await commits.watching.until(lambda: set(shas) <= set(commits.told))
+    return shas
+
+
+@asynccontextmanager
+async def changed(
+    world: World, root: Path, *steps: Callable[[], object], is_up: bool
+) -> AsyncIterator[Commits]:
+    """Return what is told of some steps, seen one by one or found afterwards."""
+    for step in () if is_up else steps:
+        step()
+    async with watched(world, root) as commits:
+        for number, step in enumerate(steps if is_up else ()):
+            await asyncio.to_thread(step)
+            # With this is told what there is now.
+            git(root, "tag", f"after{number}", "main")
+            await commits.watching.until(
+                lambda n=number: f"refs/tags/after{n}" in [ref for ref, *_ in commits.moves]  # type: ignore[misc]
+            )
+        await commits.watching.until(lambda: tip(root) in commits.told)
+        yield commits
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+@pytest.mark.parametrize("files", ["aaaa", "abcd"])
+@pytest.mark.parametrize("arguments", [(), ("--no-ff",)])
+async def test_a_commit_into_which_others_were_squashed_replaces_them_all(
+    world: World, repository: Path, is_up: bool, files: str, arguments: tuple[str, ...]
+) -> None:
+    olds = await told_before(world, repository, files)
+
+    def change() -> None:
+        git(repository, "rebase", "-q", "-i", *arguments, "HEAD~4", env=SQUASH)
+
+    async with changed(world, repository, change, is_up=is_up) as commits:
+        first, last = git(repository, "rev-list", "--reverse", "HEAD~2..").split()
+
+        assert sorted(commits.told) == sorted([first, last])
+        assert commits.data(first)["rewritten_from"] == olds[0]
+        assert commits.data(first)["replaces"] == olds[:3]
+        assert commits.data(last)["replaces"] == olds[3:]
+        assert commits.data(first)["branch"] == "main"
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+async def test_what_was_committed_to_be_squashed_is_replaced(
+    world: World, repository: Path, is_up: bool
+) -> None:
+    git(repository, "branch", "upstream")
+    olds = await told_before(world, repository, "ab")
+    for way, target, file in (("fixup", 0, "a"), ("squash", 1, "b"), ("fixup", 0, "c")):
+        (repository / file).write_text(f"{way} {file}\n")
+        git(repository, "add", file)
+        git(repository, "commit", "-qm", f"{way}! Change {target}")
+        olds.append(tip(repository))
+    git(repository, "switch", "-q", "upstream")
+    commit(repository, "Upstream")
+    git(repository, "switch", "-q", "main")
+    async with watched(world, repository) as commits:
+        await commits.watching.until(lambda: set(olds[2:]) <= set(commits.told))
+
+    def change() -> None:
+        env = {"GIT_SEQUENCE_EDITOR": "true", "GIT_EDITOR": "true"}
+        git(repository, "rebase", "-q", "-i", "--autosquash", "upstream", env=env)
+
+    async with changed(world, repository, change, is_up=is_up) as commits:
+        first, second = git(repository, "rev-list", "--reverse", "upstream..").split()
+
+        assert sorted(commits.told) == sorted([first, second])
+        assert commits.data(first)["replaces"] == [olds[0], olds[2], olds[4]]
+        assert commits.data(second)["replaces"] == [olds[1], olds[3]]
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+async def test_a_squashing_that_stops_is_told_when_it_is_over(
+    world: World, repository: Path, is_up: bool, tmp_path: Path
+) -> None:
+    base = commit(repository, "Begin", "a")
+    olds = await told_before(world, repository, "abac")
+    # What is in `a` does not fit any more: each squashing stops.
+    lines = [f"{word} {olds[at]}" for word, at in (("p", 1), ("s", 2), ("s", 0), ("p", 3))]
+    (tmp_path / "todo").write_text("\n".join([*lines, ""]))
+    env = {"GIT_SEQUENCE_EDITOR": f"cp {tmp_path / 'todo'}", "GIT_EDITOR": "true"}
+
+    def go_on() -> None:
+        (repository / "a").write_text("Resolved\n" * len(git(repository, "reflog").splitlines()))
+        git(repository, "add", "a")
+        fails(repository, "rebase", "--continue", env=env)
+
+    def end() -> None:
+        (repository / "a").write_text("Resolved at last\n")
+        git(repository, "add", "a")
+        git(repository, "rebase", "--continue", env=env)
+
+    steps = [lambda: fails(repository, "rebase", "-q", "-i", base, env=env), go_on, end]
+    async with changed(world, repository, *steps, is_up=is_up) as commits:
+        first, last = git(repository, "rev-list", "--reverse", f"{base}..").split()
+
+        assert sorted(commits.told) == sorted([first, last])
+        # What was squashed with other changes than it had is not said.
+        assert commits.data(first)["replaces"] == [olds[1]]
+        assert commits.data(last)["replaces"] == olds[3:]
+
+
+def test_which_of_many_commits_alike_was_squashed_is_not_said() -> None:
+    steps = {"s1": "new1", "s2": "new2", "s3": "new2"}
+    marks = {"old1": "x", "old2": "x", "s1": "x", "s2": "x", "old3": "y", "s3": "y"}
+
+    assert squashed(["old1", "old2", "old3"], steps, [marks]) == {"old3": "new2"}
 
 
 async def test_a_picked_commit_replaces_nothing(commits: Commits) -> None:
@@ -125,14 +248,14 @@ async def test_no_rewriting_at_random_links_what_does_not_belong_together(
         await commits.watching.until(lambda: tip(root) in commits.told)
 
     links = {
-        event.data["commit_hash"]: event.data["rewritten_from"]
+        event.data["commit_hash"]: event.data["replaces"]
         for event in commits.events
-        if "rewritten_from" in event.data
+        if "replaces" in event.data
     }
     assert links
-    for new, old in links.items():
+    for new, olds in links.items():
         # Each commit has a file of its own: what replaces it has that one too.
-        assert names(root, old) <= names(root, new)
+        assert {name for old in olds for name in names(root, old)} <= names(root, new)
 
 
 def wip(root: Path, file: str, message: str = "wip") -> str:

@@ -168,7 +168,7 @@ class GitProducer:
         """Ask git where the refs are, and how they got there."""
         place = self._place
         # Before the refs, for the same reason as the notes.
-        since = place.looked_at - SLACK
+        since = (place.looked_at or time.time()) - SLACK
         logs = self._repository.head_logs(common, since)
         heads = [
             line.new for log in logs.values() for line in log if line.new and line.when >= since
@@ -192,9 +192,8 @@ class GitProducer:
                 is_forced = self._repository.lost(move.old, move.new) != []
                 found[at] = msgspec.structs.replace(move, forced=is_forced)
         between = [move.new for move in found if move.new and refs.tips.get(move.ref) != move.new]
-        if place.tips is not None:
-            seen = [sha for sha in (*noted, *heads) if sha not in squashes.passing]
-            noted = dict.fromkeys([*seen, *between])
+        seen = [sha for sha in (*noted, *heads) if sha not in squashes.passing]
+        noted = dict.fromkeys([*seen, *between])
         tips = {*refs.all, *noted}
         # Before the first look, what there is is the past.
         new = [] if place.tips is None else [sha for sha in noted if sha not in known]

@@ -302,6 +302,17 @@ async def test_the_first_start_tells_nothing_old(world: World, repository: Path)
         await commits.has(sha)
 
 
+async def test_what_was_amended_a_moment_before_the_first_start_is_not_told(
+    world: World, repository: Path
+) -> None:
+    commit(repository, "Amended")
+    git(repository, "commit", "-q", "--amend", "-m", "Otherwise")
+    async with watched(world, repository) as commits:
+        sha = commit(repository)
+
+        await commits.has(sha)
+
+
 async def test_a_repository_that_is_made_after_the_start_is_new(
     world: World, tmp_path: Path
 ) -> None:

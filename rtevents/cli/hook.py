@@ -144,7 +144,10 @@ def _tell_reader(found: HookStatus, *, is_up: bool) -> None:
     elif found.notes:
         print(f"  no daemon watches this repository{notes}: rtevents hook tell")
     else:
-        print("  no daemon watches this repository, each commit is told: rtevents project add .")
+        print(
+            "  the daemon that runs does not watch this repository; the hook tells it of each "
+            "commit, but nobody finds what is made without the hook: rtevents project add ."
+        )
     if not found.is_installed:
         print("  to install it: rtevents hook install")
 

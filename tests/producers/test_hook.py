@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rtevents.errors import BadInput, NotAllowed
@@ -60,6 +61,11 @@ def listing(folder: Path) -> dict[str, tuple[int, bytes]]:
         )
         for path in folder.iterdir()
     }
+
+
+def listing_of(file: Path) -> tuple[int, bytes]:
+    """Return a file's mode and its bytes."""
+    return file.stat().st_mode, file.read_bytes()
 
 
 def spool(repository: Path) -> list[str]:
@@ -580,21 +586,80 @@ exit $c
 """
 
 
-def test_husky_and_the_hook_run_beside_one_another(repository: Path) -> None:
+@pytest.fixture
+def husky(repository: Path) -> Path:
+    """Return the script that husky 9 runs after a commit, which is not there."""
     git(repository, "config", "core.hooksPath", ".husky/_")
     put(repository / ".husky" / "_" / "h", HUSKY_H, 0o644)
     put(repository / ".husky" / "_" / "post-commit", HUSKY)
-    put(repository / ".husky" / "post-commit", "echo husky >> ran\n", 0o644)
+    return repository / ".husky" / "post-commit"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["echo husky >> ran", "#!/bin/sh\necho husky >> ran\nexit 0\n", "#!/bin/sh\n", "#!/bin/sh", ""],
+)
+def test_husky_runs_the_hook_in_the_users_script_also_when_it_is_installed_anew(
+    repository: Path, husky: Path, text: str
+) -> None:
+    put(husky, text, 0o644)
+    before = listing(husky.parent / "_"), listing_of(husky)
 
     done = install(repository)
-    sha = commit(repository)
-
-    assert done.file == repository / ".husky" / "_" / "post-commit"
-    assert spool(repository) == [sha]
-    assert (repository / "ran").read_text() == "husky\n"
     # husky writes its files anew whenever packages are installed.
     put(repository / ".husky" / "_" / "post-commit", HUSKY)
-    assert not hook.status(repository).is_installed
+    sha = commit(repository)
+
+    assert (done.file, done.run_by, done.problems) == (husky, "husky", [])
+    assert done.describe().endswith(f"run by husky: {husky}")
+    assert hook.status(repository) == msgspec.structs.replace(done, notes=1)
+    assert spool(repository) == [sha]
+    assert (repository / "ran").exists() == ("ran" in text)
+    once = listing_of(husky)
+    assert install(repository).is_installed
+    assert listing_of(husky) == once
+    assert not hook.uninstall(repository).is_installed
+    assert (listing(husky.parent / "_"), listing_of(husky)) == before
+
+
+def test_husky_without_a_script_has_none_afterwards(repository: Path, husky: Path) -> None:
+    assert install(repository).describe() == f"installed, run by husky: {husky}"
+    sha = commit(repository)
+    assert spool(repository) == [sha]
+
+    hook.uninstall(repository)
+
+    assert not husky.exists()
+    assert commit(repository) not in spool(repository)
+
+
+def test_what_was_put_into_huskys_own_hook_is_told_and_moves(repository: Path, husky: Path) -> None:
+    own = husky.parent / "_" / "post-commit"
+    put(own, HUSKY.replace("\n", f"\n{block()}", 1))
+
+    assert [problem.remedy for problem in hook.status(repository).problems] == [
+        "rtevents hook install"
+    ]
+
+    assert install(repository).problems == []
+    assert own.read_text() == HUSKY
+    commit(repository)
+    assert len(spool(repository)) == 1
+
+
+def test_husky_that_is_not_installed_yet_is_told(repository: Path, husky: Path) -> None:
+    shutil.rmtree(husky.parent / "_")
+
+    assert [problem.remedy for problem in install(repository).problems] == ["npx husky"]
+
+
+def test_a_script_of_husky_that_is_a_link_is_not_written_through(
+    repository: Path, husky: Path
+) -> None:
+    husky.symlink_to("elsewhere")
+
+    with pytest.raises(NotAllowed, match="is a link"):
+        install(repository)
 
 
 LEFTHOOK = """\

@@ -142,3 +142,22 @@ def test_what_it_does_again_is_harmless_and_told(managed: Managed) -> None:
     assert managed.run() == (True, True)
     hook.uninstall(managed.root)
     assert (managed.file.read_bytes() if managed.file.exists() else b"") == before
+
+
+def test_husky_keeps_the_hook_when_packages_are_installed_again(
+    repository: Path, husky: Path
+) -> None:
+    Spool(repository / ".git").mark()
+    put(repository / ".husky" / "post-commit", "echo manager >> ran\n")
+    before = (repository / ".husky" / "post-commit").read_bytes()
+    managed = Managed(repository, ["node", str(husky)])
+    managed.manage()
+    hook.install(repository, way="file")
+
+    managed.manage()
+
+    assert hook.status(repository).problems == []
+    assert managed.run() == (True, True)
+    hook.uninstall(repository)
+    assert managed.run() == (False, True)
+    assert (repository / ".husky" / "post-commit").read_bytes() == before

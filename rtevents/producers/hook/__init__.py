@@ -15,7 +15,7 @@ import msgspec
 
 from rtevents.errors import BadInput, NotAllowed
 from rtevents.producers.ask import ask
-from rtevents.producers.hook import config, file
+from rtevents.producers.hook import config, file, husky
 from rtevents.producers.hook.block import without_block
 from rtevents.producers.spool import Spool
 
@@ -59,6 +59,7 @@ class HookStatus(msgspec.Struct, frozen=True):
         has_other: Whether another program's hook is there as well.
         ways: How it is installed: `config`, `file`, or both, which is harmless.
         beside: Whose the other hook is.
+        run_by: The program that runs it as a file; None where git itself does.
         problems: Why it will not run.
         is_watched: Whether a daemon watches the repository, or will when it runs again: the hook
             then only leaves a note.
@@ -70,6 +71,7 @@ class HookStatus(msgspec.Struct, frozen=True):
     has_other: bool
     ways: list[Way] = []
     beside: str | None = None
+    run_by: str | None = None
     problems: list[Problem] = []
     is_watched: bool = False
     notes: int = 0
@@ -87,7 +89,8 @@ class HookStatus(msgspec.Struct, frozen=True):
         if not self.is_installed:
             return f"not installed: {self.place}"
         beside = f", beside {self.beside or 'another hook'}" if self.has_other else ""
-        return f"installed{beside}: {self.place}"
+        run_by = f", run by {self.run_by}" if self.run_by and "file" in self.ways else ""
+        return f"installed{beside}{run_by}: {self.place}"
 
 
 def status(repository: Path) -> HookStatus:
@@ -98,20 +101,22 @@ def status(repository: Path) -> HookStatus:
         BadInput: It is no repository.
     """
     place = _Place.of(repository)
-    text = file.read(place.file) or ""
+    text = file.read(place.script or place.file) or ""
     aside = [name for name in ASIDE if _has_block(place.file.with_name(name))]
     rest = without_block(text)
-    is_file = rest != text or place.runs_aside
+    is_file = rest != text or place.runs_aside or place.is_in_huskys_own
     is_config = config.is_there(place.config)
     chained = file.read(place.file.with_name(file.CHAINED))
     other = (chained or "") if file.chains(rest) else rest
     ways: list[Way] = [*(["config"] if is_config else []), *(["file"] if is_file else [])]  # type: ignore[list-item]
+    named = "husky" if place.script else None
     return HookStatus(
-        place.file,
+        place.script or place.file,
         is_installed=bool(ways),
         has_other=other.strip() not in file.NOTHING or (file.chains(rest) and chained is not None),
         ways=ways,
         beside=next((name for sign, name in MANAGERS.items() if sign in other), None),
+        run_by=named,
         problems=_problems(place, ways, aside),
         is_watched=Spool(place.common).is_watched,
         notes=len(Spool(place.common).noted()),
@@ -138,7 +143,9 @@ def _problems(place: _Place, ways: list[Way], aside: list[str]) -> list[Problem]
                 "git config hook.rtevents.enabled true",
             )
         )
-    if "file" in ways and not os.access(place.used, os.X_OK):
+    if "file" in ways and place.script:
+        found += _problems_with_husky(place)
+    elif "file" in ways and not os.access(place.used, os.X_OK):
         found.append(
             Problem("it is not executable, so git does not run it", f"chmod +x {place.used}")
         )
@@ -154,6 +161,16 @@ def _problems(place: _Place, ways: list[Way], aside: list[str]) -> list[Problem]
             Problem(f"another program put it aside as {aside[0]}", "rtevents hook install")
         )
     return found
+
+
+def _problems_with_husky(place: _Place) -> list[Problem]:
+    """Return what keeps husky from running the hook."""
+    if place.is_in_huskys_own:
+        text = f"husky writes {place.file} anew whenever packages are installed"
+        return [Problem(text, "rtevents hook install")]
+    if not os.access(place.file, os.X_OK):
+        return [Problem(f"husky is not installed: {place.file} is not there", "npx husky")]
+    return []
 
 
 def spool(repository: Path) -> Spool:
@@ -189,7 +206,7 @@ def install(repository: Path, *, way: Way | None = None, force: bool = False) ->
             f"hooks are outside this repository ({place.file.parent}, by core.hooksPath); "
             "--force installs it all the same"
         )
-    target = place.file if way == "file" else place.config
+    target = place.used if way == "file" else place.config
     try:
         if way == "config":
             config.put(place.config)
@@ -197,7 +214,11 @@ def install(repository: Path, *, way: Way | None = None, force: bool = False) ->
             if not place.is_outside:
                 _take_out_files(place)
         else:
-            file.put(place.used)
+            if place.script:
+                file.take_out(place.file)
+                husky.put(place.script)
+            else:
+                file.put(place.used)
             config.take_out(place.config)
     except OSError as error:
         raise NotAllowed(f"{target} cannot be written: {error.strerror}") from error
@@ -246,8 +267,20 @@ class _Place(msgspec.Struct, frozen=True):
         return is_theirs and _has_block(self.file.with_name(LEGACY))
 
     @property
+    def script(self) -> Path | None:
+        """The script that husky's hook runs; None where the hook is not husky's."""
+        return husky.script_of(self.file)
+
+    @property
+    def is_in_huskys_own(self) -> bool:
+        """Whether ours is in the file that husky writes anew."""
+        return self.script is not None and _has_block(self.file)
+
+    @property
     def used(self) -> Path:
         """The file that is ours, or will be."""
+        if self.script is not None:
+            return self.script
         return self.file.with_name(LEGACY) if self.runs_aside else self.file
 
     @property
@@ -271,6 +304,8 @@ class _Place(msgspec.Struct, frozen=True):
 def _take_out_files(place: _Place) -> None:
     for name in (file.NAME, *ASIDE):
         file.take_out(place.file.with_name(name))
+    if place.script is not None:
+        husky.take_out(place.script)
 
 
 def _has_block(hook: Path) -> bool:

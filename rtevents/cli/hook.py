@@ -142,12 +142,10 @@ def _tell_reader(found: HookStatus, *, is_up: bool) -> None:
     elif found.is_watched:
         print(f"  a daemon watches this repository{notes}")
     elif found.notes:
-        print(f"  no daemon watches this repository{notes}: rtevents hook tell")
+        print(f"  this repository is no project of the daemon{notes}: rtevents hook tell")
     else:
-        print(
-            "  the daemon that runs does not watch this repository; the hook tells it of each "
-            "commit, but nobody finds what is made without the hook: rtevents project add ."
-        )
+        told = "; of its commits it knows what the hook tells" if found.is_installed else ""
+        print(f"  this repository is no project of the daemon{told}: rtevents project add .")
     if not found.is_installed:
         print("  to install it: rtevents hook install")
 

@@ -232,7 +232,9 @@ class AutoCommitProducer:
         return self._event(EventType.AUTO_COMMIT_RESULT, data, attempt, attempt.end)
 
     def _error(self, attempt: _Attempt, reason: str, details: str) -> Event:
-        data = {"error": reason} | ({"details": details} if details else {})
+        # What git said is most often a line, and that one is the reason already.
+        more = "\n".join(line for line in details.splitlines() if f": {line}" not in reason)
+        data = {"error": reason} | ({"details": more} if more else {})
         return self._event(EventType.AUTO_COMMIT_ERROR, data, attempt, attempt.end)
 
     def _event(

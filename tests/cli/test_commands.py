@@ -496,7 +496,8 @@ def test_the_status_of_a_hook_tells_who_reads_it_and_what_to_do(stopped_daemon: 
     assert status() == "  no daemon answers: rtevents serve\n"
     daemon.start()
     assert status() == (
-        "  no daemon watches this repository, each commit is told: rtevents project add .\n"
+        "  this repository is no project of the daemon; of its commits it knows what the hook "
+        "tells: rtevents project add .\n"
     )
     assert daemon.run("project", "add", ".", cwd=root).returncode == 0
     assert status() == "  a daemon watches this repository\n"

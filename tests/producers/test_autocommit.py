@@ -443,6 +443,7 @@ async def test_a_signature_that_cannot_be_made_is_told(auto: Auto) -> None:
     auto.write()
 
     assert await auto.error() == "git commit-tree failed: error: gpg failed to sign the data"
+    assert "details" not in auto.watching.events[-1].data
     assert staged(auto.root) == ""
 
 

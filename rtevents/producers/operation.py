@@ -30,12 +30,16 @@ FRESH = 10.0
 
 STOPPED = {
     "MERGE_HEAD": "merge",
+    "SQUASH_MSG": "merge",
     "CHERRY_PICK_HEAD": "cherry-pick",
     "REVERT_HEAD": "revert",
     "rebase-merge": "rebase",
     "rebase-apply": "rebase",
 }
 """What stands there, and which operation it is of, where git stops and the reflog has no word."""
+
+LEFT = "SQUASH_MSG"
+"""Which of these a commit removes that changes no file."""
 
 QUIET = frozenset(("commit", "branch", "clone", "worktree", "update"))
 """Operations that move HEAD and leave the files as they are."""
@@ -112,7 +116,11 @@ class Operations:
         self._marks, self._begun = marks, None
         moves = [move for move in self._moves(since) if move.changes_files]
         # A stash puts HEAD back to where it is; a sequence that stopped may have moved it before.
-        changed = [name for place, name in self._places.items() if marks[place] != before[place]]
+        changed = [
+            name
+            for place, name in self._places.items()
+            if marks[place] != before[place] and (marks[place] or place.name != LEFT)
+        ]
         if "stash" in changed or (changed and not moves):
             here = moves[-1].after if moves else self._head()
             return Operation(changed[0], here, here)

@@ -108,6 +108,18 @@ async def test_merges_and_pulls_are_causes(tree: Tree) -> None:
     assert await tree.causes(30) == {("pull", main, tree.head())}
 
 
+async def test_a_merge_that_leaves_the_commit_to_its_user_is_a_cause(tree: Tree) -> None:
+    here = tree.head()
+
+    git(tree.root, "merge", "-q", "--squash", "other")
+
+    assert await tree.causes(30) == {("merge", here, here)}
+
+    (tree.root / "main.txt").write_text("edited\n")
+    git(tree.root, "commit", "-qam", "All of it")
+    assert await tree.causes(1) == {(None, None, None)}
+
+
 async def test_a_merge_that_stops_is_a_cause(tree: Tree) -> None:
     git(tree.root, "checkout", "-q", "other")
     await tree.told(31)

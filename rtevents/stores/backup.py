@@ -13,16 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rtevents.errors import StoreDamaged, StoreError, Taken
-from rtevents.stores.quick_check import quick_check
-from rtevents.stores.sqlite_file import (
-    APPLICATION_ID,
-    OLDEST_VERSION,
-    SCHEMA_VERSION,
-    in_words,
-    is_damage,
-    new_epoch,
-    sync_folder,
-)
+from rtevents.stores.header import SCHEMA_VERSION
+from rtevents.stores.look import look
+from rtevents.stores.quick_check import find_wrong
+from rtevents.stores.remains import check_remains
+from rtevents.stores.sqlite_file import in_words, is_damage, new_epoch, sync_folder
 from rtevents.stores.sqlite_rows import checksum
 
 PAGES = 1024
@@ -73,24 +68,24 @@ def backup(
         StoreDamaged: The log is damaged; nothing is left at `target`.
         StoreError: It cannot be read, or not be written there.
     """
-    if not source.exists():
-        raise StoreError(f"{source}: there is no log")
-    if target.exists() and target.samefile(source):
-        raise StoreError(f"{target}: that is the log itself; name another file")
-    with new_file(target, force=force) as new:
-        try:
-            with _snapshot(source, patience) as db:
-                _copy(db, new, tell)
-            wrong = quick_check(new)
-            if not wrong:
-                return _look(new)
-        except sqlite3.Error as error:
-            wrong = in_words(error)
-            if not is_damage(error):
-                raise StoreError(f"{source}: not copied to {target}: {wrong}") from error
+    try:
+        if not check_remains(source):
+            raise StoreError(f"{source}: there is no log")
+        if target.exists() and target.samefile(source):
+            raise StoreError(f"{target}: that is the log itself; name another file")
+        with new_file(target, force=force) as new:
+            try:
+                with look(source, patience=patience) as db:
+                    _copy(db, new, tell)
+                return _verify(new, source)
+            except sqlite3.Error as error:
+                if is_damage(error):
+                    raise StoreDamaged(f"{source}: {in_words(error)}") from error
+                raise StoreError(f"{source}: not copied to {target}: {in_words(error)}") from error
+    except StoreDamaged as error:
         raise StoreDamaged(
-            f"{source}: {wrong}; what can be read of it: rtevents doctor --recover {source}"
-        )
+            f"{error}; what can be read of it: rtevents doctor --recover {source}"
+        ) from error
 
 
 @contextmanager
@@ -136,20 +131,6 @@ def _check_free(target: Path, *, force: bool) -> None:
             )
 
 
-@contextmanager
-def _snapshot(source: Path, patience: float) -> Iterator[sqlite3.Connection]:
-    """Yield a connection that sees the log of one moment, however long it takes."""
-    uri = f"{source.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)) as db:
-        (kind,) = db.execute("PRAGMA application_id").fetchone()
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if kind != APPLICATION_ID or not OLDEST_VERSION <= version <= SCHEMA_VERSION:
-            raise StoreError(f"{source}: not a log of this rtevents, nor of an older one")
-        db.execute("BEGIN")
-        db.execute("SELECT count(*) FROM meta")
-        yield db
-
-
 def _copy(db: sqlite3.Connection, new: Path, tell: Callable[[float], None]) -> None:
     os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     with closing(sqlite3.connect(new, isolation_level=None)) as copy:
@@ -161,8 +142,10 @@ def _copy(db: sqlite3.Connection, new: Path, tell: Callable[[float], None]) -> N
         copy.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (new_epoch(),))
 
 
-def _look(new: Path) -> Copied:
+def _verify(new: Path, source: Path) -> Copied:
     with closing(sqlite3.connect(new)) as db:
+        if wrong := find_wrong(db):
+            raise StoreDamaged(f"{source}: damaged ({wrong})")
         entries, first, last = db.execute(
             "SELECT count(*), min(seq), max(seq) FROM entry"
         ).fetchone()

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from rtevents import __version__
 from rtevents.errors import StoreError
-from rtevents.stores.sqlite_file import FLOOR_BYTES, SCHEMA_VERSION
+from rtevents.stores.header import SCHEMA_VERSION
+from rtevents.stores.sqlite_file import FLOOR_BYTES
 from rtevents.stores.sqlite_rows import checksum
 
 logger = logging.getLogger(__name__)

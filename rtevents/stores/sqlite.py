@@ -22,6 +22,7 @@ from rtevents.stores import migrate
 from rtevents.stores import sqlite_rows as rows
 from rtevents.stores.growth import Growth
 from rtevents.stores.quarantine import put_aside
+from rtevents.stores.remains import check_remains
 from rtevents.stores.sqlite_file import DatabaseFile, new_epoch
 from rtevents.stores.sqlite_writer import Writer
 
@@ -381,7 +382,7 @@ class _Opened(NamedTuple):
 def _open(file: DatabaseFile, *, is_strict: bool) -> _Opened:
     """Open a database, or a new one where it is damaged."""
     try:
-        _check_remains(file)
+        check_remains(file.path)
         return _open_whole(file, [])
     except StoreDamaged as error:
         if is_strict:
@@ -391,17 +392,6 @@ def _open(file: DatabaseFile, *, is_strict: bool) -> _Opened:
         hint = file.hint.read()
         notes = [_quarantine(file, error)]
         return _open_whole(file, notes, after=hint.seq if hint else 0)
-
-
-def _check_remains(file: DatabaseFile) -> None:
-    """Make sure that there is no WAL without its database: it holds entries."""
-    wal = file.path.with_name(f"{file.path.name}-wal")
-    if _size(wal) and not _size(file.path):
-        raise StoreDamaged(f"{file.path}: lost, but not its WAL")
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
 
 
 def _quarantine(file: DatabaseFile, error: StoreDamaged) -> Note:

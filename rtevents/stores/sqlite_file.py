@@ -13,16 +13,13 @@ from typing import BinaryIO
 
 from rtevents import __version__
 from rtevents.errors import StoreDamaged, StoreError
+from rtevents.stores.header import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    check_header,
+    check_version,
+)
 from rtevents.stores.hint import HintFile
-
-APPLICATION_ID = int.from_bytes(b"rtev", "big")
-"""What marks a database as ours, at byte 68 of its header (SQLite file format, section 1.3)."""
-
-SCHEMA_VERSION = 3
-"""The schema this code knows; `user_version` of the database."""
-
-OLDEST_VERSION = 2
-"""The oldest schema that can be brought up to this one; 1 was of before the first release."""
 
 BALLAST_BYTES = 4 * 1024**2
 """A file that is given up when the disk is full: deleting entries needs room in the WAL first."""
@@ -109,11 +106,12 @@ class DatabaseFile:
             if not self.path.exists() or not self.path.stat().st_size:
                 self._create(after)
             # First the bytes: even a connection that only reads leaves files beside what it opens.
-            with self.path.open("rb") as file:
-                self._check_header(file.read(100))
+            check_header(self.path)
             with closing(self.connect_reader()) as db:
                 (version,) = db.execute("PRAGMA user_version").fetchone()
-                self._check_version(version, db)  # a newer rtevents may have left it in the WAL
+                check_version(
+                    self.path, version, db
+                )  # a newer rtevents may have left it in the WAL
                 self._check_whole(db)
             for end in ("", "-wal", "-shm"):
                 with suppress(FileNotFoundError):
@@ -247,34 +245,6 @@ class DatabaseFile:
         new.replace(self.path)
         sync_folder(self.path.parent)
 
-    def _check_header(self, header: bytes) -> None:
-        """Check the first 100 bytes (SQLite file format, section 1.3)."""
-        if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
-            raise StoreDamaged(f"{self.path}: not a database")
-        if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-            raise StoreError(
-                f"{self.path}: a database, but not of rtevents; move it away to begin a new log"
-            )
-        self._check_version(int.from_bytes(header[60:64], "big"))
-
-    def _check_version(self, version: int, db: sqlite3.Connection | None = None) -> None:
-        if version < OLDEST_VERSION:
-            raise StoreError(
-                f"{self.path}: made before the first release (schema {version}); "
-                "move it away to begin a new log"
-            )
-        if version > SCHEMA_VERSION:
-            maker = _maker(db) if db else self._maker()
-            raise StoreError(
-                f"{self.path}: made by rtevents {maker} (schema {version}); this is {__version__}, "
-                f"which knows schema {SCHEMA_VERSION}: upgrade rtevents, or move the file away"
-            )
-
-    def _maker(self) -> str:
-        # Immutable: so nothing is left beside a file that is not for us to touch.
-        with closing(sqlite3.connect(f"{self.path.as_uri()}?immutable=1", uri=True)) as db:
-            return _maker(db)
-
     def _check_whole(self, db: sqlite3.Connection) -> None:
         """Check what SQLite relies on, and reads only when it comes by."""
         (tables,) = db.execute(
@@ -340,14 +310,6 @@ def is_busy(error: Exception) -> bool:
 def is_damage(error: Exception) -> bool:
     """Tell whether a database is not what was written."""
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _maker(db: sqlite3.Connection) -> str:
-    """Return the version of the rtevents that wrote a database last."""
-    with suppress(sqlite3.Error, TypeError):
-        (version,) = db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
-        return str(version)[:40]
-    return "of another version"
 
 
 def _open_private(path: Path) -> BinaryIO:

@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 import signal
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,25 @@ def test_a_damaged_log_is_told(stopped_daemon: Daemon) -> None:
     assert verdict == "problem"
     assert text.startswith(f"{database}: ")
     assert remedy
+
+
+def test_a_log_of_a_newer_release_is_told_as_the_daemon_tells_it(stopped_daemon: Daemon) -> None:
+    stopped_daemon.start()
+    stopped_daemon.stop()
+    database = stopped_daemon.home / "state" / "rtevents" / "events.db"
+    with closing(sqlite3.connect(database)) as db:
+        db.execute("PRAGMA user_version = 9")
+        db.execute("UPDATE meta SET value = '7.3.1' WHERE name = 'version'")
+        db.commit()
+
+    refused = stopped_daemon.run("serve", "--no-project").stderr.strip()
+    verdict, text, remedy = examined(stopped_daemon)["log"]
+    copied = stopped_daemon.run("backup", str(stopped_daemon.home / "copy"))
+
+    assert "made by rtevents 7.3.1 (schema 9)" in text
+    assert f"rtevents: {text}" == refused == copied.stderr.strip()
+    assert (verdict, remedy) == ("problem", "rtevents serve refuses it, and changes nothing of it")
+    assert copied.returncode == 1
 
 
 def test_a_configuration_that_cannot_be_used_is_told_alone(stopped_daemon: Daemon) -> None:

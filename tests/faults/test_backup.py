@@ -112,6 +112,35 @@ def test_a_backup_needs_no_daemon_not_even_after_a_crash(daemon: Daemon) -> None
     assert len(entries(daemon)) == 30
 
 
+@pytest.mark.parametrize("size", [0, 1000])
+def test_a_look_at_an_emptied_log_leaves_what_its_wal_holds(daemon: Daemon, size: int) -> None:
+    """F7, P1: neither doctor nor backup opens it, for SQLite would delete the WAL."""
+    fill(daemon, 50)
+    kill(daemon)
+    file = database(daemon)
+    os.truncate(file, size)
+    wal = file.with_name("events.db-wal")
+    held = wal.read_bytes()
+
+    examined = daemon.run("doctor")
+    copied = daemon.run("backup", str(daemon.home / "copy.db"))
+
+    assert wal.read_bytes() == held
+    assert (examined.returncode, copied.returncode) == (1, 1)
+    [line] = [line for line in examined.stdout.splitlines() if str(file) in line][:1]
+    assert line.startswith("problem")
+    if not size:
+        assert f"{file}: empty, but its write-ahead log holds {len(held)} bytes" in line
+    assert f"rtevents doctor --recover {file}" in examined.stdout
+    assert f"rtevents doctor --recover {file}" in copied.stderr
+    found = daemon.run("doctor", "--recover", str(file))
+    assert len(found.stdout.splitlines()) == 50
+    daemon.start("--no-project")
+    [aside] = corrupted(file)
+    assert aside.with_name(f"{aside.name}-wal").read_bytes() == held
+    assert publish(daemon, "goes on") == 52
+
+
 def test_a_backup_replaces_nothing_that_was_not_meant(daemon: Daemon) -> None:
     """F42: exit 1 and a line that says what to do; not the log itself either."""
     fill(daemon, 3)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rtevents.stores.sqlite_file import OLDEST_VERSION, SCHEMA_VERSION
+from rtevents.stores.header import OLDEST_VERSION, SCHEMA_VERSION
 from tests.conftest import PATIENCE, Daemon
 from tests.faults.checker import everything
 from tests.faults.test_damage import told

@@ -159,7 +159,7 @@ def test_what_is_no_log_is_not_copied(tmp_path: Path) -> None:
         backup(tmp_path / "events.db", tmp_path / "copy")
     with closing(sqlite3.connect(tmp_path / "other")) as db:
         db.execute("CREATE TABLE bookmarks (url TEXT)")
-    with pytest.raises(StoreError, match="not a log of this rtevents"):
+    with pytest.raises(StoreError, match="a database, but not of rtevents"):
         backup(tmp_path / "other", tmp_path / "copy")
 
 

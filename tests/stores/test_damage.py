@@ -19,9 +19,9 @@ from rtevents.core.store import Bounds
 from rtevents.errors import LogClosed, StoreDamaged, StoreError
 from rtevents.stores import sqlite_file
 from rtevents.stores import sqlite_rows as rows
+from rtevents.stores.header import APPLICATION_ID, SCHEMA_VERSION
 from rtevents.stores.quarantine import all_aside
 from rtevents.stores.sqlite import SQLiteStore
-from rtevents.stores.sqlite_file import APPLICATION_ID, SCHEMA_VERSION
 from tests.stores.samples import event, events, everything, seqs, wanting
 
 

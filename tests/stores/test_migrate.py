@@ -16,8 +16,9 @@ from rtevents.core.event import Entry
 from rtevents.core.store import Bounds
 from rtevents.errors import StoreError
 from rtevents.stores import migrate
+from rtevents.stores.header import OLDEST_VERSION, SCHEMA_VERSION
 from rtevents.stores.sqlite import SQLiteStore
-from rtevents.stores.sqlite_file import OLDEST_VERSION, SCHEMA_VERSION, create
+from rtevents.stores.sqlite_file import create
 from rtevents.stores.sqlite_rows import checksum
 from tests.stores.samples import event, everything, seqs, wanting
 

@@ -28,8 +28,9 @@ from rtevents.core.store import Bounds
 from rtevents.errors import EventConflict, LogClosed, StoreError
 from rtevents.stores import sqlite_rows as rows
 from rtevents.stores import sqlite_writer as writer_module
+from rtevents.stores.header import APPLICATION_ID, SCHEMA_VERSION
 from rtevents.stores.sqlite import SQLiteStore
-from rtevents.stores.sqlite_file import APPLICATION_ID, BALLAST_BYTES, SCHEMA_VERSION, DatabaseFile
+from rtevents.stores.sqlite_file import BALLAST_BYTES, DatabaseFile
 from rtevents.stores.sqlite_writer import HERE_EVENTS, HERE_SECONDS
 from tests.stores.samples import EVERYTHING, event, events, everything, seqs, wanting
 

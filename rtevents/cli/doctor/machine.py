@@ -13,6 +13,7 @@ from pathlib import Path
 from rtevents.cli.doctor.check import Check, ok, problem, size, warning
 from rtevents.config.load import Loaded
 from rtevents.config.paths import Paths
+from rtevents.errors import StoreDamaged, StoreError
 
 FREE_PROBLEM = 64 * 1024**2
 """Bytes of free disk below which events may soon be refused."""
@@ -107,31 +108,41 @@ def file_system(folder: Path) -> str:
 def sqlite(paths: Paths) -> Iterator[Check]:
     """Tell whether the log is whole."""
     from rtevents.stores.quarantine import all_aside
-    from rtevents.stores.quick_check import NEEDED, VERSION, is_new_enough, quick_check
+    from rtevents.stores.quick_check import NEEDED, VERSION, is_new_enough
 
     if not is_new_enough():
         needed = ".".join(map(str, NEEDED))
         yield problem("sqlite", f"version {VERSION}, {needed} is needed", "upgrade Python's SQLite")
         return
     yield ok("sqlite", f"version {VERSION}")
-    if not paths.database.exists():
-        yield ok("log", "there is none yet: the daemon will make it")
-        return
-    wrong = quick_check(paths.database)
-    if wrong:
-        yield problem(
-            "log",
-            f"{paths.database}: {wrong}",
-            "rtevents stop, then rtevents serve: it puts the log aside and begins a new one",
-        )
-    else:
-        yield ok("log", f"{paths.database}, {size(paths.database.stat().st_size)}, whole")
+    yield _log(paths.database)
     for aside in all_aside(paths.database):
         yield warning(
             "damaged log",
             f"{aside}, {size(aside.stat().st_size)}, was put aside",
             f"rtevents doctor --recover {aside} prints what can be read; delete it then",
         )
+
+
+def _log(database: Path) -> Check:
+    """Tell whether the log is whole; nothing of it is changed."""
+    from rtevents.stores.quick_check import quick_check
+    from rtevents.stores.remains import check_remains
+
+    try:
+        if not check_remains(database):
+            return ok("log", "there is none yet: the daemon will make it")
+        quick_check(database)
+    except StoreDamaged as error:
+        return problem(
+            "log",
+            str(error),
+            f"rtevents doctor --recover {database} prints what can be read; rtevents stop, then "
+            "rtevents serve, puts it aside and begins a new log",
+        )
+    except StoreError as error:
+        return problem("log", str(error), "rtevents serve refuses it, and changes nothing of it")
+    return ok("log", f"{database}, {size(database.stat().st_size)}, whole")
 
 
 def watch_limits(count: int) -> Iterator[Check]:

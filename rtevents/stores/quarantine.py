@@ -24,6 +24,7 @@ def put_aside(path: Path) -> Path:
     """
     aside = _free_name(path)
     try:
+        path.touch(0o600)  # where there is but a WAL, it is still what to look for
         # The database first: without it, the next start takes its WAL for no other's.
         for end in ("", "-wal", ".hint"):
             with suppress(FileNotFoundError):

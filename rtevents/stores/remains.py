@@ -25,10 +25,10 @@ def check_remains(path: Path) -> bool:
         )
     # Where SQLite looks for the WAL as well.
     file = path.resolve()
-    if size_of(file):
+    if _size(file):
         return True
     what = "empty" if file.exists() else "not there"
-    if wal := size_of(file.with_name(f"{file.name}-wal")):
+    if wal := _size(file.with_name(f"{file.name}-wal")):
         raise StoreDamaged(f"{path}: {what}, but its write-ahead log holds {wal} bytes")
     hint = HintFile(file.with_name(f"{file.name}.hint")).read()
     if hint and hint.seq:
@@ -36,7 +36,13 @@ def check_remains(path: Path) -> bool:
     return False
 
 
-def size_of(file: Path) -> int:
+def is_left(path: Path) -> bool:
+    """Tell whether there is anything of a log's own bytes."""
+    file = path.resolve()
+    return bool(_size(file) or _size(file.with_name(f"{file.name}-wal")))
+
+
+def _size(file: Path) -> int:
     """Return the bytes of a file; 0 when it is not there."""
     try:
         return file.stat().st_size

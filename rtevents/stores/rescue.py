@@ -132,9 +132,10 @@ class Rescue:
             yield when, begun, run
 
     def _search(self, stack: ExitStack) -> None:
-        pages = Pages(
-            _map(self._path, stack), _map(self._path.with_name(f"{self._path.name}-wal"), stack)
-        )
+        wal = self._path.with_name(f"{self._path.name}-wal")
+        # Of one that was removed the WAL may be left, and has entries.
+        file = b"" if wal.exists() and not self._path.exists() else _map(self._path, stack)
+        pages = Pages(file, _map(wal, stack) if wal.exists() else b"")
         self._found.execute("BEGIN")
         for record in pages.records():
             self._note(record)
@@ -190,9 +191,7 @@ def _event(body: bytes) -> Event:
 
 
 def _map(path: Path, stack: ExitStack) -> Bytes:
-    """Return the bytes of a file, read when they are looked at; none of one that is not there."""
-    if path.name.endswith("-wal") and not path.exists():
-        return b""
+    """Return the bytes of a file, read when they are looked at."""
     opened = stack.enter_context(path.open("rb"))
     if not path.stat().st_size:
         return b""

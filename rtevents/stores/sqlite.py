@@ -22,7 +22,7 @@ from rtevents.stores import migrate
 from rtevents.stores import sqlite_rows as rows
 from rtevents.stores.growth import Growth
 from rtevents.stores.quarantine import put_aside
-from rtevents.stores.remains import check_remains
+from rtevents.stores.remains import check_remains, is_left
 from rtevents.stores.sqlite_file import DatabaseFile, new_epoch
 from rtevents.stores.sqlite_writer import Writer
 
@@ -380,18 +380,31 @@ class _Opened(NamedTuple):
 
 
 def _open(file: DatabaseFile, *, is_strict: bool) -> _Opened:
-    """Open a database, or a new one where it is damaged."""
+    """Open a database, or a new one where it is damaged or gone."""
     try:
-        check_remains(file.path)
+        check_remains(file.named)
         return _open_whole(file, [])
     except StoreDamaged as error:
         if is_strict:
+            aside = "put it aside and " if is_left(file.path) else ""
             raise StoreDamaged(
-                f"{error}; start it without --strict to put it aside and begin a new log"
+                f"{error}; start it without --strict to {aside}begin a new log"
             ) from error
         hint = file.hint.read()
-        notes = [_quarantine(file, error)]
+        notes = [_quarantine(file, error) if is_left(file.path) else _lost(file, error)]
         return _open_whole(file, notes, after=hint.seq if hint else 0)
+
+
+def _lost(file: DatabaseFile, error: StoreDamaged) -> Note:
+    """Return what is to be told of a database of which nothing is left."""
+    logger.error("%s; a new log begins; if there is a backup, put it there", error)
+    return Note("store.lost", f"{_without_folders(file, error)}; a new log begins")
+
+
+def _without_folders(file: DatabaseFile, error: StoreDamaged) -> str:
+    """Return what happened for the stream: whoever may see that need not know the folders."""
+    text = str(error).replace(str(file.named), file.named.name)
+    return text.replace(str(file.path), file.path.name)
 
 
 def _quarantine(file: DatabaseFile, error: StoreDamaged) -> Note:
@@ -402,8 +415,7 @@ def _quarantine(file: DatabaseFile, error: StoreDamaged) -> Note:
         "rtevents doctor --recover %s",
         error, aside.name, aside,
     )  # fmt: skip
-    # Without folders: whoever may see the stream need not know them.
-    why = str(error).replace(str(file.path), file.path.name)
+    why = _without_folders(file, error)
     return Note("store.quarantined", f"{why}; it is {aside.name} now: see rtevents doctor")
 
 

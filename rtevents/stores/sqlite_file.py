@@ -79,13 +79,18 @@ class DatabaseFile:
     One database and the small files beside it.
 
     Args:
-        path: The database; ``<path>.hint`` and ``<path>.ballast`` stand beside it.
+        path: The database, or a link to it; ``<path>.hint`` and ``<path>.ballast`` stand beside it.
         durability: ``full`` or ``normal``.
         busy_timeout: Seconds to wait for another process's lock.
+
+    Attributes:
+        named: As it was given.
+        path: Where it is, all links followed: SQLite has the WAL there too.
     """
 
     def __init__(self, path: Path, *, durability: str, busy_timeout: float) -> None:
-        self.path = path.absolute()
+        self.named = path.absolute()
+        self.path = self.named.resolve()
         self.busy_timeout = busy_timeout
         self._synchronous = _SYNCHRONOUS[durability]
         self._identity: tuple[int, int] | None = None
@@ -166,7 +171,7 @@ class DatabaseFile:
             StoreError: It was removed or replaced.
         """
         try:
-            status = self.path.stat()
+            status = self.named.stat()
         except OSError as error:
             raise StoreError(f"{self.path.name}: {in_words(error)}") from error
         if (status.st_dev, status.st_ino) != self._identity:

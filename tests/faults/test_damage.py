@@ -370,3 +370,76 @@ def test_a_wal_without_its_database_is_put_aside(stopped_daemon: Daemon) -> None
     assert aside.read_bytes() == wal
     wait_for(lambda: told(daemon, "store.quarantined"), "it is told in the stream")
     assert publish(daemon, "after") == 22
+
+
+@pytest.mark.parametrize("fault", ["removed", "emptied", "removed while it runs"])
+def test_a_database_that_is_gone_at_the_start_is_told(stopped_daemon: Daemon, fault: str) -> None:
+    """F10: a new log begins behind what the hint tells of; --strict refuses."""
+    daemon = stopped_daemon
+    daemon.start("--no-project")
+    name = epoch(daemon)
+    fill(daemon, 20)
+    file = database(daemon)
+    if fault == "removed while it runs":
+        file.unlink()
+        wait_for(lambda: health(daemon)[0] == "failed", "it is noticed")
+        assert "problem  log" in daemon.run("doctor").stdout
+    daemon.stop()
+    if fault == "emptied":
+        os.truncate(file, 0)
+    else:
+        file.unlink(missing_ok=True)
+
+    examined = daemon.run("doctor")
+    refused = daemon.run("serve", "--no-project", "--strict")
+    daemon.start("--no-project")
+
+    lost = f"{'empty' if fault == 'emptied' else 'not there'}, and its entries up to 20 are lost"
+    assert f"{file}: {lost}" in examined.stdout
+    assert (examined.returncode, refused.returncode) == (1, 1)
+    assert refused.stderr == (
+        f"rtevents: {file}: {lost}; start it without --strict to begin a new log\n"
+    )
+    wait_for(lambda: told(daemon, "store.lost"), "it is told in the stream")
+    [entry] = told(daemon, "store.lost")
+    assert entry.seq == 21
+    assert entry.event.data["reasons"] == [f"events.db: {lost}; a new log begins"]
+    assert health(daemon)[0] == "degraded"
+    assert epoch(daemon) != name
+    gap, *rest = resume(daemon, f"{name}-20")
+    assert isinstance(gap, Gap)
+    assert gap.reason == "other-epoch"
+    assert rest == [entry]
+    assert publish(daemon, "after") == 22
+    daemon.stop()
+    daemon.start("--no-project", "--strict")
+    assert health(daemon) == ("ok", "")
+
+
+def test_a_log_on_a_disk_that_is_not_mounted_is_refused(stopped_daemon: Daemon) -> None:
+    """F10: the link to it stays, and no other log begins beside it."""
+    daemon = stopped_daemon
+    daemon.start("--no-project")
+    fill(daemon, 3)
+    daemon.stop()
+    file = database(daemon)
+    disk = daemon.home / "disk"
+    disk.mkdir()
+    file.rename(disk / "events.db")
+    file.symlink_to(disk / "events.db")
+    daemon.start("--no-project")
+    assert publish(daemon, "goes on") == 4
+    daemon.stop()
+    disk.rename(daemon.home / "elsewhere")
+
+    done = daemon.run("serve", "--no-project")
+
+    assert done.returncode == 1
+    assert f"{file}: a link to {disk}/events.db, where nothing is" in done.stderr
+    assert file.is_symlink()
+    assert "problem  log" in daemon.run("doctor").stdout
+    copied = daemon.run("backup", str(daemon.home / "copy"))
+    assert (copied.returncode, "where nothing is" in copied.stderr) == (1, True)
+    (daemon.home / "elsewhere").rename(disk)
+    daemon.start("--no-project")
+    assert publish(daemon, "back") == 5

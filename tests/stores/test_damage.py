@@ -15,12 +15,13 @@ import msgspec
 import pytest
 
 from rtevents.core.event import Stored
-from rtevents.core.store import Bounds
+from rtevents.core.store import Bounds, Note
 from rtevents.errors import LogClosed, StoreDamaged, StoreError
 from rtevents.stores import sqlite_file
 from rtevents.stores import sqlite_rows as rows
 from rtevents.stores.header import APPLICATION_ID, SCHEMA_VERSION
 from rtevents.stores.quarantine import all_aside
+from rtevents.stores.rescue import Rescue
 from rtevents.stores.sqlite import SQLiteStore
 from tests.stores.samples import event, events, everything, seqs, wanting
 
@@ -360,6 +361,111 @@ async def test_what_cannot_be_put_aside_is_told(
         await SQLiteStore.open(path=path)
 
     assert path.read_bytes() == b"garbage"
+
+
+# The whole, when nothing is left of it
+
+
+@pytest.mark.parametrize("fault", ["not there", "empty"])
+async def test_a_database_that_is_gone_is_told_by_its_hint(path: Path, fault: str) -> None:
+    epoch = await made(path, events(5))  # type: ignore[arg-type]
+    path.unlink()
+    if fault == "empty":
+        path.touch()
+
+    with pytest.raises(StoreDamaged) as caught:
+        await SQLiteStore.open(path=path, strict=True)
+    assert path.exists() == (fault == "empty")
+    store = await SQLiteStore.open(path=path)
+
+    assert str(caught.value) == (
+        f"{path}: {fault}, and its entries up to 5 are lost; "
+        "start it without --strict to begin a new log"
+    )
+    lost = f"events.db: {fault}, and its entries up to 5 are lost; a new log begins"
+    assert store.notes == [Note("store.lost", lost)]
+    assert store.epoch != epoch
+    assert await store.append([[event(event_id="a")]]) == [[Stored("a", 6, duplicate=False)]]
+    assert all_aside(path) == []
+    epoch = store.epoch
+    await store.close()
+    again = await SQLiteStore.open(path=path, strict=True)
+    assert (again.epoch, again.notes) == (epoch, [])
+    await again.close()
+
+
+async def test_a_log_that_was_empty_is_no_loss(path: Path) -> None:
+    await made(path)
+    path.unlink()
+
+    store = await SQLiteStore.open(path=path, strict=True)
+
+    assert store.notes == []
+    await store.close()
+
+
+async def test_a_wal_whose_database_is_gone_is_put_aside_and_read(path: Path) -> None:
+    store = await SQLiteStore.open(path=path)
+    await store.append([events(5)])
+    wal = path.with_name("events.db-wal").read_bytes()
+    await store.close()
+    path.unlink()
+    path.with_name("events.db-wal").write_bytes(wal)
+    with Rescue(path) as rescue:
+        assert rescue.good == 5
+
+    store = await SQLiteStore.open(path=path)
+
+    [aside] = all_aside(path)
+    with Rescue(aside) as rescue:
+        assert rescue.good == 5
+    assert store.notes[0].event == "store.quarantined"
+    await store.close()
+
+
+async def test_a_link_to_nowhere_is_refused_and_stays(path: Path, tmp_path: Path) -> None:
+    """The disk that it leads to is not mounted: what is on it is the log, and no other."""
+    path.symlink_to(tmp_path / "disk" / "events.db")
+
+    with pytest.raises(StoreError) as caught:
+        await SQLiteStore.open(path=path)
+
+    assert not isinstance(caught.value, StoreDamaged)
+    assert str(caught.value) == (
+        f"{path}: a link to {tmp_path}/disk/events.db, where nothing is: mount the disk that it is "
+        "on, or remove the link to begin a new log"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["events.db"]
+    assert path.is_symlink()
+
+
+async def test_the_files_of_a_log_behind_a_link_are_where_it_leads(
+    path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    there = tmp_path / "disk" / "log.db"
+    await made(there, events(5))  # type: ignore[arg-type]
+    path.symlink_to(there)
+    store = await SQLiteStore.open(path=path)
+    await store.append([events(1)])
+    wal = there.with_name("log.db-wal").read_bytes()
+    await store.close()
+    os.truncate(there, 0)
+    there.with_name("log.db-wal").write_bytes(wal)
+
+    store = await SQLiteStore.open(path=path)
+
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["events.db"]
+    assert path.is_symlink()
+    [aside] = all_aside(there)
+    assert aside.with_name(f"{aside.name}-wal").read_bytes() == wal
+    assert await store.append([[event(event_id="a")]]) == [[Stored("a", 7, duplicate=False)]]
+    await store.check()
+    path.unlink()
+    path.symlink_to(aside)
+    with pytest.raises(StoreError, match="another file is in its place"):
+        await store.check()
+    await store.close()
 
 
 # The whole, while it is open

@@ -116,7 +116,7 @@ def sqlite(paths: Paths) -> Iterator[Check]:
         return
     yield ok("sqlite", f"version {VERSION}")
     yield _log(paths.database)
-    for aside in all_aside(paths.database):
+    for aside in all_aside(paths.database.resolve()):
         yield warning(
             "damaged log",
             f"{aside}, {size(aside.stat().st_size)}, was put aside",
@@ -127,19 +127,20 @@ def sqlite(paths: Paths) -> Iterator[Check]:
 def _log(database: Path) -> Check:
     """Tell whether the log is whole; nothing of it is changed."""
     from rtevents.stores.quick_check import quick_check
-    from rtevents.stores.remains import check_remains
+    from rtevents.stores.remains import check_remains, is_left
 
     try:
         if not check_remains(database):
             return ok("log", "there is none yet: the daemon will make it")
         quick_check(database)
     except StoreDamaged as error:
-        return problem(
-            "log",
-            str(error),
-            f"rtevents doctor --recover {database} prints what can be read; rtevents stop, then "
-            "rtevents serve, puts it aside and begins a new log",
-        )
+        remedy = "rtevents stop; put a backup there, or let rtevents serve begin a new log"
+        if is_left(database):
+            remedy = (
+                f"rtevents doctor --recover {database} prints what can be read; rtevents stop, "
+                "then rtevents serve, puts it aside and begins a new log"
+            )
+        return problem("log", str(error), remedy)
     except StoreError as error:
         return problem("log", str(error), "rtevents serve refuses it, and changes nothing of it")
     return ok("log", f"{database}, {size(database.stat().st_size)}, whole")

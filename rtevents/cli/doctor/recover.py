@@ -22,7 +22,7 @@ def recover(file: Path, into: Path | None) -> None:
     from rtevents.stores.backup import new_file
     from rtevents.stores.rescue import Rescue
 
-    with Rescue(file.expanduser().absolute()) as rescue:
+    with Rescue(file.expanduser().resolve()) as rescue:
         if into is not None and rescue.good:
             target = into.expanduser().absolute()
             with new_file(target, force=False) as new:

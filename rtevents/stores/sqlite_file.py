@@ -61,6 +61,9 @@ COMMIT;
 
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
+_EFFECTIVE = os.access in os.supports_effective_ids
+"""Whether the system can tell what a process may do that runs with another's rights."""
+
 _REASONS = {
     sqlite3.SQLITE_FULL: "no room left on the disk",
     sqlite3.SQLITE_BUSY: "locked by another process",
@@ -94,6 +97,7 @@ class DatabaseFile:
         self.busy_timeout = busy_timeout
         self._synchronous = _SYNCHRONOUS[durability]
         self._identity: tuple[int, int] | None = None
+        self._size = 0
         self.hint = HintFile(self._beside(".hint"))
         self._ballast = self._beside(".ballast")
 
@@ -126,6 +130,7 @@ class DatabaseFile:
             kind = StoreDamaged if is_damage(error) else StoreError
             raise kind(f"{self.path}: {in_words(error)}") from error
         self._identity = (status.st_dev, status.st_ino)
+        self._size = status.st_size
 
     def connect_writer(self) -> sqlite3.Connection:
         """
@@ -163,12 +168,16 @@ class DatabaseFile:
         """Return a connection that cannot write; raises ``sqlite3.Error``."""
         return self._connect("ro")
 
-    def check_in_place(self) -> None:
+    def check_in_place(self, db: sqlite3.Connection) -> None:
         """
         Make sure that the file is still where it was: after ``rm`` an open one accepts writes.
 
+        Args:
+            db: A connection to it.
         Raises:
-            StoreError: It was removed or replaced.
+            StoreDamaged: It was cut.
+            StoreError: It was removed or replaced, or nothing can be made in its folder.
+            sqlite3.Error: The database cannot be asked.
         """
         try:
             status = self.named.stat()
@@ -176,6 +185,19 @@ class DatabaseFile:
             raise StoreError(f"{self.path.name}: {in_words(error)}") from error
         if (status.st_dev, status.st_ino) != self._identity:
             raise StoreError(f"{self.path.name}: another file is in its place")
+        # What is open can be written all the same; a WAL that is made anew could not.
+        if not os.access(self.path.parent, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE):
+            raise StoreError(f"{self.path.name}: its folder cannot be written")
+        if status.st_size < self._size:
+            self._check_length(db, status.st_size)
+        self._size = status.st_size
+
+    def _check_length(self, db: sqlite3.Connection, size: int) -> None:
+        """Make sure that a file that became shorter has all of its pages: VACUUM cuts it too."""
+        (page,) = db.execute("PRAGMA page_size").fetchone()
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        if size < page * max(1, pages):
+            raise StoreDamaged(f"{self.path.name}: damaged (cut from {self._size} to {size} bytes)")
 
     def check_room(self, db: sqlite3.Connection) -> None:
         """

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from rtevents.core.event import Entry, Event, Stored
-from rtevents.errors import EventConflict
+from rtevents.errors import EventConflict, StoreError
 from rtevents.stores import sqlite_rows as rows
 from rtevents.stores.dedup import Fresh, Kept, settle
 from rtevents.stores.sqlite_file import DatabaseFile, is_busy, is_full
@@ -194,7 +194,7 @@ class Writer:
             time.sleep(BUSY_PAUSE)
 
     def _look(self) -> None:
-        self._file.check_in_place()
+        self._file.check_in_place(self._db)
         self._file.check_room(self._db)
         if self._is_doubtful:
             self._mend()
@@ -345,7 +345,7 @@ class Writer:
     @contextmanager
     def _transaction(self, wait: float) -> Iterator[sqlite3.Connection]:
         """Commit what is done inside; after an error, forget all of it."""
-        self._file.check_in_place()
+        self._file.check_in_place(self._db)
         if self._is_doubtful:
             self._mend()
         before = self.extent
@@ -398,7 +398,9 @@ class Writer:
     def _checkpoint(self) -> None:
         """Move what is in the WAL to the database, as far as no reader needs it there."""
         # The WAL is as good as the database: what cannot be moved now is moved another time.
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error, StoreError):
+            # Into a file that was cut it would put a part, and then look whole from outside.
+            self._file.check_in_place(self._db)
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _hint(self) -> None:

@@ -18,7 +18,7 @@ from rtevents.client.sync import Client
 from rtevents.core.event import Entry, Gap
 from tests.conftest import PATIENCE, Daemon, wait_for
 from tests.faults.checker import History, Subscriber, everything, risk
-from tests.faults.test_disk import database, health, publish
+from tests.faults.test_disk import NOTICED, database, health, publish
 
 
 def fill(daemon: Daemon, count: int, *, size: int = 0) -> None:
@@ -188,13 +188,15 @@ def hurt(file: Path, fault: str) -> None:
             file.write_bytes(random.randbytes(size))
         case "truncated":
             os.truncate(file, size // 2)
+        case "one byte" | "one page":
+            os.truncate(file, 1 if fault == "one byte" else 8192)
         case "page":
             with file.open("r+b") as opened:
                 opened.seek(8192 * (size // 8192 // 2))
                 opened.write(random.randbytes(8192))
 
 
-@pytest.mark.parametrize("fault", ["garbage", "truncated", "page"])
+@pytest.mark.parametrize("fault", ["garbage", "truncated", "one byte", "one page", "page"])
 def test_a_damaged_database_is_put_aside_and_a_new_log_begins(
     stopped_daemon: Daemon, fault: str
 ) -> None:
@@ -306,6 +308,34 @@ def test_damage_while_it_runs_is_put_aside_and_nobody_is_kept_waiting(
     daemon.start("--no-project")
     with daemon.client() as client:
         assert everything(client) == log
+
+
+@pytest.mark.parametrize("size", [0, 1, 8192])
+def test_a_database_that_is_cut_while_it_runs_takes_no_more(
+    stopped_daemon: Daemon, size: int
+) -> None:
+    """F7: it is noticed within two seconds by itself; what is stored then is there for good."""
+    daemon = stopped_daemon
+    daemon.start("--no-project")
+    fill(daemon, 50)
+    daemon.stop()
+    daemon.start("--no-project")
+    name = epoch(daemon)
+    assert publish(daemon, "one more") == 51
+    os.truncate(database(daemon), size)
+
+    wait_for(lambda: epoch(daemon) != name, "it is noticed", NOTICED)
+    wait_for(lambda: told(daemon, "store.quarantined"), "it is told in the stream")
+    assert health(daemon)[0] == "degraded"
+    assert len(corrupted(database(daemon))) == 1
+    after = publish(daemon, "after")
+    kill(daemon)
+    daemon.start("--no-project")
+
+    with daemon.client() as client:
+        assert after in [entry.seq for entry in everything(client) if entry.type == "RISK_ALERT"]
+    gap, *_ = resume(daemon, f"{name}-51")
+    assert isinstance(gap, Gap)
 
 
 def test_strict_refuses_what_comes_when_it_finds_damage_while_it_runs(

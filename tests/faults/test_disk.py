@@ -7,6 +7,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -195,6 +196,56 @@ def test_a_lock_of_another_process_refuses_appends_and_holds_up_nobody_else(
     assert longest < 1.5
     wait_for(lambda: health(daemon) == ("ok", ""), "the lock is gone", NOTICED)
     assert publish(daemon, "after") == 2
+
+
+UNPRIVILEGED = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+"""What runs a command as a user whom modes hold up: root may do everything."""
+
+
+def is_held_up(daemon: Daemon) -> bool:
+    """Tell whether a daemon can be run as another user here."""
+    command = [*UNPRIVILEGED, sys.executable, "-c", "import rtevents.daemon"]
+    try:
+        done = subprocess.run(command, env=daemon.env, cwd="/", capture_output=True, check=False)
+    except FileNotFoundError:
+        return False
+    return done.returncode == 0
+
+
+def test_a_folder_that_becomes_read_only_is_noticed_by_itself(stopped_daemon: Daemon) -> None:
+    """F10: within two seconds, with the reason; and it goes on when the mode is back."""
+    daemon = stopped_daemon
+    if os.geteuid() != 0:
+        through = []
+    elif is_held_up(daemon):
+        through = UNPRIVILEGED
+        for place in (daemon.home, *daemon.home.rglob("*")):
+            os.chown(place, 65534, 65534)
+    else:
+        pytest.skip("no unprivileged user can run a daemon here")
+    daemon.start("--no-project", through=through)
+    # Who publishes must be the same user, for whom the socket is.
+    told = ["publish", "risk", "x", "--severity", "low"]
+    command = [*through, sys.executable, "-m", "rtevents", *told]
+
+    def try_to_publish() -> tuple[int, str]:
+        done = subprocess.run(
+            command, env=daemon.env, cwd=daemon.home, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stderr
+
+    assert try_to_publish() == (0, "")
+    folder = database(daemon).parent
+    folder.chmod(0o500)
+    wait_for(lambda: health(daemon)[0] == "failed", "it is noticed", NOTICED)
+    reason = "events.db: its folder cannot be written"
+    assert health(daemon)[1] == f"events cannot be stored: {reason}"
+    code, said = try_to_publish()
+    assert code != 0
+    assert reason in said
+    folder.chmod(0o700)
+    wait_for(lambda: health(daemon)[0] != "failed", "it can be written again", NOTICED)
+    assert try_to_publish() == (0, "")
 
 
 @pytest.mark.parametrize("fault", ["removed", "replaced"])

@@ -481,6 +481,83 @@ def damage(path: Path) -> None:
         file.write(b"\xff" * (size - 8192 * 5))
 
 
+@pytest.mark.parametrize("asked", ["check", "append", "restart"])
+@pytest.mark.parametrize("size", [0, 1, 8192, 50_000])
+async def test_a_database_that_was_cut_is_put_aside_before_more_is_stored(
+    path: Path, asked: str, size: int
+) -> None:
+    """What is written to it would be in a file that the next start puts aside."""
+    store = await SQLiteStore.open(path=path, busy_timeout=0.05)
+    await store.append([events(500)])
+    if asked == "restart":
+        await store.close()
+        store = await SQLiteStore.open(path=path, busy_timeout=0.05)
+    else:
+        with connect(path) as db:
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        await store.check()
+    epoch, before = store.epoch, path.stat().st_size
+    os.truncate(path, size)
+
+    if asked == "check":
+        await store.check()
+    answers = await store.append([[event(event_id="a")]])
+
+    assert answers == [[Stored("a", 501, duplicate=False)]]
+    [note] = store.notes
+    assert len(all_aside(path)) == 1
+    assert note.event == "store.quarantined"
+    assert f"(cut from {before} to {size} bytes)" in note.reason or "malformed" in note.reason
+    await store.close()
+    again = await SQLiteStore.open(path=path, strict=True)
+    assert again.epoch not in ("", epoch)
+    assert await seqs(again) == [501]
+    await again.close()
+
+
+async def test_a_database_that_vacuum_made_shorter_is_whole(store: SQLiteStore, path: Path) -> None:
+    await store.append([events(2000)])
+    await store.retain(10, 0, 0)
+    with connect(path) as db:
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        before = path.stat().st_size
+        await store.check()
+        db.execute("VACUUM")
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    assert path.stat().st_size < before
+
+    await store.check()
+
+    assert await store.append([[event(event_id="a")]]) == [[Stored("a", 2001, duplicate=False)]]
+    assert store.notes == []
+    assert len(await seqs(store)) == 11
+
+
+async def test_no_checkpoint_goes_into_a_database_that_was_cut(
+    store: SQLiteStore, path: Path
+) -> None:
+    await store.append([events(500)])
+    await store.check()
+    os.truncate(path, 0)
+
+    store._writer._checkpoint()
+
+    assert path.stat().st_size == 0
+
+
+async def test_a_folder_that_cannot_be_written_refuses_appends_until_it_can(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_, **__: False)  # root may do everything
+        for refused in (store.append([events(1)]), store.check()):
+            with pytest.raises(StoreError, match=r"^events\.db: its folder cannot be written$"):
+                await refused
+
+    await store.check()
+    assert await store.append([[event(event_id="a")]]) == [[Stored("a", 1, duplicate=False)]]
+
+
 async def test_a_reader_that_finds_damage_is_answered_by_the_new_log(
     store: SQLiteStore, path: Path
 ) -> None:

@@ -175,6 +175,7 @@ class Intake:
         except Unavailable as error:
             self.note_trouble(error)
             for batch in batches:
+                self._counters.refused += len(batch.events)
                 _settle(batch.answer, error)
         else:
             self.trouble = None

@@ -189,10 +189,24 @@ async def test_a_broken_store_is_told_and_forgotten_when_it_works_again(
     assert service.health().status == "failed"
     assert "events cannot be stored: disk full" in service.health().reasons
     assert service.statistics().errors_1m == 3
+    assert service.statistics().events["refused"] == 3
     assert len(caplog.records) == 1
     store.failure = None
     await service.publish(task(1))
     assert service.health().status == "ok"
+
+
+async def test_every_event_that_the_store_refuses_is_counted(
+    service: EventService, store: TroubledStore
+) -> None:
+    """P6: so that who looks at the statistics sees how many did not get in."""
+    store.failure = "disk full"
+
+    with pytest.raises(StoreError, match="disk full"):
+        await service.publish_many([task(number) for number in range(5)])
+
+    assert service.statistics().events["refused"] == 5
+    assert service.statistics().events["published"] == 0
 
 
 async def test_a_publisher_that_goes_away_does_not_disturb_the_others(

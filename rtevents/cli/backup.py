@@ -34,6 +34,7 @@ def backup(
     from rtevents.config.paths import find_paths
     from rtevents.stores.backup import backup as copy
 
+    options.refuse_output("FILE", file)
     _check_store()
     source, target = find_paths().database, file.expanduser().absolute()
     copied = copy(source, target, force=force, tell=_tell)

@@ -9,6 +9,8 @@ import typer
 from rtevents.cli import suggest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rtevents.client.sync import Client
     from rtevents.core.filter import Filter
 
@@ -106,6 +108,12 @@ def refuse_empty(option: str, values: list[str]) -> None:
     for value in values:
         if not value.strip():
             raise typer.BadParameter(f"{option}: expected a value, got {value!r}")
+
+
+def refuse_output(option: str, file: Path | None) -> None:
+    """Refuse ``-`` where a file is made: others write to standard output then."""
+    if file is not None and str(file) == "-":
+        raise typer.BadParameter(f"{option}: it is a file that is made, not an output; name one")
 
 
 def seconds(text: str | None, option: str) -> float | None:

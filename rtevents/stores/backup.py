@@ -73,7 +73,8 @@ def backup(
             raise StoreError(f"{source}: there is no log")
         if target.exists() and target.samefile(source):
             raise StoreError(f"{target}: that is the log itself; name another file")
-        with new_file(target, force=force) as new:
+        otherwise = "name another, or replace it with --force"
+        with new_file(target, force=force, otherwise=otherwise) as new:
             try:
                 with look(source, patience=patience) as db:
                     _copy(db, new, tell)
@@ -89,18 +90,21 @@ def backup(
 
 
 @contextmanager
-def new_file(target: Path, *, force: bool) -> Iterator[Path]:
+def new_file(
+    target: Path, *, force: bool = False, otherwise: str = "name another"
+) -> Iterator[Path]:
     """
     Yield the place of a file to be made; afterwards it is at `target`, synced, or nothing is.
 
     Args:
         target: Where it is to be.
         force: Replace a file that is there.
+        otherwise: What is to be done where it is not replaced.
     Raises:
         Taken: There is something already, or something that is no file.
         StoreError: It cannot be written there.
     """
-    _check_free(target, force=force)
+    _check_free(target, force=force, otherwise=otherwise)
     try:
         folder = Path(tempfile.mkdtemp(prefix=".rtevents-", dir=target.parent))
     except OSError as error:
@@ -111,7 +115,7 @@ def new_file(target: Path, *, force: bool) -> Iterator[Path]:
         with new.open("rb") as opened:
             os.fsync(opened.fileno())
         # Somebody else may have come first.
-        _check_free(target, force=force)
+        _check_free(target, force=force, otherwise=otherwise)
         new.replace(target)
         sync_folder(target.parent)
     except OSError as error:
@@ -120,15 +124,13 @@ def new_file(target: Path, *, force: bool) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_free(target: Path, *, force: bool) -> None:
+def _check_free(target: Path, *, force: bool, otherwise: str) -> None:
     with suppress(FileNotFoundError):
         is_file = stat.S_ISREG(target.lstat().st_mode)
         if not is_file:
             raise Taken(f"{target}: there is something else than a file; name another")
         if not force:
-            raise Taken(
-                f"{target}: there is a file already; name another, or let backup --force replace it"
-            )
+            raise Taken(f"{target}: there is a file already; {otherwise}")
 
 
 def _copy(db: sqlite3.Connection, new: Path, tell: Callable[[float], None]) -> None:

@@ -94,6 +94,31 @@ def test_a_daemon_that_does_not_answer_is_told(stopped_daemon: Daemon) -> None:
     assert text == f"pid {stopped_daemon.process.pid} runs and does not answer"
 
 
+def test_a_daemon_that_listens_elsewhere_is_told(daemon: Daemon) -> None:
+    """A shell without its XDG_RUNTIME_DIR (cron, su) does not see it, but its database."""
+    assert daemon.process is not None
+    socket, pid = daemon.socket, daemon.process.pid
+    daemon.env["XDG_RUNTIME_DIR"] = str(daemon.home / "another")
+
+    assert examined(daemon)["daemon"] == (
+        "problem",
+        f"it holds the log's lock and listens elsewhere: pid {pid} on {socket}",
+        "set XDG_RUNTIME_DIR as it has it",
+    )
+
+
+def test_a_log_that_was_removed_from_a_running_daemon_is_told(daemon: Daemon) -> None:
+    """It is not said to be none yet, whatever it held."""
+    file = daemon.home / "state" / "rtevents" / "events.db"
+    file.unlink()
+
+    verdict, text, remedy = examined(daemon)["log"]
+
+    assert verdict == "problem"
+    assert text == f"{file}: not there any more"
+    assert remedy
+
+
 def test_folders_that_others_can_enter_are_told(stopped_daemon: Daemon) -> None:
     folder = stopped_daemon.home / "state" / "rtevents"
     folder.mkdir(mode=0o755)

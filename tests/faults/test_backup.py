@@ -150,7 +150,11 @@ def test_a_backup_replaces_nothing_that_was_not_meant(daemon: Daemon) -> None:
     refused = daemon.run("backup", str(copy))
     forced = daemon.run("backup", str(copy), "--force")
     itself = daemon.run("backup", str(database(daemon)), "--force")
+    output = [daemon.run("backup", "-"), daemon.run("doctor", "--recover", "x", "--into", "-")]
 
+    assert [done.returncode for done in output] == [2, 2]
+    assert all("not an output; name one" in done.stderr for done in output)
+    assert not (daemon.home / "-").exists()
     assert (refused.returncode, forced.returncode, itself.returncode) == (1, 0, 1)
     assert len(refused.stderr.splitlines()) == 1
     assert "--force" in refused.stderr
@@ -250,7 +254,7 @@ def test_doctor_makes_a_new_log_of_a_damaged_one(daemon: Daemon) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert again.returncode == 1
-    assert "there is a file already" in again.stderr
+    assert again.stderr.splitlines()[-1].endswith("there is a file already; name another")
     assert stat.S_IMODE(new.stat().st_mode) == 0o600
     restore(daemon, new)
     daemon.start("--no-project")

@@ -51,6 +51,7 @@ def doctor(
     if file is not None:
         from rtevents.cli.doctor.recover import recover
 
+        options.refuse_output("--into", into)
         recover(file, into)
         return
     if into is not None:

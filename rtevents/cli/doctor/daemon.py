@@ -6,6 +6,7 @@ import fcntl
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtevents import __version__
@@ -52,15 +53,24 @@ def daemon(client: Client, paths: Paths) -> Iterator[Check]:
         yield ok("health", "ok")
     else:
         make = problem if health["status"] == "failed" else warning
-        yield make("health", f"{health['status']}: {'; '.join(health['reasons'])}")
+        words = f"{health['status']}: {'; '.join(health['reasons'])}"
+        yield make("health", words, "see what is above, and rtevents status")
     yield from _clock(client)
 
 
 def _absent(paths: Paths) -> Iterator[Check]:
     """Tell what is left of a daemon that does not run, or does not answer."""
-    pid, is_held = _lock(paths)
+    pid, is_held = lock_owner(paths.lock)
     if is_held:
         yield problem("daemon", f"pid {pid} runs and does not answer", f"kill -CONT {pid}; {AGAIN}")
+        return
+    elsewhere, is_held = lock_owner(paths.state_lock)
+    if is_held:
+        # Its pid, its socket, and what to set.
+        where, _, remedy = elsewhere.rpartition(": ")
+        yield problem(
+            "daemon", f"it holds the log's lock and listens elsewhere: pid {where}", remedy
+        )
         return
     yield warning("daemon", "none runs", "rtevents serve")
     if pid:
@@ -69,16 +79,16 @@ def _absent(paths: Paths) -> Iterator[Check]:
         yield ok("socket", f"{paths.socket} is stale: the next daemon replaces it")
 
 
-def _lock(paths: Paths) -> tuple[str, bool]:
-    """Return the pid in the lock file, and whether the lock is held."""
+def lock_owner(file: Path) -> tuple[str, bool]:
+    """Return what a lock file says of who holds it, and whether the lock is held."""
     try:
-        with paths.lock.open() as lock:
-            pid = lock.read().strip()
+        with file.open() as lock:
+            owner = lock.read().strip()
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return pid, True
-            return pid, False
+                return owner, True
+            return owner, False
     except OSError:
         return "", False
 

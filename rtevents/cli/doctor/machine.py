@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rtevents.cli.doctor.check import Check, ok, problem, size, warning
+from rtevents.cli.doctor.daemon import lock_owner
 from rtevents.config.load import Loaded
 from rtevents.config.paths import Paths
 from rtevents.errors import StoreDamaged, StoreError
@@ -115,7 +116,7 @@ def sqlite(paths: Paths) -> Iterator[Check]:
         yield problem("sqlite", f"version {VERSION}, {needed} is needed", "upgrade Python's SQLite")
         return
     yield ok("sqlite", f"version {VERSION}")
-    yield _log(paths.database)
+    yield _log(paths)
     for aside in all_aside(paths.database.resolve()):
         yield warning(
             "damaged log",
@@ -124,17 +125,23 @@ def sqlite(paths: Paths) -> Iterator[Check]:
         )
 
 
-def _log(database: Path) -> Check:
+def _log(paths: Paths) -> Check:
     """Tell whether the log is whole; nothing of it is changed."""
+    from rtevents.stores.hint import HintFile
     from rtevents.stores.quick_check import quick_check
     from rtevents.stores.remains import check_remains, is_left
 
+    database = paths.database
+    begin_anew = "rtevents stop; put a backup there, or let rtevents serve begin a new log"
     try:
         if not check_remains(database):
+            _, is_running = lock_owner(paths.state_lock)
+            if is_running and HintFile(database.with_name(f"{database.name}.hint")).read():
+                return problem("log", f"{database}: not there any more", begin_anew)
             return ok("log", "there is none yet: the daemon will make it")
         quick_check(database)
     except StoreDamaged as error:
-        remedy = "rtevents stop; put a backup there, or let rtevents serve begin a new log"
+        remedy = begin_anew
         if is_left(database):
             remedy = (
                 f"rtevents doctor --recover {database} prints what can be read; rtevents stop, "

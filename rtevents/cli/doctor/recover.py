@@ -25,7 +25,7 @@ def recover(file: Path, into: Path | None) -> None:
     with Rescue(file.expanduser().resolve()) as rescue:
         if into is not None and rescue.good:
             target = into.expanduser().absolute()
-            with new_file(target, force=False) as new:
+            with new_file(target) as new:
                 rescue.write(new)
             notice(f"a new log is in {safe(str(target))}")
         elif into is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rtevents.errors import StoreDamaged, StoreError
 from rtevents.stores.hint import HintFile
+from rtevents.stores.sqlite_file import in_words
 
 
 def check_remains(path: Path) -> bool:
@@ -16,8 +17,15 @@ def check_remains(path: Path) -> bool:
         path: Where it should be; a link is followed.
     Raises:
         StoreDamaged: There is none, but what is beside its place tells of entries.
-        StoreError: There is a link, and nothing where it leads to.
+        StoreError: There is a link, and nothing where it leads to; or nobody can look.
     """
+    try:
+        return _check(path)
+    except OSError as error:
+        raise StoreError(f"{path}: {in_words(error)}") from error
+
+
+def _check(path: Path) -> bool:
     if path.is_symlink() and not path.exists():
         raise StoreError(
             f"{path}: a link to {path.readlink()}, where nothing is: mount the disk that it is "

@@ -115,6 +115,13 @@ def test_what_an_empty_database_has_beside_it_is_told(file: Path) -> None:
     assert str(gone.value) == f"{file}: not there, but its write-ahead log holds {wal} bytes"
 
 
+def test_where_nobody_can_look_that_is_told(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+
+    with pytest.raises(StoreError, match=r"events\.db: not a directory$"):
+        check_remains(tmp_path / "state" / "events.db")
+
+
 def test_what_is_wrong_is_told_in_one_line(closed: Path) -> None:
     with closed.open("r+b") as opened:
         opened.seek(8192 * 2)

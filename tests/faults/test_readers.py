@@ -65,7 +65,11 @@ def publish(client: Client, count: int, *, size: int = 50_000) -> None:
 def test_a_reader_that_stops_costs_its_buffer_and_is_cut_off(
     stopped_daemon: Daemon, kind: str
 ) -> None:
-    """F11: 100 MB pass by; its lag is told, memory stays, and it comes back to all of them."""
+    """
+    F11: 100 MB pass by; its lag is told, memory stays, and it comes back to all of them.
+
+    It is told no reason, for there is no room left to tell it in: the daemon's log has that.
+    """
     daemon = stopped_daemon
     daemon.start(
         "--no-project", "--quiet",
@@ -79,8 +83,10 @@ def test_a_reader_that_stops_costs_its_buffer_and_is_cut_off(
     quick = Counter(daemon)
     with daemon.client() as client, Peer(daemon.socket, receive_buffer=4096) as frozen:
         publish(client, 400)  # the window is full
-        quick.start()
         frozen.send(STREAMS[kind])
+        wait_for(lambda: len(client.connections()) == 1, "one reads")
+        [name] = [one["connection_id"] for one in client.connections()]
+        quick.start()
         wait_for(lambda: len(client.connections()) == 2, "both read")
         wait_for(lambda: len(quick.seqs) == 400, "one has caught up")
         before = memory_kib(daemon.process.pid)
@@ -93,7 +99,10 @@ def test_a_reader_that_stops_costs_its_buffer_and_is_cut_off(
         grown = memory_kib(daemon.process.pid) - before
         wait_for(lambda: len(client.connections()) == 1, "who does not is cut off")
         assert len(everything(client)) == 2400
+        assert b"bye" not in frozen.rest()
 
+    said = f"cut off {name}: no byte accepted"
+    wait_for(lambda: said in daemon.log.read_text(), "the log says why")
     assert lag > 150
     assert grown < 20 * 1024
     assert quick.seqs == list(range(1, 2401))

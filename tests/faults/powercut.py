@@ -87,6 +87,7 @@ class Disk:
 
     Attributes:
         sent: What the process sent to sockets.
+        secured: What it had sent when it last synced a WAL.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -95,6 +96,7 @@ class Disk:
         self._synced: Names = {}
         self._changes: list[Names] = []
         self.sent = b""
+        self.secured = b""
 
     def do(self, call: str, arguments: str) -> None:
         """Follow a system call that has returned."""
@@ -113,6 +115,8 @@ class Disk:
             self._changes.clear()
         elif (file := self._names.get(self._name(path) or "")) is not None:
             self._write(file, call, texts, done)
+            if call in ("fsync", "fdatasync") and path.endswith("-wal"):
+                self.secured = self.sent
 
     def _rename(self, call: str, paths: Sequence[str], arguments: str) -> None:
         old, *new = map(self._name, paths)

@@ -114,6 +114,9 @@ def test_a_full_disk_refuses_with_the_reason_and_goes_on_by_itself_when_there_is
     assert "no room left on the disk" in health(daemon)[1]
     assert daemon.run("tail", "-n", "3", "-T").returncode == 0
     assert daemon.run("stats").returncode == 0
+    with daemon.client() as client:
+        counted = client.stats()["events"]["refused"]
+    assert counted >= len(history.refused)
     history.check()
     assert mount(small_disk, "remount,size=40m") == ""
     # Nobody publishes: whoever obeys the readiness never would.
@@ -183,19 +186,25 @@ def test_a_lock_of_another_process_refuses_appends_and_holds_up_nobody_else(
                 refusals.append(str(error))
 
         publishing = threading.Thread(target=be_refused)
+        since = time.monotonic()
         publishing.start()
         while publishing.is_alive():
             begun = time.monotonic()
             with daemon.client() as client:
                 assert len(everything(client)) == 1
             longest = max(longest, time.monotonic() - begun)
+        waited = time.monotonic() - since
         wait_for(lambda: health(daemon)[0] == "failed", "the health tells it")
 
     assert refusals == ["events.db: locked by another process (database is locked)"]
+    assert waited > 1.9
     # The lock's time is two seconds: whoever had waited for it would have taken as long.
     assert longest < 1.5
     wait_for(lambda: health(daemon) == ("ok", ""), "the lock is gone", NOTICED)
     assert publish(daemon, "after") == 2
+    with daemon.client() as client:
+        told = [entry.event.data.get("message") for entry in everything(client)]
+    assert told == ["before", "after"]
 
 
 UNPRIVILEGED = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]

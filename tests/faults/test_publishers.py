@@ -33,6 +33,9 @@ def test_an_id_is_one_event_whoever_says_it_and_whenever(stopped_daemon: Daemon)
         for _ in range(2):
             again = client.publish(event)
             assert (again.seq, again.duplicate) == (stored.seq, True)
+            # Who says it is no part of what is said (promise P3).
+            other = client.publish(risk("one", event_id="once", source="another"))
+            assert (other.seq, other.duplicate) == (stored.seq, True)
             with pytest.raises(EventConflict, match=f"stored already as seq {stored.seq}"):
                 client.publish(risk("two", event_id="once", source="ci"))
             assert daemon.stop() == 0
@@ -40,7 +43,8 @@ def test_an_id_is_one_event_whoever_says_it_and_whenever(stopped_daemon: Daemon)
         # Another body refuses its whole batch; the rest of it is not stored either.
         with pytest.raises(EventConflict):
             client.publish_many([risk("x", event_id="x"), risk("two", event_id="once")])
-        assert [entry.event_id for entry in everything(client)] == ["once"]
+        kept = everything(client)
+    assert [(entry.event_id, entry.event.source) for entry in kept] == [("once", "ci")]
 
 
 def test_an_id_that_was_trimmed_is_free(stopped_daemon: Daemon) -> None:

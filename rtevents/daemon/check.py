@@ -92,8 +92,10 @@ def _problem(project: ProjectSettings) -> str | None:
     if not folder.is_absolute():
         return f"not from / or ~, so it depends on where the daemon is started: {project.path}"
     if not folder.exists():
-        return f"no such folder, so it is not watched: {project.path}"
-    return None if folder.is_dir() else f"not a folder, so it is not watched: {project.path}"
+        return f"not there, watched as soon as it is: {project.path}"
+    if not folder.is_dir():
+        return f"not a folder, watched as soon as it is: {project.path}"
+    return None
 
 
 def _folder(project: ProjectSettings) -> Path:

@@ -18,6 +18,7 @@ from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event, EventType, Stored, is_project_id
 from rtevents.core.keep import load, save
 from rtevents.core.service import EventService
+from rtevents.daemon.project import Project
 from rtevents.errors import (
     BadInput,
     EventConflict,
@@ -28,9 +29,8 @@ from rtevents.errors import (
     Unavailable,
 )
 from rtevents.producers import PRODUCERS, Producer, Watched, open_producer
-from rtevents.producers.autocommit import AutoCommitProducer
 from rtevents.producers.commit import build_commit
-from rtevents.producers.git import GitProducer, common_dir
+from rtevents.producers.git import common_dir
 from rtevents.producers.known import PROJECTS_FILE, project_id_of
 from rtevents.producers.spool import Spool
 
@@ -44,63 +44,6 @@ BACKOFF_MAX = 60.0
 
 STORE_SECONDS = 2.0
 """Longest time, in seconds, that a producer's end waits for the batch that is being stored."""
-
-
-class Project:
-    """One project: its settings, its producers, and how they are."""
-
-    def __init__(self, settings: ProjectSettings, root: Path) -> None:
-        self.settings = settings
-        self.given = settings
-        """The settings as they were given, to be compared with others."""
-        self.root = root
-        self.producers: dict[str, Producer] = {}
-        self.tasks: list[asyncio.Task[None]] = []
-        self.errors: dict[str, str] = {}
-        # Held while a batch is stored, until its producer has noted that.
-        self.storing = asyncio.Lock()
-
-    @property
-    def git(self) -> GitProducer | None:
-        """The producer of commits; None when commits are not published."""
-        producer = self.producers.get("git")
-        return producer if isinstance(producer, GitProducer) else None
-
-    @property
-    def saver(self) -> AutoCommitProducer | None:
-        """The producer that commits by itself; None when it is not switched on."""
-        producer = self.producers.get("auto_commit")
-        return producer if isinstance(producer, AutoCommitProducer) else None
-
-    @property
-    def state(self) -> str:
-        """``failed``, ``starting``, or ``watching``."""
-        if self.errors:
-            return "failed"
-        return "watching" if self.is_ready else "starting"
-
-    @property
-    def gaps(self) -> list[str]:
-        """Why some of what happens is seen late."""
-        return [producer.gap for producer in self.producers.values() if producer.gap]
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether every producer sees what changes."""
-        return all(producer.ready.is_set() for producer in self.producers.values())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what ``GET /v1/projects`` tells."""
-        return {
-            "id": self.settings.id,
-            "path": str(self.root),
-            "files": self.settings.files,
-            "git": self.settings.git,
-            "auto_commit": self.settings.auto_commit,
-            "ignore": self.settings.ignore,
-            "state": self.state,
-            "error": "; ".join([*self.errors.values(), *self.gaps]) or None,
-        }
 
 
 class Projects:
@@ -133,7 +76,7 @@ class Projects:
         refused = []
         for settings in self._wanted():
             try:
-                self._watch(settings)
+                self._watch(settings, _place_of(_path(settings)))
             except (BadInput, Taken) as error:
                 logger.warning("a project is not watched: %s", error)
                 self._service.warnings[_warning(settings)] = str(error)
@@ -171,12 +114,8 @@ class Projects:
         await asyncio.gather(*map(_end, self._projects.values()))
 
     async def settle(self) -> None:
-        """Return when every producer sees what changes, or has failed, or takes too long."""
-        waiting = [
-            producer.ready.wait()
-            for project in self._projects.values()
-            for producer in project.producers.values()
-        ]
+        """Return when every project sees what changes, or cannot for now, or takes too long."""
+        waiting = [project.settle() for project in self._projects.values()]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):
                 await asyncio.gather(*waiting)
@@ -207,7 +146,7 @@ class Projects:
                         field="id",
                     )
                 return project.as_dict(), False
-        project = self._watch(wanted)
+        project = self._watch(wanted, root)
         await self.settle()
         added = self._added | {project.settings.id: project.settings}
         try:
@@ -249,6 +188,7 @@ class Projects:
         for kind in project.producers:
             self._service.warnings.pop(f"{kind} of {project_id}", None)
             self._note_gap(project, kind, None)
+        self._note_loss(project.settings.id, None)
         await _end(project)
 
     async def commit(self, path: Path, revision: str) -> Stored:
@@ -284,8 +224,7 @@ class Projects:
                 return project
         return None
 
-    def _watch(self, settings: ProjectSettings) -> Project:
-        root = _folder(_path(settings))
+    def _watch(self, settings: ProjectSettings, root: Path) -> Project:
         name = settings.id or project_id_of(root)
         if not is_project_id(name):
             raise BadInput(
@@ -336,6 +275,8 @@ class Projects:
                 async with aclosing(producer.events()) as events:
                     async for batch in events:
                         self._note_gap(project, kind, producer.gap)
+                        self._note_loss(project.settings.id, project.lost)
+                        project.note()
                         await self._publish(project, batch)
                         if kind == "files" and project.saver is not None:
                             project.saver.hint()
@@ -347,6 +288,7 @@ class Projects:
                 # The daemon outlives its producers; it tells what is wrong and tries again.
                 logger.exception("producer %s of %s failed", kind, project.settings.id)
                 recovering.cancel()
+                self._note_loss(project.settings.id, project.lost)
                 await self._note(project, kind, f"{type(error).__name__}: {error}")
             finally:
                 recovering.cancel()
@@ -361,8 +303,17 @@ class Projects:
         else:
             self._service.warnings[name] = gap
 
+    def _note_loss(self, project_id: str, lost: str | None) -> None:
+        """Keep among the warnings of the health why a project's folder cannot be watched."""
+        name = f"project {project_id}, root lost"
+        if lost is None:
+            self._service.warnings.pop(name, None)
+        else:
+            self._service.warnings[name] = lost
+
     async def _note_recovery(self, project: Project, kind: str, producer: Producer) -> None:
         await producer.ready.wait()
+        project.note()
         await self._note(project, kind, None)
 
     async def _note(self, project: Project, kind: str, error: str | None) -> None:
@@ -377,6 +328,7 @@ class Projects:
         else:
             project.errors[kind] = error
             self._service.warnings[name] = error
+            project.note()
         status = Event(
             type=EventType.SYSTEM_STATUS,
             data={
@@ -420,11 +372,24 @@ def _folder(path: Path) -> Path:
         root = path.resolve(strict=True)
     except OSError as error:
         raise BadInput(f"path: {path}: {error.strerror}", field="path") from error
+    except RuntimeError as error:  # what Python before 3.13 raises
+        raise BadInput(f"path: {path}: a loop of links", field="path") from error
     if not root.is_dir():
         raise BadInput(f"path: {path}: not a folder", field="path")
     if root == root.parent:
         raise BadInput(f"path: {root} is all that there is: name a folder in it", field="path")
     return root
+
+
+def _place_of(path: Path) -> Path:
+    """Return the folder of a project that is known: it need not be there, a disk may come back."""
+    try:
+        return _folder(path)
+    except BadInput:
+        root = Path(os.path.realpath(path))
+        if not path.is_absolute() or root == root.parent:
+            raise
+        return root
 
 
 async def _end(project: Project) -> None:

@@ -70,11 +70,13 @@ class FilesProducer:
     Attributes:
         ready: Set while changes are seen.
         gap: Why some changes are seen late; None when none are.
+        lost: Why there is nothing to be watched for now; None when there is.
     """
 
     def __init__(self, watched: Watched) -> None:
         self.ready = asyncio.Event()
         self.gap: str | None = None
+        self.lost: str | None = None
         self._root = watched.root
         self._project_id = watched.project.id
         self._settings = watched.config.files
@@ -97,23 +99,23 @@ class FilesProducer:
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
         """Yield FILE_CHANGE and SYSTEM_STATUS events for ever; wait for a root that is gone."""
-        told: str | None = None
         try:
             while True:
                 trouble = await asyncio.to_thread(self._tree.trouble)
-                if trouble is None and told is None:
+                if trouble is None and self.lost is None:
                     async with aclosing(self._watch()) as batches:
                         async for batch in batches:
                             yield batch
                     trouble, self._loss = self._loss, None
                     self.ready.clear()
-                if trouble != told:
+                if trouble != self.lost:
+                    self.lost = trouble
                     yield [self._status("root.lost" if trouble else "root.back", trouble)]
-                    told = trouble
                 else:
                     await asyncio.sleep(PAUSE)
         finally:
             self.ready.clear()
+            self.lost = None
 
     async def _watch(self) -> AsyncGenerator[list[Event], None]:
         """

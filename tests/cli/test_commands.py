@@ -455,7 +455,7 @@ def test_what_serve_would_refuse_or_ignore_the_check_finds(stopped_daemon: Daemo
     assert warned.stderr.splitlines() == [
         "rtevents: RTEVENTS_STOER has no effect: there is no such setting, "
         "did you mean RTEVENTS_STORE?",
-        f"rtevents: {file}:2: projects[0].path: no such folder, so it is not watched: /no/such",
+        f"rtevents: {file}:2: projects[0].path: not there, watched as soon as it is: /no/such",
     ]
 
 

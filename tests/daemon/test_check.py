@@ -54,8 +54,8 @@ def test_a_project_that_cannot_be_watched_now_is_a_warning(tmp_path: Path) -> No
     text = f"projects:\n- path: /no/such\n- path: {tmp_path}/file\n- path: ~nobody-here/x\n"
 
     assert checked(tmp_path, text + f"- path: {tmp_path}\n") == [
-        "config.yaml:2: projects[0].path: no such folder, so it is not watched: /no/such",
-        "config.yaml:3: projects[1].path: not a folder, so it is not watched: file",
+        "config.yaml:2: projects[0].path: not there, watched as soon as it is: /no/such",
+        "config.yaml:3: projects[1].path: not a folder, watched as soon as it is: file",
         "config.yaml:4: projects[2].path: not from / or ~, so it depends on where the daemon is "
         "started: ~nobody-here/x",
     ]

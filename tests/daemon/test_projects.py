@@ -12,7 +12,8 @@ from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event
 from rtevents.core.filter import Filter
 from rtevents.core.service import EventService
-from rtevents.daemon.projects import Project, Projects
+from rtevents.daemon.project import Project
+from rtevents.daemon.projects import Projects
 from rtevents.errors import BadInput, NotFound, Taken
 from rtevents.producers.known import project_id_of
 from rtevents.stores.memory import MemoryStore
@@ -89,15 +90,48 @@ async def test_a_project_of_the_configuration_is_watched_and_cannot_be_removed(
     service: EventService, tmp_path: Path
 ) -> None:
     root = folder(tmp_path, "web")
-    missing = ProjectSettings(path=str(tmp_path / "missing"))
-    config = Config(projects=[ProjectSettings(path=str(root), id="w", git=False), missing])
+    config = Config(projects=[ProjectSettings(path=str(root), id="w", git=False)])
     projects = Projects(service, config, folder(tmp_path, "state"))
     await projects.start()
 
     assert [each["id"] for each in projects.all()] == ["w"]
-    assert "No such file" in next(iter(service.warnings.values()))
     with pytest.raises(Taken, match="named in the configuration"):
         await projects.remove("w")
+    await projects.stop()
+
+
+async def test_a_known_project_whose_folder_is_not_there_is_degraded_until_it_is(
+    service: EventService, tmp_path: Path
+) -> None:
+    root = tmp_path.resolve() / "usb"
+    config = Config(projects=[ProjectSettings(path=str(root))])
+    projects = Projects(service, config, folder(tmp_path, "state"))
+    await projects.start()
+    async with asyncio.timeout(10):
+        await projects.settle()
+        (usb,) = projects.all()
+        assert (usb["id"], usb["state"]) == ("usb", "degraded")
+        assert usb["error"] == f"root lost: {root} is not there"
+        assert service.health().reasons == [f"project usb, root lost: {root} is not there"]
+
+        root.mkdir()
+        while projects.all()[0]["state"] != "watching":
+            await asyncio.sleep(0)
+
+    assert projects.all()[0]["error"] is None
+    assert service.warnings == {}
+    await projects.stop()
+
+
+async def test_a_known_project_that_is_all_that_there_is_is_not_watched(
+    service: EventService, tmp_path: Path
+) -> None:
+    config = Config(projects=[ProjectSettings(path="/"), ProjectSettings(path="~nobody-here/x")])
+    projects = Projects(service, config, folder(tmp_path, "state"))
+    await projects.start()
+
+    assert projects.all() == []
+    assert len(service.warnings) == 2
     await projects.stop()
 
 

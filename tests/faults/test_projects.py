@@ -53,6 +53,64 @@ def error(daemon: Daemon, project: str) -> object:
         return next(each["error"] for each in client.projects() if each["id"] == project)
 
 
+def states(daemon: Daemon) -> dict[str, tuple[str, str | None]]:
+    """Return the state of each project, and what is wrong with it."""
+    with daemon.client() as client:
+        return {each["id"]: (each["state"], each["error"]) for each in client.projects()}
+
+
+def said(daemon: Daemon) -> list[str]:
+    """Return what the stream tells of the watches."""
+    with daemon.client() as client:
+        entries = client.history(Filter(types=frozenset({"SYSTEM_STATUS"}))).events
+    return [entry.event.data["event"] for entry in entries]
+
+
+def test_a_project_that_is_away_at_the_start_is_watched_when_it_is_back(
+    stopped_daemon: Daemon, tmp_path: Path
+) -> None:
+    """As a disk that is mounted later; what changed meanwhile is told, marked."""
+    root = tmp_path.resolve() / "usb"
+    root.mkdir()
+    (root / "old").write_text("x")
+    stopped_daemon.start("--no-project")
+    stopped_daemon.run("project", "add", str(root))
+    stopped_daemon.stop()
+    away = root.rename(tmp_path / "away")
+
+    stopped_daemon.start("--no-project")
+    assert states(stopped_daemon) == {"usb": ("degraded", f"root lost: {root} is not there")}
+    assert stopped_daemon.run("status").stdout.startswith("degraded")
+    explained = stopped_daemon.run("watch", "explain", str(root / "old")).stdout
+    assert f"the project is degraded: root lost: {root} is not there" in explained
+    (away / "new").write_text("x")
+    away.rename(root)
+
+    until_told(stopped_daemon, "usb", "FILE_CHANGE", 1)
+    wait_for(lambda: states(stopped_daemon) == {"usb": ("watching", None)}, "it is watched")
+    assert said(stopped_daemon) == ["root.lost", "root.back"]
+    with stopped_daemon.client() as client:
+        (entry,) = client.history(Filter(types=frozenset({"FILE_CHANGE"}))).events
+    assert (entry.path, entry.event.data["reconciled"]) == ("new", True)
+    assert stopped_daemon.run("status").stdout.startswith("ok")
+
+
+def test_a_root_that_is_lost_while_it_is_watched_is_not_well(
+    stopped_daemon: Daemon, tmp_path: Path
+) -> None:
+    root = tmp_path.resolve() / "web"
+    root.mkdir()
+    stopped_daemon.start(str(root))
+    root.rename(tmp_path / "away")
+
+    lost = {"web": ("degraded", f"root lost: {root} is not there")}
+    wait_for(lambda: states(stopped_daemon) == lost, "it is lost")
+    assert stopped_daemon.run("status").stdout.startswith("degraded")
+    (tmp_path / "away").rename(root)
+    wait_for(lambda: states(stopped_daemon) == {"web": ("watching", None)}, "it is back")
+    assert stopped_daemon.run("status").stdout.startswith("ok")
+
+
 def test_the_trouble_of_five_projects_does_not_stop_the_sixth(
     stopped_daemon: Daemon, projects: dict[str, Path]
 ) -> None:

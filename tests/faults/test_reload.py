@@ -189,8 +189,8 @@ def test_reload_tells_what_changed_and_what_is_not_watched(
     done = daemon.run("reload")
 
     assert (done.returncode, done.stdout) == (0, "changed: projects\n")
-    assert "no such folder, so it is not watched" in done.stderr
-    assert states(daemon) == {"web": "watching"}
+    assert "not there, watched as soon as it is" in done.stderr
+    assert states(daemon) == {"web": "watching", "gone": "degraded"}
     assert "gone" in daemon.run("status").stdout
 
     config.write_text(naming(daemon.home / "web"))

@@ -50,12 +50,14 @@ def explain(
     """
     import msgspec
 
+    from rtevents.config.paths import find_paths
     from rtevents.producers.explain import explain as explain_path
 
+    own = find_paths().own
     projects, states = _projects()
     reports = []
     for path in paths:
-        report = explain_path(path, projects)
+        report = explain_path(path, projects, own)
         state = states.get(report.project or "", {})
         last = _last(report.project, report.relative) if report.project and state else None
         reports.append(msgspec.to_builtins(report) | {"state": state or None, "last": last})

@@ -39,6 +39,11 @@ class Paths(msgspec.Struct, frozen=True):
         return self.state / "rtevents.lock"
 
     @property
+    def own(self) -> list[Path]:
+        """The folders that are the daemon's own, resolved."""
+        return [self.state.resolve(), self.run.resolve()]
+
+    @property
     def database(self) -> Path:
         """The SQLite database of the log."""
         return self.state / "events.db"

@@ -54,13 +54,17 @@ class Projects:
         service: Where events go.
         config: Names the projects that are always there, and how files and git are watched.
         state: The state directory: added projects and the producers' own places are kept there.
+        own: The daemon's own folders, resolved, in which nothing is watched.
     """
 
-    def __init__(self, service: EventService, config: Config, state: Path) -> None:
+    def __init__(
+        self, service: EventService, config: Config, state: Path, own: Sequence[Path] = ()
+    ) -> None:
         self._service = service
         self._config = config
         self._file = state / PROJECTS_FILE
         self._places = state / "projects"
+        self._own = own
         self._projects: dict[str, Project] = {}
         self._added: dict[str, ProjectSettings] = {}
 
@@ -246,6 +250,7 @@ class Projects:
             config=self._config,
             places=self._place(name),
             find=self._service.log.find,
+            own=self._own,
         )
         watched.places.mkdir(mode=0o700, parents=True, exist_ok=True)
         for kind in PRODUCERS:

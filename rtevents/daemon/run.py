@@ -146,7 +146,7 @@ async def _open(
     )
     fanout = Fanout(service, send_timeout=config.send_timeout, pong_timeout=config.pong_timeout)
     guard = open_guard(config, paths, service)
-    projects = Projects(service, config, paths.state)
+    projects = Projects(service, config, paths.state, paths.own)
     certificate = open_certificate(config)
     reload = Reload(
         config,

@@ -40,6 +40,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
         config: Every setting of the daemon.
         places: An existing folder in which producers keep this project's places.
         find: Returns the seq of an event id that the log holds, None for one that it does not.
+        own: The daemon's own folders, resolved: what it writes there is no news.
     """
 
     root: Path
@@ -47,6 +48,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     config: Config
     places: Path
     find: Callable[[str], Awaitable[int | None]]
+    own: Sequence[Path] = ()
 
 
 class Producer(Protocol):

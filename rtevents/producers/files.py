@@ -80,7 +80,7 @@ class FilesProducer:
         self._root = watched.root
         self._project_id = watched.project.id
         self._settings = watched.config.files
-        self._tree = Tree(watched.root, watched.project.ignore, watched.places)
+        self._tree = Tree(watched.root, watched.project.ignore, watched.places, watched.own)
         self._operations: Operations | None = None
         self._pulse = Pulse(LOOK_SECONDS)
         # Seconds without a hint after which all of a burst has been told.

@@ -49,10 +49,13 @@ class IgnoreRules:
     Args:
         root: The project's folder.
         extra: Patterns from the settings; they come before all others.
+        own: Folders of the daemon's own, which are hidden whatever the rules say.
     """
 
-    def __init__(self, root: Path, extra: Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, extra: Sequence[str] = (), own: Sequence[Path] = ()) -> None:
         self._root = root
+        self._own = [*_below(root, own)]
+        self._is_gits = _is_git_folder(root)
         self._top, self._prefix = _place(root)
         told = _ask(root, "config", "--type=bool", "--get", "core.ignoreCase")
         self._any_case = told == "true"
@@ -92,7 +95,7 @@ class IgnoreRules:
         Args:
             path: Relative to the root, `/` between its parts.
         """
-        if GIT_FOLDER in path.split("/"):
+        if self.is_gits(path) or self.is_own(path):
             return True
         if path in (self._tracked_folders if is_folder else self._tracked):
             return self._extra_hides(path, is_folder=is_folder)
@@ -105,6 +108,14 @@ class IgnoreRules:
         rule = self._decides(path, folder, is_folder=False)
         return rule is not None and rule.hides
 
+    def is_gits(self, path: str) -> bool:
+        """Tell whether a path is git's own: in a git folder, which the root itself may be."""
+        return self._is_gits or GIT_FOLDER in path.split("/")
+
+    def is_own(self, path: str) -> bool:
+        """Tell whether a path is the daemon's own: to tell of it would change it again."""
+        return any(not own or path == own or path.startswith(f"{own}/") for own in self._own)
+
     def explain(self, path: str, *, is_folder: bool = False) -> Explanation:
         """
         Tell why a path is ignored, or is not.
@@ -113,7 +124,7 @@ class IgnoreRules:
             path: Relative to the root, `/` between its parts.
         """
         hides = self.hides(path, is_folder=is_folder)
-        if GIT_FOLDER in path.split("/"):
+        if self.is_gits(path) or self.is_own(path):
             return Explanation(hides)
         whole = self._prefix + path
         for folder in reversed([*above(whole)]):
@@ -215,6 +226,20 @@ class IgnoreRules:
             for number, line in enumerate(lines, 1)
         ]
         return [pattern for pattern in reversed(patterns) if pattern is not None]
+
+
+def _below(root: Path, folders: Sequence[Path]) -> Iterator[str]:
+    """Yield those folders that are below the root, relative to it; the root itself is empty."""
+    for folder in folders:
+        if root.is_relative_to(folder):
+            yield ""
+        elif folder.is_relative_to(root):
+            yield str(folder.relative_to(root))
+
+
+def _is_git_folder(root: Path) -> bool:
+    """Tell whether a folder is a git folder itself, as of a bare repository (git's setup.c)."""
+    return (root / "HEAD").exists() and all((root / name).is_dir() for name in ("objects", "refs"))
 
 
 def is_rule_file(path: str) -> bool:

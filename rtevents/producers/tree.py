@@ -20,11 +20,15 @@ class Tree:
         root: The project's folder.
         extra: Patterns from the settings, of files to leave out.
         folder: Where the project's places are kept.
+        own: Folders of the daemon's own, which are left out.
     """
 
-    def __init__(self, root: Path, extra: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self, root: Path, extra: Sequence[str], folder: Path, own: Sequence[Path] = ()
+    ) -> None:
         self._root = root
         self._extra = extra
+        self._own = own
         self._file = SnapshotFile(folder)
         self._is_loaded = False
         # What was told before this start.
@@ -134,4 +138,4 @@ class Tree:
         return [self._root / folder for folder in sorted(folders)]
 
     def _rules(self) -> IgnoreRules:
-        return IgnoreRules(self._root, self._extra)
+        return IgnoreRules(self._root, self._extra, self._own)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rtevents.core.filter import Filter
 from tests.conftest import Daemon, wait_for
 
 
@@ -78,6 +80,87 @@ def test_the_reason_is_told(
     (report,) = explained(stopped_daemon, root, path)
 
     assert (report["is_watched"], report["reason"]) == (is_watched, reason)
+
+
+def test_a_link_from_outside_leads_to_the_project(stopped_daemon: Daemon, root: Path) -> None:
+    (stopped_daemon.home / "mine").symlink_to(root)
+    (stopped_daemon.home / "source").symlink_to(root / "src")
+
+    found = explained(
+        stopped_daemon, stopped_daemon.home, "mine/a.log", "source/a.py", "mine/link", "mine"
+    )
+
+    assert [(each["is_watched"], each["path"]) for each in found] == [
+        (False, str(root / "a.log")),
+        (True, str(root / "src" / "a.py")),
+        (True, str(root / "link")),
+        (True, str(root)),
+    ]
+
+
+def test_a_name_that_is_not_utf8_is_explained_beside_others(
+    stopped_daemon: Daemon, root: Path
+) -> None:
+    name = os.fsdecode(b"bad\xff\nname")
+    (root / name).write_text("x")
+    wait_for(lambda: explained(stopped_daemon, root, name)[0]["last"], "it is told")
+
+    bad, good = explained(stopped_daemon, root, name, "a.log")
+    said = stopped_daemon.run("watch", "explain", name, "a.log", cwd=root)
+
+    assert (bad["relative"], bad["last"]["change"]) == ("bad%FF\nname", "created")
+    assert good["reason"] == "a rule hides it"
+    assert "a.log  not watched" in said.stdout
+
+
+def test_what_is_rtevents_own_is_said_to_be(stopped_daemon: Daemon) -> None:
+    """A project may hold the daemon's own folders: what is written there would be told for ever."""
+    root = stopped_daemon.home
+    stopped_daemon.start("--no-project")
+    stopped_daemon.run("project", "add", str(root), "--id", "home", "--force")
+
+    (root / "last").write_text("x")
+    flt = Filter(types=frozenset({"FILE_CHANGE"}))
+
+    def told() -> list[str | None]:
+        with stopped_daemon.client() as client:
+            return [entry.path for entry in client.history(flt).events]
+
+    wait_for(lambda: "last" in told(), "a change is told")
+    # Each event that was told before this one was written to the log, below the root.
+    (root / "later").write_text("x")
+    wait_for(lambda: "later" in told(), "another is told")
+    assert set(told()) - {"daemon.log"} == {"last", "later"}
+    for path in ("state/rtevents/events.db-wal", "run/rtevents"):
+        (report,) = explained(stopped_daemon, root, path)
+        assert (report["is_watched"], report["reason"]) == (False, "it is rtevents' own")
+
+
+def test_a_bare_repository_is_gits_own(stopped_daemon: Daemon) -> None:
+    work = stopped_daemon.repository()
+    bare = stopped_daemon.home / "bare.git"
+    stopped_daemon.git("clone", "-q", "--bare", str(work), str(bare), cwd=stopped_daemon.home)
+    stopped_daemon.start(str(bare))
+    stopped_daemon.git("commit", "-q", "--allow-empty", "-m", "More", cwd=work)
+    stopped_daemon.git("push", "-q", str(bare), "HEAD:new", cwd=work)
+
+    def told() -> set[str]:
+        with stopped_daemon.client() as client:
+            return {entry.type for entry in client.history().events}
+
+    wait_for(lambda: {"COMMIT", "REF_UPDATE"} <= told(), "the push is told")
+    (bare / "description").write_text("Ours\n")
+    stopped_daemon.git("push", "-q", str(bare), "HEAD:newer", cwd=work)
+    wait_for(lambda: len(_refs(stopped_daemon)) == 2, "another push is told")
+    assert "FILE_CHANGE" not in told()
+    (report,) = explained(stopped_daemon, bare, "refs/heads/new")
+    assert (report["is_watched"], report["reason"]) == (False, "it is git's own")
+
+
+def _refs(daemon: Daemon) -> list[str]:
+    with daemon.client() as client:
+        found = client.history(Filter(types=frozenset({"REF_UPDATE"}))).events
+    return [entry.event.data["ref"] for entry in found]
 
 
 def test_what_git_tracks_is_watched_against_a_rule(stopped_daemon: Daemon, root: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from rtevents.core.event import Event, EventType
 from rtevents.producers import Watched, batches
 from rtevents.producers.ignore import above
+from rtevents.producers.mounts import Mounts
 from rtevents.producers.operation import Operation, Operations, git_folder
 from rtevents.producers.pulse import Pulse
 from rtevents.producers.snapshot import Change, is_coded, shown
@@ -83,6 +84,7 @@ class FilesProducer:
         self._tree = Tree(watched.root, watched.project.ignore, watched.places, watched.own)
         self._operations: Operations | None = None
         self._pulse = Pulse(LOOK_SECONDS)
+        self._mounts = Mounts(watched.root, LOOK_SECONDS)
         # Seconds without a hint after which all of a burst has been told.
         self._linger = 0.05 + 2 * self._settings.settle_ms / 1000
         # Why the root was lost while it was watched.
@@ -124,6 +126,7 @@ class FilesProducer:
         What happens before the next watch stands is found by that one's first look.
         """
         inode = _inode(self._root)
+        self._mounts = Mounts(self._root, LOOK_SECONDS)
         try:
             # Before the look that is told: what changes in between is hinted at.
             folders = await asyncio.to_thread(self._tree.prepare)
@@ -239,7 +242,7 @@ class FilesProducer:
         while True:
             self._pulse.begin()
             told = await watch.next(wait)
-            missed = missed or self._pulse.missed()
+            missed = missed or self._pulse.missed() or self._mounts.missed()
             if told is None:
                 return None
             hints |= told

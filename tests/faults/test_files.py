@@ -24,6 +24,8 @@ exec "$@"
 """
 """Lowers the limits for what follows alone: in a user namespace of its own."""
 
+MOUNTS = pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounts need root")
+
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
 
@@ -244,7 +246,33 @@ def test_changes_made_while_the_daemon_is_down_are_told_once_after_the_start(
     assert len(kept(watching, "FILE_CHANGE")) == 300 + 651
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounts need root")
+@MOUNTS
+def test_what_is_mounted_below_the_root_and_what_is_uncovered_is_watched(
+    watching: Daemon, project: Path
+) -> None:
+    """The kernel goes on telling of the folder that was watched, beneath what is mounted there."""
+    folder = project / "a b"
+    folder.mkdir()
+    (folder / "under").write_text("x")
+    wait_for(lambda: files(watching) == without_old(project), "it is told")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        (folder / "on").write_text("x")
+        wait_for(lambda: files(watching) == without_old(project), "what is on the mount is told")
+        (folder / "more").write_text("x")
+        wait_for(lambda: files(watching) == without_old(project), "it is watched")
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
+    assert on_disk(folder) == {"under": 1}
+    wait_for(lambda: files(watching) == without_old(project), "what is uncovered is told")
+    (folder / "after").write_text("x")
+    wait_for(lambda: files(watching) == without_old(project), "it is watched again")
+    assert any("was mounted or unmounted" in data["reasons"][0] for data in said(watching))
+
+
+@MOUNTS
 def test_a_root_that_is_unmounted_loses_no_file(stopped_daemon: Daemon, project: Path) -> None:
     (project / "old.txt").unlink()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(project)]

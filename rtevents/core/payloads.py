@@ -31,7 +31,8 @@ class FileChange(msgspec.Struct, kw_only=True):
         change_type: What happened to it.
         old_path: Where it was before, for `renamed`.
         size: Bytes after the change.
-        cause: The operation of git that it was part of, such as `checkout`.
+        cause: The operation of git that it was part of, such as `checkout`; `ignore` where other
+            rules show or hide it.
         cause_from: The commit that was checked out before that operation.
         cause_to: The commit that is checked out after it.
         is_coded: Bytes of a path that are not UTF-8 are written as `%XX`, and `%` as `%25`.

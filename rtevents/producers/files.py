@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from rtevents.core.event import Event, EventType
 from rtevents.producers import Watched, batches
+from rtevents.producers.change import Change
 from rtevents.producers.ignore import above
 from rtevents.producers.mounts import Mounts
 from rtevents.producers.operation import Operation, Operations, git_folder
 from rtevents.producers.pulse import Pulse
-from rtevents.producers.snapshot import Change, is_coded, shown
+from rtevents.producers.snapshot import is_coded, shown
 from rtevents.producers.tree import Tree
 from rtevents.producers.watch import Watch
 
@@ -219,10 +220,10 @@ class FilesProducer:
         if reason is None and time.monotonic() < self._due:
             if self._hints >= SUSPICIOUS:
                 self._look_soon()
-            changes = await asyncio.to_thread(self._tree.compare, paths) if paths else []
+            changes = await asyncio.to_thread(self._tree.compare, paths)
             return _Look(changes, hinted=None, operation=burst.operation)
         begun = time.monotonic()
-        changes = await asyncio.to_thread(self._tree.compare_all)
+        changes = await asyncio.to_thread(self._tree.compare_all, paths)
         self._wait_for_next(time.monotonic() - begun)
         if any(_is_missed(paths, each) for each in changes):
             # What happened during the look may be hinted at a moment later.
@@ -282,6 +283,8 @@ class FilesProducer:
             data["size"] = change.size
         if is_coded(change.path) or is_coded(change.old_path or ""):
             data["is_coded"] = True
+        if change.is_by_rules:
+            data["cause"] = "ignore"
         if look.operation is not None:
             data |= look.operation.as_data()
         if look.hinted is not None and _is_missed(look.hinted, change):

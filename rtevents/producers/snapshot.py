@@ -11,42 +11,12 @@ from urllib.parse import quote_from_bytes
 
 import msgspec
 
+from rtevents.producers.birth import born_ns
+from rtevents.producers.change import Change, Seen, changes
 from rtevents.producers.ignore import IgnoreRules, above
 
 GONE = (FileNotFoundError, NotADirectoryError)
 """What says that a file is not there any more; whatever else fails says nothing about that."""
-
-
-class Seen(msgspec.Struct, frozen=True, array_like=True):
-    """A file as it was last seen; equal when nothing about it changed."""
-
-    inode: int
-    device: int
-    size: int
-    mtime_ns: int
-
-    def on(self, device: int) -> Seen:
-        """Return the same file where its device has another number."""
-        if device == self.device:
-            return self
-        return Seen(self.inode, device, self.size, self.mtime_ns)
-
-
-class Change(msgspec.Struct, frozen=True):
-    """
-    What happened to a file.
-
-    Args:
-        path: Relative to the root, as the system names it.
-        kind: ``created modified deleted renamed``.
-        old_path: Where it was before, when renamed.
-        size: Bytes now; None when it is gone.
-    """
-
-    path: str
-    kind: str
-    old_path: str | None = None
-    size: int | None = None
 
 
 class Snapshot:
@@ -59,7 +29,7 @@ class Snapshot:
         files: What was seen before.
 
     Attributes:
-        is_retaken: Whether files came or went without a change that tells of it.
+        is_retaken: Whether files came without a change that tells of it.
         shown: Every folder that is shown, as far as it was looked into; the root is empty.
         entered: Folders that came, or came anew, since somebody emptied this.
     """
@@ -89,17 +59,17 @@ class Snapshot:
         """Take every file as it is now."""
         self._take(self._walk(""))
 
-    def follow(self, rules: IgnoreRules) -> None:
-        """Use other rules: what they show or hide has not changed for that."""
-        before, self._rules = self._rules, rules
-        self._adopt(before, self._walk(""))
+    def compare_all(self, rules: IgnoreRules, hints: Iterable[str] = ()) -> list[Change]:
+        """
+        Look at every file, by rules read anew; return what changed, and remember it.
 
-    def compare_all(self, rules: IgnoreRules) -> list[Change]:
-        """Look at every file, by rules read anew; return what changed, and remember it."""
+        Args:
+            hints: Paths that may be folders which came in the place of others.
+        """
         before, self._rules = self._rules, rules
-        now = self._walk("")
-        self._adopt(before, now)
-        return self._settle(now, set(self._files))
+        self._leave({*hints} & self.shown)
+        changes = self._settle(self._walk(""), set(self._files))
+        return [_by_rules(change, before, rules) for change in changes]
 
     def compare(self, hints: Iterable[str]) -> list[Change]:
         """
@@ -124,15 +94,6 @@ class Snapshot:
         if folders:
             looked.update(path for path in self._files if not folders.isdisjoint(above(path)))
         return self._settle(now, looked)
-
-    def _adopt(self, before: IgnoreRules, now: dict[str, Seen]) -> None:
-        """Take the files that other rules hid `before`; leave those that are hidden now."""
-        # A file that is known keeps its place until its change is told.
-        known = {path: seen for path, seen in self._files.items() if not self._rules.hides(path)}
-        # One that was not hidden and is not known is new: that is still to be told.
-        shown = {path: seen for path, seen in now.items() if before.hides(path)}
-        if shown or len(known) < len(self._files):
-            self._take(shown | known)
 
     def _take(self, files: dict[str, Seen]) -> None:
         self._files = files
@@ -171,26 +132,20 @@ class Snapshot:
         return _seen(status)
 
     def _settle(self, now: dict[str, Seen], looked: set[str]) -> list[Change]:
+        looked |= now.keys()
         before = {path: self._files[path] for path in looked if path in self._files}
-        created = {path: seen for path, seen in now.items() if path not in self._files}
-        gone = {path: seen for path, seen in before.items() if path not in now}
-        changes = [
-            Change(path, "modified", size=seen.size)
-            for path, seen in now.items()
-            if path in self._files and self._files[path] != seen
-        ]
-        # A file that moved is the same file: an inode alone may have been given anew.
-        places = {seen: path for path, seen in gone.items()}
-        for path, seen in created.items():
-            old_path = places.pop(seen, None)
-            kind = "created" if old_path is None else "renamed"
-            changes.append(Change(path, kind, old_path=old_path, size=seen.size))
-        moved = {change.old_path for change in changes}
-        changes += [Change(path, "deleted") for path in gone if path not in moved]
-        self._drop(gone)
+        found = changes(before, now, self._is_same)
+        self._drop(before.keys() - now.keys())
         self._files |= now
-        self._folders.update(folder for path in created for folder in above(path))
-        return sorted(changes, key=lambda change: (change.kind != "deleted", change.path))
+        self._folders.update(
+            folder for path in now.keys() - before.keys() for folder in above(path)
+        )
+        return found
+
+    def _is_same(self, path: str, was: Seen) -> bool:
+        """Tell whether a file is the one that was seen elsewhere: it was made before that."""
+        born = born_ns(self._root / path, was.inode)
+        return born is not None and born <= was.mtime_ns
 
     def _walk(self, folder: str) -> dict[str, Seen]:
         """Return every file below a folder that is shown; symlinks are files, never followed."""
@@ -230,6 +185,15 @@ class Snapshot:
         return {path: seen for path, seen in self._files.items() if path.startswith(start)}
 
 
+def _by_rules(change: Change, before: IgnoreRules, now: IgnoreRules) -> Change:
+    """Return a change with the note that other rules show or hide the file, where they do."""
+    is_shown = change.kind == "created" and before.hides(change.path)
+    is_hidden = change.kind == "deleted" and now.hides(change.path)
+    if is_shown or is_hidden:
+        return msgspec.structs.replace(change, is_by_rules=True)
+    return change
+
+
 def _status_of(entry: os.DirEntry[str]) -> Seen | None:
     """Return a file as it is; None for one that went while the folder was read, or is no file."""
     try:
@@ -265,4 +229,10 @@ def _is_file(mode: int) -> bool:
 
 
 def _seen(status: os.stat_result) -> Seen:
-    return Seen(status.st_ino, status.st_dev, status.st_size, status.st_mtime_ns)
+    return Seen(
+        status.st_ino,
+        status.st_dev,
+        status.st_size,
+        status.st_mtime_ns,
+        bool(status.st_mode & stat.S_IXUSR),
+    )

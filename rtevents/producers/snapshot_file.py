@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from rtevents.core.keep import write_whole
-from rtevents.producers.snapshot import Seen
+from rtevents.producers.change import Seen
 
 logger = logging.getLogger(__name__)
 

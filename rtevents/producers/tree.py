@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from rtevents.producers.change import Change, Seen
 from rtevents.producers.ignore import IgnoreRules, is_rule_file
-from rtevents.producers.snapshot import Change, Seen, Snapshot
+from rtevents.producers.snapshot import Snapshot
 from rtevents.producers.snapshot_file import SnapshotFile
 
 
@@ -92,12 +93,13 @@ class Tree:
         self._is_loaded = True
 
     def compare(self, hints: Iterable[str]) -> list[Change]:
-        """Return what changed at some paths, relative to the root."""
+        """Return what changed at some paths, relative to the root, and by other rules."""
         if self._snapshot is None:
             return []
         paths = list(hints)
-        if self._snapshot.has_stale_rules or any(map(is_rule_file, paths)):
-            self._snapshot.follow(self._rules())
+        has_other_rules = self._snapshot.has_stale_rules or any(map(is_rule_file, paths))
+        if has_other_rules and self.trouble() is None:
+            return self._snapshot.compare_all(self._rules(), paths)
         return self._snapshot.compare(paths)
 
     def compare_again(self, folders: Iterable[str]) -> list[Change]:
@@ -110,11 +112,11 @@ class Tree:
         self._snapshot.entered.difference_update(there)
         return changes
 
-    def compare_all(self) -> list[Change]:
+    def compare_all(self, hints: Iterable[str] = ()) -> list[Change]:
         """Look at every file; return what changed."""
         if self._snapshot is None or self.trouble() is not None:
             return []
-        return self._snapshot.compare_all(self._rules())
+        return self._snapshot.compare_all(self._rules(), hints)
 
     def note(self, told: Iterable[Change]) -> None:
         """Remember changes that are stored."""

@@ -99,6 +99,21 @@ class Walk:
         if file := self._file():
             file.rename(file.with_name(f"r{self._count}.txt"))
 
+    def rename_and_edit(self) -> None:
+        if file := self._file():
+            other = file.rename(file.with_name(f"e{self._count}.txt"))
+            with other.open("a") as opened:
+                opened.write(f"{self._count}\n")
+
+    def rotate(self) -> None:
+        if file := self._file():
+            older = file.with_name(f"{file.name}.1")
+            if older.is_file():
+                older.rename(file.with_name(f"{file.name}.{self._count}"))
+            if not older.exists():
+                file.rename(older)
+                file.write_text(f"rotated {self._count}")
+
     def move_folder(self) -> None:
         source = self.root / "src"
         if source.is_dir():
@@ -185,7 +200,7 @@ class Walk:
 
 STEPS_OF_FILES: list[Callable[[Walk], None]] = [
     Walk.write, Walk.append, Walk.save_by_rename, Walk.remove, Walk.rename, Walk.move_folder,
-    Walk.remove_folder, Walk.burst,
+    Walk.rename_and_edit, Walk.rotate, Walk.remove_folder, Walk.burst,
 ]  # fmt: skip
 STEPS_OF_GIT: list[Callable[[Walk], None]] = [
     Walk.commit, Walk.amend, Walk.branch, Walk.switch, Walk.detach, Walk.merge, Walk.rebase,
@@ -235,7 +250,7 @@ class Reader:
                 and self.files.pop(str(data["old_path"]), None) is None
             ):
                 self.wrong.append(f"{data['old_path']} was not there to be renamed")
-            if data["change_type"] == "created" and path in self.files:
+            if data["change_type"] in ("created", "renamed") and path in self.files:
                 self.wrong.append(f"{path} was there already")
             if data["change_type"] == "deleted":
                 if self.files.pop(path, None) is None:

@@ -119,6 +119,54 @@ async def test_a_moved_file_is_renamed(files: Files) -> None:
     assert await files.told() == [("renamed", "new.txt", "old.txt")]
 
 
+async def test_a_file_that_is_moved_and_edited_is_renamed_with_its_new_size(files: Files) -> None:
+    (files.root / "old.txt").rename(files.root / "new.txt")
+    with (files.root / "new.txt").open("a") as opened:
+        opened.write("more")
+
+    assert await files.told() == [("renamed", "new.txt", "old.txt")]
+    assert files.watching.events[0].data["size"] == 7
+
+
+async def test_logs_that_are_rotated_are_renamed_and_the_new_one_is_created(files: Files) -> None:
+    for name in ("log", "log.1"):
+        (files.root / name).write_text(name)
+    await files.told()
+    (files.root / "log.1").rename(files.root / "log.2")
+    (files.root / "log").rename(files.root / "log.1")
+    (files.root / "log").write_text("new")
+
+    assert await files.told() == [
+        ("renamed", "log.2", "log.1"),
+        ("renamed", "log.1", "log"),
+        ("created", "log"),
+    ]
+
+
+async def test_a_file_with_the_number_of_one_that_went_is_another(files: Files) -> None:
+    def replace() -> bool:
+        """Tell whether the file system gave the number of the old file to the new one."""
+        inode = (files.root / "old.txt").stat().st_ino
+        (files.root / "old.txt").unlink()
+        (files.root / "new.txt").write_text("another")
+        return (files.root / "new.txt").stat().st_ino == inode
+
+    if not replace():
+        pytest.skip("this file system gives no number anew at once")
+
+    assert await files.told() == [("deleted", "old.txt"), ("created", "new.txt")]
+
+
+async def test_a_file_that_becomes_executable_is_modified(files: Files) -> None:
+    (files.root / "old.txt").chmod(0o755)
+    assert await files.told() == [("modified", "old.txt")]
+    (files.root / "old.txt").chmod(0o750)
+    assert await files.told() == []
+    (files.root / "old.txt").chmod(0o644)
+
+    assert await files.told() == [("modified", "old.txt")]
+
+
 async def test_what_was_there_before_is_not_told(files: Files) -> None:
     assert await files.told() == []
 
@@ -305,25 +353,89 @@ async def test_a_pipe_is_no_file(files: Files) -> None:
     assert await files.told() == []
 
 
-async def test_an_edited_ignore_file_hides_at_once_and_tells_no_deletion(files: Files) -> None:
+async def test_an_edited_ignore_file_hides_at_once_and_tells_what(files: Files) -> None:
     (files.root / "a.log").write_text("x")
     await files.told()
     (files.root / ".gitignore").write_text("*.log\n")
     (files.root / "b.log").write_text("x")
     (files.root / "a.log").write_text("longer")
 
-    assert await files.told() == [("created", ".gitignore")]
+    assert await files.told() == [("deleted", "a.log"), ("created", ".gitignore")]
+    assert causes(files)["a.log"] == "ignore"
+    assert causes(files)[".gitignore"] is None
 
 
-async def test_an_edited_ignore_file_shows_at_once_and_tells_no_creation(files: Files) -> None:
+def causes(files: Files) -> dict[str, str | None]:
+    """Return the cause of the last change of each file."""
+    events = [event for event in files.watching.events if event.type == "FILE_CHANGE"]
+    return {event.data["file_path"]: event.data.get("cause") for event in events}
+
+
+async def test_an_edited_ignore_file_shows_at_once_and_tells_what(files: Files) -> None:
     (files.root / ".gitignore").write_text("*.log\n")
     (files.root / "a.log").write_text("x")
     await files.told()
     (files.root / ".gitignore").write_text("")
-    assert await files.told() == [("modified", ".gitignore")]
+    assert await files.told() == [("modified", ".gitignore"), ("created", "a.log")]
+    assert causes(files) | {".gitignore": None} == causes(files)
+    assert causes(files)["a.log"] == "ignore"
     (files.root / "a.log").write_text("longer")
 
     assert await files.told() == [("modified", "a.log")]
+    assert causes(files)["a.log"] is None
+
+
+async def test_rules_that_show_and_hide_thousands_of_files_are_told_in_batches(
+    files: Files,
+) -> None:
+    (files.root / ".gitignore").write_text("many/\n")
+    (files.root / "many").mkdir()
+    for number in range(2000):
+        (files.root / "many" / str(number)).write_text("x")
+    assert await files.told() == [("created", ".gitignore")]
+
+    (files.root / ".gitignore").unlink()
+    told = await files.told()
+    assert len(told) == 2001
+    assert max(map(len, files.watching.batches)) == 500
+    assert {causes(files)[path] for _, path in told} == {None, "ignore"}
+    (files.root / "many" / "7").write_text("watched")
+    assert await files.told() == [("modified", "many/7")]
+
+    (files.root / ".gitignore").write_text("many/\n")
+    assert len(await files.told()) == 2001
+    assert files.said() == []
+
+
+async def test_a_folder_that_comes_anew_with_other_rules_beside_it_is_watched(
+    files: Files,
+) -> None:
+    (files.root / "sub").mkdir()
+    (files.root / "sub" / "a").write_text("x")
+    await files.told()
+    (files.root / "sub").rename(files.root.with_name("aside"))
+    (files.root / "sub").mkdir()
+    (files.root / ".gitignore").write_text("*.log\n")
+    assert await files.told() == [("deleted", "sub/a"), ("created", ".gitignore")]
+    (files.root / "sub" / "b").write_text("x")
+
+    assert await files.told() == [("created", "sub/b")]
+
+
+async def test_the_users_own_ignore_file_takes_effect_though_nothing_hints_at_it(
+    root: Path, world: World, tmp_path: Path
+) -> None:
+    (root / "a.log").write_text("x")
+    (excludes := tmp_path / "excludes").write_text("")
+    git(root, "config", "--global", "core.excludesFile", str(excludes))
+    async with world.watch("files", root) as watching:
+        files = Files(root, watching)
+        excludes.write_text("*.log\n")
+        await files.until_told("deleted", "a.log")
+        excludes.unlink()
+        await files.until_told("created", "a.log")
+
+        assert causes(files) == {"a.log": "ignore"}
 
 
 async def test_a_file_that_comes_together_with_an_ignore_file_is_told(files: Files) -> None:
@@ -549,14 +661,18 @@ async def test_what_was_not_stored_when_the_daemon_ended_is_told_by_the_next(
         assert await Files(root, watching).told() == [("created", "new.txt")]
 
 
-async def test_rules_that_were_edited_meanwhile_tell_no_deletion(root: Path, world: World) -> None:
+async def test_rules_that_were_edited_meanwhile_tell_what_they_hide(
+    root: Path, world: World
+) -> None:
     (root / "build.log").write_text("x")
     async with world.watch("files", root):
         pass
     (root / ".gitignore").write_text("*.log\n")
 
     async with world.watch("files", root) as watching:
-        assert await Files(root, watching).told() == [("created", ".gitignore")]
+        files = Files(root, watching)
+        assert await files.told() == [("deleted", "build.log"), ("created", ".gitignore")]
+        assert causes(files)["build.log"] == "ignore"
     async with world.watch("files", root) as watching:
         assert await Files(root, watching).told() == []
 

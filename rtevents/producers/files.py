@@ -95,6 +95,12 @@ class FilesProducer:
         # How many seconds the last look at every file took, and how many hints came since.
         self._took = 0.0
         self._hints = 0
+        # Folders of which no hint can be had -> since when, on the monotonic clock.
+        self._blind: dict[str, float] = {}
+        # When those are to be looked at.
+        self._glance_due = 0.0
+        # When the watch began, and when the next one may.
+        self._begun = self._may_begin = 0.0
         # Hints that came during the last look at every file.
         self._late: set[str] = set()
         # When every file is to be looked at, on the monotonic clock.
@@ -127,6 +133,7 @@ class FilesProducer:
         What happens before the next watch stands is found by that one's first look.
         """
         inode = _inode(self._root)
+        await asyncio.sleep(self._may_begin - time.monotonic())
         self._mounts = Mounts(self._root, LOOK_SECONDS)
         try:
             # Before the look that is told: what changes in between is hinted at.
@@ -136,6 +143,7 @@ class FilesProducer:
                 recursive=False,
                 settle_ms=self._settings.settle_ms,
                 max_settle_ms=self._settings.max_settle_ms,
+                blind=self._blind,
             )
         except FileNotFoundError:
             return
@@ -194,7 +202,8 @@ class FilesProducer:
         """Compare with what was told before; take up git's state."""
         begun = time.monotonic()
         changes = self._tree.compare_all()
-        self._wait_for_next(time.monotonic() - begun)
+        self._begun = time.monotonic()
+        self._wait_for_next(self._begun - begun)
         folder = git_folder(self._root) if self._settings.vcs == "batch" else None
         self._operations = None if folder is None else Operations(folder)
         reason, self._reason = self._reason, None
@@ -208,7 +217,7 @@ class FilesProducer:
             self._loss = await asyncio.to_thread(self._tree.trouble)
             self._loss = self._loss or f"{self._root}: another folder is in its place"
         if burst is None:
-            self._reason = "the watch ended"
+            await self._note_end(watch)
             return None
         if not burst.hints and watch.is_split and not await watch.tidy():
             await watch.replace(self._tree.folders())
@@ -221,6 +230,7 @@ class FilesProducer:
             if self._hints >= SUSPICIOUS:
                 self._look_soon()
             changes = await asyncio.to_thread(self._tree.compare, paths)
+            changes += await self._glance(watch)
             return _Look(changes, hinted=None, operation=burst.operation)
         begun = time.monotonic()
         changes = await asyncio.to_thread(self._tree.compare_all, paths)
@@ -256,6 +266,36 @@ class FilesProducer:
         while operation is not None and (told := await watch.next(self._linger)):
             hints |= told
         return _Burst(hints, missed, operation)
+
+    async def _note_end(self, watch: Watch) -> None:
+        """Note why the watch ended; where it ends at names, look from now on."""
+        if watch.unnamed is None:
+            self._reason = "the watch ended"
+            return
+        now = time.monotonic()
+        others = await asyncio.to_thread(self._tree.unnamed)
+        for folder in (watch.unnamed, *(str(self._root / each) for each in others)):
+            if folder not in self._blind:
+                logger.info("files of %s: looked at: %r", self._project_id, folder)
+            self._blind[folder] = now
+        # Others may come, and each costs a look at every file.
+        self._may_begin = self._begun + LOOK_SHARE * self._took
+
+    async def _glance(self, watch: Watch) -> list[Change]:
+        """Look at the folders of which no hint can be had; try again to watch old ones."""
+        begun = time.monotonic()
+        if not self._blind or begun < self._glance_due:
+            return []
+        old = [each for each, since in self._blind.items() if begun - since > RESCAN_SECONDS]
+        for folder in old:
+            del self._blind[folder]
+        if old:
+            await watch.extend([*map(Path, old)], self._tree.folders)
+        folders = [self._relative(folder) for folder in (*old, *self._blind)]
+        changes = await asyncio.to_thread(self._tree.glance, folders)
+        ended = time.monotonic()
+        self._glance_due = ended + max(LOOK_SECONDS, LOOK_SHARE * (ended - begun))
+        return changes
 
     def _wait_for_next(self, took: float) -> None:
         """Let pass a time that suits the look at every file that took so many seconds."""

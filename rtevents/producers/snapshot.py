@@ -95,6 +95,22 @@ class Snapshot:
             looked.update(path for path in self._files if not folders.isdisjoint(above(path)))
         return self._settle(now, looked)
 
+    def inside(self, folder: str) -> set[str]:
+        """Return the files that are right in a folder, or were, and folders that came or went."""
+        known = {path for path in self._files if path.rpartition("/")[0] == folder}
+        folders = {path for path in self.shown if path and path.rpartition("/")[0] == folder}
+        try:
+            with os.scandir(self._root / folder) as listing:
+                entries = {
+                    f"{folder}/{each.name}" if folder else each.name: each for each in listing
+                }
+        except GONE:
+            entries = {}
+        except OSError:
+            return known
+        same = {path for path in folders & entries.keys() if entries[path].is_dir()}
+        return (known | folders | entries.keys()) - same
+
     def _take(self, files: dict[str, Seen]) -> None:
         self._files = files
         self.is_retaken = True

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rtevents.producers.change import Change, Seen
 from rtevents.producers.ignore import IgnoreRules, is_rule_file
-from rtevents.producers.snapshot import Snapshot
+from rtevents.producers.snapshot import Snapshot, is_coded
 from rtevents.producers.snapshot_file import SnapshotFile
 
 
@@ -101,6 +101,20 @@ class Tree:
         if has_other_rules and self.trouble() is None:
             return self._snapshot.compare_all(self._rules(), paths)
         return self._snapshot.compare(paths)
+
+    def glance(self, folders: Iterable[str]) -> list[Change]:
+        """Return what changed right in some folders that are not watched."""
+        if self._snapshot is None or self.trouble() is not None:
+            return []
+        found = self._snapshot.compare(set().union(*map(self._snapshot.inside, folders)))
+        if any(is_rule_file(change.path) for change in found):
+            found += self._snapshot.compare_all(self._rules())
+        return found
+
+    def unnamed(self) -> set[str]:
+        """Return the folders that hold a file whose name is not UTF-8."""
+        files = self._snapshot.files if self._snapshot else ()
+        return {path.rpartition("/")[0] for path in files if is_coded(path)}
 
     def compare_again(self, folders: Iterable[str]) -> list[Change]:
         """Return what changed in folders before they were watched, as they are by now."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 # Its documented backend: armed when it is made.
@@ -38,6 +40,14 @@ NO_WATCH_AT_ALL = (
 
 NOT_UTF8 = "the name of a folder is not UTF-8, and cannot be watched: rename it, or ignore it"
 
+UNNAMED = re.compile(r'Unable to decode path "(.*)/.*" to string', re.DOTALL)
+"""What the backend says, for good, when it has a hint whose path is not UTF-8."""
+
+ESCAPED = re.compile(r"\\(?:x([0-9A-F]{2})|u\{([0-9a-f]+)\}|(.))")
+"""How it writes what cannot be shown."""
+
+SHORT = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
+
 MERGE = 4
 """Backends from which on they are made one: each wakes up all the time."""
 
@@ -53,17 +63,27 @@ class Watch:
         recursive: Whether all that is below is watched too, links followed.
         settle_ms: Milliseconds of quiet after which a burst is told.
         max_settle_ms: Milliseconds after which it is told without waiting for quiet.
+        blind: Paths that are left out, also later: see ``unnamed``.
 
     Attributes:
         gap: Why some changes are not hinted at: who wants them has to look. None when all are.
         is_lost: Whether the first path was said to be deleted itself.
+        unnamed: The folder of a name that is not UTF-8, where that ended the watch.
     """
 
     def __init__(
-        self, paths: Sequence[Path], *, recursive: bool, settle_ms: int, max_settle_ms: int
+        self,
+        paths: Sequence[Path],
+        *,
+        recursive: bool,
+        settle_ms: int,
+        max_settle_ms: int,
+        blind: Container[str] = (),
     ) -> None:
         self.gap: str | None = None
         self.is_lost = False
+        self.unnamed: str | None = None
+        self._blind = blind
         self._tops = [*paths]
         self._recursive = recursive
         self._settle_ms = settle_ms
@@ -78,7 +98,13 @@ class Watch:
 
     @classmethod
     async def open(
-        cls, paths: Sequence[Path], *, recursive: bool, settle_ms: int, max_settle_ms: int
+        cls,
+        paths: Sequence[Path],
+        *,
+        recursive: bool,
+        settle_ms: int,
+        max_settle_ms: int,
+        blind: Container[str] = (),
     ) -> Watch:
         """
         Arm a watch of as much as the system lets be watched.
@@ -88,7 +114,13 @@ class Watch:
         """
         if not paths[0].exists():
             raise FileNotFoundError(f"{paths[0]} is not there")
-        watch = cls(paths, recursive=recursive, settle_ms=settle_ms, max_settle_ms=max_settle_ms)
+        watch = cls(
+            paths,
+            recursive=recursive,
+            settle_ms=settle_ms,
+            max_settle_ms=max_settle_ms,
+            blind=blind,
+        )
         await watch._arm(paths)
         return watch
 
@@ -153,6 +185,7 @@ class Watch:
         await asyncio.to_thread(_end, [*self._former, *self._backends])
 
     async def _arm(self, paths: Sequence[Path]) -> None:
+        paths = [path for path in paths if str(path) not in self._blind]
         notify, gap = await asyncio.to_thread(_arm, paths, self._recursive)
         self.gap = self.gap or gap
         if notify is not None:
@@ -167,6 +200,7 @@ class Watch:
         except Exception as error:  # noqa: BLE001 - whatever it is, the watch is over
             logger.debug("a watch ended: %s", error)
             if not stop.is_set():
+                self.unnamed = _unnamed(str(error)) or self.unnamed
                 self._say(set(), has_ended=True)
         notify.close()
 
@@ -237,6 +271,19 @@ def _arm(paths: Sequence[Path], recursive: bool) -> tuple[RustNotify | None, str
                 # Nobody says how many there may be.
                 paths = paths[: len(paths) * 3 // 4]
     return None, gap
+
+
+def _unnamed(words: str) -> str | None:
+    """Return the folder of the name that the backend cannot tell; None for another error."""
+    found = UNNAMED.fullmatch(words)
+    return None if found is None else ESCAPED.sub(_unescaped, found[1])
+
+
+def _unescaped(escaped: re.Match[str]) -> str:
+    byte, code, short = escaped.groups()
+    if byte is not None:
+        return os.fsdecode(bytes.fromhex(byte))
+    return chr(int(code, 16)) if code is not None else SHORT.get(short, short)
 
 
 def _is_utf8(path: Path) -> bool:

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import msgspec
 import pytest
 
 from rtevents.core.payloads import FileChange
+from rtevents.producers.change import Change
+from rtevents.producers.tree import Tree
 from tests.producers.conftest import Watching, World, git
 
 MARKS = itertools.count()
@@ -279,6 +281,67 @@ async def test_a_name_that_is_not_utf8_does_not_end_the_watch(files: Files) -> N
     bad.unlink()
 
     assert await files.told() == [("deleted", "bad%FF"), ("modified", "old.txt")]
+
+
+async def test_a_name_that_is_not_utf8_costs_one_look_at_every_file(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backend ends at each hint of such a name: its folder is looked at from then on."""
+    looks = []
+    look = Tree.compare_all
+
+    def counted(tree: Tree, hints: Iterable[str] = ()) -> list[Change]:
+        looks.append(tree)
+        return look(tree, hints)
+
+    monkeypatch.setattr(Tree, "compare_all", counted)
+    (files.root / "sub" / "deep").mkdir(parents=True)
+    (files.root / "sub" / ".gitignore").write_text("*.tmp\n")
+    (files.root / "sub" / "old").write_text("x")
+    await files.told()
+    looks.clear()
+    bad = Path(os.fsdecode(os.fsencode(files.root) + b"/sub/b\xff.log"))
+    bad.write_text("0")
+    await files.until_told("created", "sub/b%FF.log")
+    for number in range(5):
+        with bad.open("a") as opened:
+            opened.write(str(number))
+        await files.until_told("modified", "sub/b%FF.log")
+        files.new()
+    assert len(looks) == 1
+    (files.root / "sub" / "old").unlink()
+    (files.root / "sub" / "new").write_text("x")
+    (files.root / "sub" / "more").mkdir()
+    (files.root / "sub" / "more" / "a").write_text("x")
+    (files.root / "sub" / "deep" / "a").write_text("x")
+    (files.root / "sub" / ".gitignore").unlink()
+    (files.root / "sub" / "a.tmp").write_text("x")
+    for kind, path in (
+        ("deleted", "old"), ("created", "new"), ("created", "more/a"), ("created", "deep/a"),
+        ("deleted", ".gitignore"), ("created", "a.tmp"),
+    ):  # fmt: skip
+        await files.until_told(kind, f"sub/{path}")
+    (files.root / "sub" / "more" / "b").write_text("x")
+    assert ("created", "sub/more/b") in await files.told()
+    assert files.said() == []
+    assert not files.watching.producer.gap
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xff", b'"\xff', b"a\\\xff", b"a\n\xff", "é".encode() + b"\xff"]
+)
+async def test_the_folder_of_such_a_name_is_known_whatever_it_is_called(
+    root: Path, world: World, name: bytes
+) -> None:
+    folder = root / os.fsdecode(name.removesuffix(b"\xff") + b"'\\x41 ")
+    folder.mkdir()
+    async with world.watch("files", root) as watching:
+        files = Files(root, watching)
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_text("x")
+        await watching.until(lambda: watching.events)
+
+        assert [*watching.producer._blind] == [str(folder)]  # type: ignore[attr-defined]
+        assert files.said() == []
 
 
 async def test_a_folder_whose_name_is_not_utf8_is_looked_at(files: Files) -> None:

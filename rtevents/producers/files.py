@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence, Set
+from collections.abc import AsyncGenerator, Mapping, Sequence, Set
 from contextlib import aclosing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rtevents.core.event import Event, EventType
@@ -15,11 +16,12 @@ from rtevents.producers import Watched, batches
 from rtevents.producers.change import Change
 from rtevents.producers.ignore import above
 from rtevents.producers.mounts import Mounts
-from rtevents.producers.operation import Operation, Operations, git_folder
+from rtevents.producers.operation import Operation
 from rtevents.producers.pulse import Pulse
 from rtevents.producers.snapshot import is_coded, shown
 from rtevents.producers.tree import Tree
 from rtevents.producers.watch import Watch
+from rtevents.producers.worktrees import WorkTrees
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ class FilesProducer:
         self._project_id = watched.project.id
         self._settings = watched.config.files
         self._tree = Tree(watched.root, watched.project.ignore, watched.places, watched.own)
-        self._operations: Operations | None = None
+        self._work_trees: WorkTrees | None = None
         self._pulse = Pulse(LOOK_SECONDS)
         self._mounts = Mounts(watched.root, LOOK_SECONDS)
         # Seconds without a hint after which all of a burst has been told.
@@ -196,7 +198,7 @@ class FilesProducer:
         if not entered:
             return None
         changes = await asyncio.to_thread(self._tree.compare_again, entered)
-        return _Look(changes, hinted=None, operation=look.operation)
+        return _Look(changes, hinted=None, operations=look.operations)
 
     def _begin(self) -> _Look:
         """Compare with what was told before; take up git's state."""
@@ -204,8 +206,9 @@ class FilesProducer:
         changes = self._tree.compare_all()
         self._begun = time.monotonic()
         self._wait_for_next(self._begun - begun)
-        folder = git_folder(self._root) if self._settings.vcs == "batch" else None
-        self._operations = None if folder is None else Operations(folder)
+        if self._settings.vcs == "batch":
+            self._work_trees = WorkTrees(self._root)
+            self._work_trees.know(self._tree.work_trees)
         reason, self._reason = self._reason, None
         return _Look(changes, reason=reason)
 
@@ -231,7 +234,7 @@ class FilesProducer:
                 self._look_soon()
             changes = await asyncio.to_thread(self._tree.compare, paths)
             changes += await self._glance(watch)
-            return _Look(changes, hinted=None, operation=burst.operation)
+            return _Look(changes, hinted=None, operations=burst.operations)
         begun = time.monotonic()
         changes = await asyncio.to_thread(self._tree.compare_all, paths)
         self._wait_for_next(time.monotonic() - begun)
@@ -243,13 +246,16 @@ class FilesProducer:
                 reason = "changes that nobody hinted at"
         if reason is not None:
             self._look_soon()
-        return _Look(changes, hinted=paths, operation=burst.operation, reason=reason)
+        return _Look(changes, hinted=paths, operations=burst.operations, reason=reason)
 
     async def _gather(self, watch: Watch) -> _Burst | None:
         """Return the next burst: while git is at work, all of it; None when the watch ended."""
         hints, self._late = self._late, set()
         missed: str | None = None
         wait, until = 0.0 if hints else LOOK_SECONDS, time.monotonic() + MAX_HOLD
+        git, places = self._work_trees, {""}
+        if git is not None:
+            await asyncio.to_thread(git.know, self._tree.work_trees)
         while True:
             self._pulse.begin()
             told = await watch.next(wait)
@@ -257,15 +263,16 @@ class FilesProducer:
             if told is None:
                 return None
             hints |= told
-            if self._operations is None or time.monotonic() > until:
+            if git is None or time.monotonic() > until:
                 return _Burst(hints, missed)
-            if not self._operations.is_running():
+            places |= git.around(map(self._relative, told))
+            if not git.is_running(places):
                 break
             wait = HOLD_SECONDS
-        operation = self._operations.finished()
-        while operation is not None and (told := await watch.next(self._linger)):
+        operations = git.finished(places)
+        while operations and (told := await watch.next(self._linger)):
             hints |= told
-        return _Burst(hints, missed, operation)
+        return _Burst(hints, missed, operations)
 
     async def _note_end(self, watch: Watch) -> None:
         """Note why the watch ended; where it ends at names, look from now on."""
@@ -325,8 +332,9 @@ class FilesProducer:
             data["is_coded"] = True
         if change.is_by_rules:
             data["cause"] = "ignore"
-        if look.operation is not None:
-            data |= look.operation.as_data()
+        if look.operations and self._work_trees is not None:
+            operation = look.operations.get(self._work_trees.of(change.path))
+            data |= operation.as_data() if operation else {}
         if look.hinted is not None and _is_missed(look.hinted, change):
             data["reconciled"] = True
         return Event(
@@ -355,12 +363,12 @@ class _Burst(NamedTuple):
     Args:
         hints: Paths.
         missed: Why there may be changes that nobody hinted at.
-        operation: What git did meanwhile.
+        operations: What git did meanwhile, by the work tree.
     """
 
     hints: set[str]
     missed: str | None
-    operation: Operation | None = None
+    operations: Mapping[str, Operation] = MappingProxyType({})
 
 
 class _Look(NamedTuple):
@@ -370,14 +378,14 @@ class _Look(NamedTuple):
     Args:
         changes: What differs from what was told before.
         hinted: The paths that were hinted at, when all were looked at; None when only they were.
-        operation: What git did meanwhile.
+        operations: What git did meanwhile, by the work tree.
         reason: Why every file was looked at, if that is to be told.
         is_last: Whether another watch is needed.
     """
 
     changes: Sequence[Change]
     hinted: Set[str] | None = frozenset()
-    operation: Operation | None = None
+    operations: Mapping[str, Operation] = MappingProxyType({})
     reason: str | None = None
     is_last: bool = False
 

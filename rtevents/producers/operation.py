@@ -148,17 +148,22 @@ class Operations:
 
 def git_folder(root: Path) -> Path | None:
     """Return the git folder of the work tree around a folder; None where there is none."""
-    for folder in (root, *root.parents):
-        place = folder / ".git"
-        if place.is_dir():
-            return place
-        try:
-            words = place.read_bytes()
-        except OSError:
-            continue
-        if words.startswith(b"gitdir: "):
-            return folder / os.fsdecode(words.removeprefix(b"gitdir: ").strip())
-    return None
+    places = map(own_git_folder, (root, *root.parents))
+    return next((place for place in places if place is not None), None)
+
+
+def own_git_folder(folder: Path) -> Path | None:
+    """Return the git folder of a folder that is a work tree's top; None for any other."""
+    place = folder / ".git"
+    if place.is_dir():
+        return place
+    try:
+        words = place.read_bytes()
+    except OSError:
+        return None
+    if not words.startswith(b"gitdir: "):
+        return None
+    return folder / os.fsdecode(words.removeprefix(b"gitdir: ").strip())
 
 
 def _common(folder: Path) -> Path:

@@ -13,7 +13,7 @@ import msgspec
 
 from rtevents.producers.birth import born_ns
 from rtevents.producers.change import Change, Seen, changes
-from rtevents.producers.ignore import IgnoreRules, above
+from rtevents.producers.ignore import GIT_FOLDER, IgnoreRules, above
 
 GONE = (FileNotFoundError, NotADirectoryError)
 """What says that a file is not there any more; whatever else fails says nothing about that."""
@@ -32,6 +32,7 @@ class Snapshot:
         is_retaken: Whether files came without a change that tells of it.
         shown: Every folder that is shown, as far as it was looked into; the root is empty.
         entered: Folders that came, or came anew, since somebody emptied this.
+        work_trees: Folders that are the top of a work tree of git; not the root.
     """
 
     def __init__(self, root: Path, rules: IgnoreRules, files: dict[str, Seen]) -> None:
@@ -44,6 +45,7 @@ class Snapshot:
         self.is_retaken = False
         self.shown: set[str] = {"", *self._folders}
         self.entered: set[str] = set()
+        self.work_trees: set[str] = set()
 
     @property
     def files(self) -> Mapping[str, Seen]:
@@ -85,6 +87,8 @@ class Snapshot:
         folders = {path for path in looked if path not in self._files} & self._folders.keys()
         self._leave(looked & self.shown)
         for path in sorted(looked):
+            if path.endswith(f"/{GIT_FOLDER}") and (self._root / path).exists():
+                self.work_trees.add(path.rpartition("/")[0])
             found = self._look(path)
             if isinstance(found, Seen):
                 now[path] = found
@@ -99,16 +103,13 @@ class Snapshot:
         """Return the files that are right in a folder, or were, and folders that came or went."""
         known = {path for path in self._files if path.rpartition("/")[0] == folder}
         folders = {path for path in self.shown if path and path.rpartition("/")[0] == folder}
-        try:
-            with os.scandir(self._root / folder) as listing:
-                entries = {
-                    f"{folder}/{each.name}" if folder else each.name: each for each in listing
-                }
-        except GONE:
-            entries = {}
-        except OSError:
+        listing = self._enter(folder)
+        if listing is None:
             return known
-        same = {path for path in folders & entries.keys() if entries[path].is_dir()}
+        entries = {f"{folder}/{each.name}" if folder else each.name: each for each in listing}
+        same = {
+            path for path in folders & entries.keys() if entries[path].is_dir(follow_symlinks=False)
+        }
         return (known | folders | entries.keys()) - same
 
     def _take(self, files: dict[str, Seen]) -> None:
@@ -169,18 +170,14 @@ class Snapshot:
         waiting = [folder]
         before = self.shown
         if not folder:
-            self.shown = set()
+            self.shown, self.work_trees = set(), set()
         while waiting:
             folder = waiting.pop()
             if folder not in before:
                 self.entered.add(folder)
             self.shown.add(folder)
-            try:
-                with os.scandir(self._root / folder) as listing:
-                    entries = list(listing)
-            except GONE:
-                continue
-            except OSError:
+            entries = self._enter(folder)
+            if entries is None:
                 # What cannot be read for now, as when files are open without end, is not gone.
                 found |= self._below(folder)
                 continue
@@ -192,6 +189,19 @@ class Snapshot:
                 elif not self._rules.hides(path) and (seen := _status_of(entry)):
                     found[path] = seen
         return found
+
+    def _enter(self, folder: str) -> list[os.DirEntry[str]] | None:
+        """Return what is in a folder, nothing of one that is gone; None where that is unknown."""
+        try:
+            with os.scandir(self._root / folder) as listing:
+                entries = list(listing)
+        except GONE:
+            return []
+        except OSError:
+            return None
+        if folder and any(entry.name == GIT_FOLDER for entry in entries):
+            self.work_trees.add(folder)
+        return entries
 
     def _below(self, folder: str) -> dict[str, Seen]:
         """Return what is known to be in a folder."""

@@ -41,6 +41,11 @@ class Tree:
         """How many files there are."""
         return len(self._snapshot.files) if self._snapshot else 0
 
+    @property
+    def work_trees(self) -> set[str]:
+        """The folders that are the top of a work tree of git; not the root."""
+        return self._snapshot.work_trees if self._snapshot else set()
+
     def folders(self) -> list[Path]:
         """Return every folder that is to be watched, the root first."""
         if self._snapshot is None:

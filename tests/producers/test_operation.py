@@ -245,6 +245,51 @@ async def _until(tree: Tree, count: int) -> AsyncIterator[dict[str, Any]]:
         yield data
 
 
+@pytest.mark.parametrize("kind", ["submodule", "clone", "later"])
+async def test_a_work_tree_in_the_project_has_operations_of_its_own(
+    repository: Path, world: World, tmp_path: Path, kind: str
+) -> None:
+    branch_off(repository)
+    root = tmp_path / "outer"
+    root.mkdir()
+    if kind == "submodule":
+        git(root, "init", "-q")
+        git(root, "submodule", "add", "-q", str(repository), "sub")
+        git(root, "commit", "-qm", "Add it")
+    elif kind == "clone":
+        git(root, "clone", "-q", str(repository), "sub")
+    async with world.watch("files", root) as watching:
+        tree = Tree(root, watching)
+        if kind == "later":
+            git(root, "clone", "-q", str(repository), "sub")
+            await tree.told(2)
+        main = git(root / "sub", "rev-parse", "HEAD")
+        other = git(root / "sub", "rev-parse", "origin/other")
+        git(root / "sub", "checkout", "-q", "other")
+
+        assert await tree.causes(31) == {("checkout", main, other)}
+        assert len([batch for batch in watching.batches if batch[0].data.get("cause")]) == 1
+        (root / "sub" / "file.txt").write_text("edited\n")
+        assert await tree.causes(1) == {(None, None, None)}
+
+
+async def test_changes_are_held_while_git_has_the_lock_of_a_work_tree_in_the_project(
+    repository: Path, world: World
+) -> None:
+    inner = repository / "inner"
+    git(repository, "clone", "-q", ".", "inner")
+    async with world.watch("files", repository) as watching:
+        tree = Tree(repository, watching)
+        lock = inner / ".git" / "index.lock"
+        lock.touch()
+        (inner / "a.txt").write_text("x")
+        await asyncio.sleep(1.0)  # longer than anything waits that is not held
+        assert watching.events == []
+        lock.unlink()
+
+        assert await tree.causes(1) == {(None, None, None)}
+
+
 async def test_raw_tells_changes_as_they_come(repository: Path, world: World) -> None:
     branch_off(repository)
     config = Config(files=FilesSettings(vcs="raw"))

@@ -24,6 +24,7 @@ from rtevents.errors import (
     EventConflict,
     LogClosed,
     NotFound,
+    RteventsError,
     StoreError,
     Taken,
     Unavailable,
@@ -294,7 +295,7 @@ class Projects:
                 logger.exception("producer %s of %s failed", kind, project.settings.id)
                 recovering.cancel()
                 self._note_loss(project.settings.id, project.lost)
-                await self._note(project, kind, f"{type(error).__name__}: {error}")
+                await self._note(project, kind, _words(error))
             finally:
                 recovering.cancel()
             await asyncio.sleep(pause)
@@ -360,6 +361,16 @@ class Projects:
                 raise
             except Unavailable as error:
                 await asyncio.sleep(error.retry_after)
+
+
+def _words(error: Exception) -> str:
+    """Return what went wrong for a user: our own words, the system's, or what a bug raised."""
+    if isinstance(error, RteventsError):
+        return str(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    return f"a bug: {type(error).__name__}: {error}"
 
 
 def _warning(settings: ProjectSettings) -> str:

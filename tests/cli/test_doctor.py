@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
 import sqlite3
 import stat
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from rtevents.cli.doctor import machine
+from rtevents.cli.doctor import machine, projects
 from rtevents.client.sync import Client
 from rtevents.core.event import Event
 from rtevents.core.filter import Filter
@@ -50,10 +52,10 @@ def test_a_daemon_that_is_well_has_no_problem(stopped_daemon: Daemon) -> None:
 def test_the_canary_is_told_from_what_others_publish(daemon: Daemon) -> None:
     assert examined(daemon)["canary"][0] == "ok"
     with daemon.client() as client:
-        (entry,) = client.history(Filter(projects=frozenset({"doctor"}))).events
+        (entry,) = client.history(Filter(sources=frozenset({"doctor"}))).events
 
     assert entry.event.data == {"status": "ok", "event": "doctor.canary"}
-    assert entry.event.source == "doctor"
+    assert entry.event.project_id is None
 
 
 def test_it_works_without_a_daemon(stopped_daemon: Daemon) -> None:
@@ -191,8 +193,41 @@ def test_a_project_that_is_gone_is_told(stopped_daemon: Daemon) -> None:
     assert examined(stopped_daemon)["project web"] == (
         "problem",
         f"{root} is not there",
-        "rtevents project remove web",
+        "mount it, or: rtevents project remove web",
     )
+
+
+def test_a_lock_of_git_that_was_left_is_told(stopped_daemon: Daemon) -> None:
+    root = stopped_daemon.repository()
+    stopped_daemon.start()
+    stopped_daemon.run("project", "add", str(root))
+    lock = root / ".git" / "index.lock"
+    lock.touch()
+    assert "git in web" not in examined(stopped_daemon)
+    an_hour_ago = time.time() - 3600
+    os.utime(lock, (an_hour_ago, an_hour_ago))
+
+    verdict, text, remedy = examined(stopped_daemon)["git in web"]
+
+    assert verdict == "warning"
+    assert text.startswith(f"{lock} is 1h")
+    assert remedy == f"if no git runs there: rm {lock}"
+
+
+def test_how_the_daemon_gets_on_with_a_project_is_told_in_words() -> None:
+    root = Path("/")
+
+    def told(state: str, error: str | None) -> tuple[str, str]:
+        check = projects._state("project web", root, {"state": state, "error": error})
+        return check.verdict, check.text
+
+    assert told("watching", None) == ("ok", "/, watched")
+    assert told("starting", None) == ("warning", "/ is not watched yet")
+    assert told("watching", "no more") == (
+        "warning",
+        "/ is watched, but some is seen late: no more",
+    )
+    assert told("failed", "git: no") == ("problem", "/ is not watched: git: no")
 
 
 def test_a_hook_that_does_not_run_is_told(stopped_daemon: Daemon) -> None:
@@ -233,6 +268,23 @@ def test_the_limits_of_the_kernel_are_told(
     assert check.remedy == (
         None if verdict == "ok" else "sudo sysctl fs.inotify.max_user_watches=524288"
     )
+
+
+def test_the_smaller_limit_of_a_user_namespace_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "max_user_watches").write_text("524288\n")
+    (tmp_path / "max_user_instances").write_text("1024\n")
+    (tmp_path / "max_inotify_watches").write_text("100\n")
+    (tmp_path / "max_inotify_instances").write_text("1024\n")
+    monkeypatch.setattr(machine, "INOTIFY", tmp_path)
+    monkeypatch.setattr(machine, "NAMESPACE", tmp_path)
+
+    (check,) = machine.watch_limits(200)
+
+    assert check.verdict == "problem"
+    assert check.text == "200 folders to watch, 100 watches and 1024 instances allowed"
+    assert check.remedy == "sudo sysctl user.max_inotify_watches=524288"
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "drvfs"])

@@ -172,6 +172,7 @@ async def test_a_producer_that_fails_is_told_and_started_again(
         while not service.warnings:
             await asyncio.sleep(0)
         assert project.state == "failed"
+        assert project.as_dict()["error"] == "the disk went away"
         while service.warnings or service.log.last < 5:
             await asyncio.sleep(0)
     running.cancel()

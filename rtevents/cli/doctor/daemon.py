@@ -17,8 +17,8 @@ from rtevents.errors import NotReachable, RteventsError
 if TYPE_CHECKING:
     from rtevents.client.sync import Client
 
-PROJECT = "doctor"
-"""The project_id of the canary, by which it is told from what others publish."""
+SOURCE = "doctor"
+"""The source of the canary, by which it is told from what others publish."""
 
 PATIENCE = 10.0
 """Seconds after which the canary is given up."""
@@ -122,13 +122,12 @@ def canary(client: Client, reader: Client) -> Check:
     event = Event(
         type="SYSTEM_STATUS",
         data={"status": "ok", "event": "doctor.canary"},
-        source="doctor",
-        project_id=PROJECT,
+        source=SOURCE,
     )
     is_ready, times = threading.Event(), dict[str, float]()
 
     def read() -> None:
-        wanted = Filter(projects=frozenset({PROJECT}))
+        wanted = Filter(sources=frozenset({SOURCE}))
         for frame in reader.stream(wanted, since="new", reconnect=False, control=True):
             if isinstance(frame, Control) and frame.name == "hello":
                 is_ready.set()

@@ -30,6 +30,9 @@ REMOTE = re.compile(
 INOTIFY = Path("/proc/sys/fs/inotify")
 """Where Linux tells how much may be watched."""
 
+NAMESPACE = Path("/proc/sys/user")
+"""Where it tells how much may be watched in this user namespace: what is less counts."""
+
 GIT_NEEDED = (2, 25)
 """The first version of git with all that is asked of it."""
 
@@ -162,21 +165,29 @@ def watch_limits(count: int) -> Iterator[Check]:
     """
     if not INOTIFY.is_dir():
         return
-    watches = int((INOTIFY / "max_user_watches").read_text())
-    instances = int((INOTIFY / "max_user_instances").read_text())
+    watches, for_watches = _limit("watches")
+    instances, for_instances = _limit("instances")
     words = f"{count} folders to watch, {watches} watches and {instances} instances allowed"
     if count > watches:
-        yield problem(
-            "watch limits", words, f"sudo sysctl fs.inotify.max_user_watches={_power(count * 2)}"
-        )
+        yield problem("watch limits", words, f"sudo sysctl {for_watches}={_power(count * 2)}")
     elif count > watches * 0.7:
-        yield warning(
-            "watch limits", words, f"sudo sysctl fs.inotify.max_user_watches={_power(count * 2)}"
-        )
+        yield warning("watch limits", words, f"sudo sysctl {for_watches}={_power(count * 2)}")
     elif instances < 64:
-        yield warning("watch limits", words, "sudo sysctl fs.inotify.max_user_instances=1024")
+        yield warning("watch limits", words, f"sudo sysctl {for_instances}=1024")
     else:
         yield ok("watch limits", words)
+
+
+def _limit(what: str) -> tuple[int, str]:
+    """Return how many are allowed, and the name of the setting that says so."""
+    limits = [(int((INOTIFY / f"max_user_{what}").read_text()), f"fs.inotify.max_user_{what}")]
+    try:
+        least = int((NAMESPACE / f"max_inotify_{what}").read_text())
+        limits.append((least, f"user.max_inotify_{what}"))
+    except OSError:
+        pass  # a kernel without user namespaces
+    # Where both are the same, the first is the one that everybody knows.
+    return min(limits, key=lambda limit: limit[0])
 
 
 def git() -> Check:

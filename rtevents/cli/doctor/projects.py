@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rtevents.cli.doctor.check import Check, ok, problem, warning
 from rtevents.cli.doctor.machine import REMOTE, file_system
+from rtevents.cli.status import span
 from rtevents.config.settings import ProjectSettings
 from rtevents.errors import BadInput, RteventsError
 
@@ -23,7 +26,8 @@ def project(settings: ProjectSettings, told: dict[str, Any] | None) -> Iterator[
     """
     name, root = f"project {settings.id}", Path(settings.path)
     if not root.is_dir():
-        yield problem(name, f"{root} is not there", f"rtevents project remove {settings.id}")
+        remedy = f"mount it, or: rtevents project remove {settings.id}"
+        yield problem(name, f"{root} is not there", remedy)
         return
     kind = file_system(root)
     if REMOTE.match(kind):
@@ -32,12 +36,48 @@ def project(settings: ProjectSettings, told: dict[str, Any] | None) -> Iterator[
             f"{root} is on a network file system ({kind}): what others change there is not told",
             "changes are found by looking at every file, every ten minutes",
         )
-    if told is not None and (told["state"] != "watching" or told["error"]):
-        yield problem(name, f"{root} is {told['state']}: {told['error'] or 'in a moment'}")
-    else:
-        yield ok(name, f"{root}{'' if told is None else ', watched'}")
+    yield _state(name, root, told)
+    if settings.files and (check := _lock(f"git in {settings.id}", root)):
+        yield check
     if settings.git:
         yield from _hook(settings, root)
+
+
+def _state(name: str, root: Path, told: dict[str, Any] | None) -> Check:
+    """Tell how the daemon gets on with a project."""
+    if told is None:
+        return ok(name, str(root))
+    state, error = told["state"], told["error"]
+    if state == "starting":
+        return warning(name, f"{root} is not watched yet", "rtevents status, in a moment")
+    if not error:
+        return ok(name, f"{root}, watched")
+    if state == "watching":
+        return warning(name, f"{root} is watched, but some is seen late: {error}")
+    return problem(
+        name, f"{root} is not watched: {error}", "mend that: it is tried again by itself"
+    )
+
+
+def _lock(name: str, root: Path) -> Check | None:
+    """Tell of a lock of git's that nobody seems to hold; changes were kept back for it."""
+    from rtevents.producers.operation import LOCK, STALE, git_folder
+
+    folder = git_folder(root)
+    if folder is None:
+        return None
+    lock = folder / LOCK
+    try:
+        age = time.time() - lock.stat().st_mtime
+    except OSError:
+        return None
+    if age < STALE:
+        return None
+    return warning(
+        name,
+        f"{lock} is {span(age)} old: git changes nothing while it is there",
+        f"if no git runs there: rm {shlex.quote(str(lock))}",
+    )
 
 
 def _hook(settings: ProjectSettings, root: Path) -> Iterator[Check]:

@@ -1,4 +1,4 @@
-"""The hook beside what programs that manage hooks write: both run, also after their next time: F29."""
+"""The hook beside what programs that manage hooks write, also after their next time: F29."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from pathlib import Path
@@ -43,6 +44,20 @@ def save(file: Path, value: object) -> None:
         write_whole(file, msgspec.json.encode(value))
     except OSError as error:
         raise StoreError(f"{file} cannot be written: {error.strerror or error}") from error
+
+
+async def save_aside(file: Path, value: object) -> None:
+    """
+    Write `value` as ``save`` does, while the event loop goes on.
+
+    Cancelling waits until it is written: whoever writes the file next finds nobody else at it.
+    """
+    saving = asyncio.ensure_future(asyncio.to_thread(save, file, value))
+    try:
+        await asyncio.shield(saving)
+    except asyncio.CancelledError:
+        await asyncio.wait([saving])
+        raise
 
 
 def load(file: Path, kind: type[T], default: T) -> T:

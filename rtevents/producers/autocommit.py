@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from rtevents.core.event import Event, EventType, new_event_id
-from rtevents.core.keep import load, save
+from rtevents.core.keep import load, save, save_aside
 from rtevents.producers import Watched
 from rtevents.producers.saver import Draft, Made, SaveError, Saver
 
@@ -251,4 +251,4 @@ class AutoCommitProducer:
 
     async def _keep(self, place: _Place) -> None:
         self._place = place
-        await asyncio.to_thread(save, self._file, place)
+        await save_aside(self._file, place)

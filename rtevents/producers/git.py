@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from rtevents.core.event import Event, new_event_id
-from rtevents.core.keep import load, save
+from rtevents.core.keep import load, save_aside
 from rtevents.producers import Watched, batches, squash
 from rtevents.producers.commit import SOURCE, build, build_one, event_id, short
 from rtevents.producers.refs import REF_UPDATE, Move, moves
@@ -290,7 +290,7 @@ class GitProducer:
         """Remember a place; one in which nothing but the time is new is not worth a write."""
         before, self._place = self._place, place
         if msgspec.structs.replace(before, looked_at=place.looked_at) != place:
-            await asyncio.to_thread(save, self._file, place)
+            await save_aside(self._file, place)
 
 
 def _after(refs: Mapping[str, str], done: Iterable[Move]) -> dict[str, str]:

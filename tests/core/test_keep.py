@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from rtevents.core.keep import load, save, write_whole
+from rtevents.core.keep import load, save, save_aside, write_whole
 
 
 def test_what_is_saved_is_loaded_and_for_the_user_alone(tmp_path: Path) -> None:
@@ -17,6 +18,18 @@ def test_what_is_saved_is_loaded_and_for_the_user_alone(tmp_path: Path) -> None:
     assert load(file, dict[str, int], {}) == {"a": 2}
     assert file.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [file]
+
+
+async def test_a_save_that_is_cancelled_is_over_when_the_task_is(tmp_path: Path) -> None:
+    file, value = tmp_path / "place.json", [*range(200_000)]
+    saving = asyncio.create_task(save_aside(file, value))
+    await asyncio.sleep(0)  # so that it has begun
+    saving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    assert load(file, list[int], []) == value
 
 
 def test_nothing_saved_is_the_default(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import random
@@ -553,6 +554,27 @@ async def test_a_database_that_was_replaced_refuses_appends(store: SQLiteStore, 
     assert str(caught.value) == "events.db: another file is in its place"
 
 
+async def test_a_look_finds_what_would_refuse_appends(
+    store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody need publish for it: a lock, a disk that fails; and it mends what a failure left."""
+    with locked(path), pytest.raises(StoreError, match="locked by another process"):
+        await store.check()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "statvfs", _fail)
+        with pytest.raises(StoreError, match=r"^events\.db: input/output error$"):
+            await store.check()
+    store._writer._is_doubtful = True
+
+    await store.check()
+
+    assert not store._writer._is_doubtful
+
+
+def _fail(_: object) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
 async def test_an_error_that_is_not_the_databases_reaches_who_asked(store: SQLiteStore) -> None:
     broken = event(source=[])
 
@@ -911,3 +933,17 @@ async def test_known_ids_and_failures_are_the_same_without_the_thread(
             await store.append([[event(event_id="c")]])
         await store._writer._call(store._writer._checkpoint)  # there is no connection to do it by
     assert await store.append([[event(event_id="c")]]) == [[Stored("c", 3, duplicate=False)]]
+
+
+async def test_a_write_that_fails_without_the_thread_stores_nothing(
+    store: SQLiteStore, path: Path, quick_disk: None
+) -> None:
+    await store.append([events(3)])
+    size = path.with_name("events.db-wal").stat().st_size
+
+    with largest_file(size + 20_000):
+        with pytest.raises(StoreError, match="the disk failed"):
+            await store.append([[event(event_id="a", data={"message": "x" * 100_000})]])
+        assert await seqs(store) == [1, 2, 3]
+
+    assert await store.append([[event(event_id="a")]]) == [[Stored("a", 4, duplicate=False)]]

@@ -51,12 +51,16 @@ class Issuer(msgspec.Struct, frozen=True):
     keys: Any
 
 
-class _Limits(msgspec.Struct, frozen=True):
-    """The claim ``rtevents``: what one token may do, within what its issuer's may."""
+class _Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    The claim ``rtevents``: what one token may do, within what its issuer's may.
 
-    role: str | None = None
-    projects: frozenset[str] = frozenset()
-    types: frozenset[str] = frozenset()
+    What is left out is not limited. A misspelt limit is none: it must not be passed over.
+    """
+
+    role: str | msgspec.UnsetType = msgspec.UNSET
+    projects: frozenset[str] | msgspec.UnsetType = msgspec.UNSET
+    types: frozenset[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -67,7 +71,7 @@ class _Claims(msgspec.Struct, frozen=True):
     aud: str | list[str]
     exp: float
     nbf: float = 0.0
-    rtevents: _Limits = _Limits()
+    rtevents: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class Issuers:
@@ -170,14 +174,31 @@ def _verify(secret: str, issuer: Issuer) -> None:
         raise NotAuthenticated("the token's signature is not that of its issuer") from error
 
 
+def _limits(claims: _Claims) -> _Limits:
+    """Return what a token limits itself to, which is something."""
+    try:
+        limits = msgspec.json.decode(claims.rtevents, type=_Limits)
+    except (ValueError, RecursionError) as error:
+        raise NotAuthenticated(
+            "the token's claim `rtevents` cannot be read: it takes role, projects and types, "
+            "the last two as lists"
+        ) from error
+    for name in ("projects", "types"):
+        # To everything else an empty set means all; here somebody computed it, and found none.
+        if getattr(limits, name) == frozenset():
+            raise NotAuthenticated(f"the token grants nothing: `rtevents.{name}` is empty")
+    return limits
+
+
 def _grant(issuer: Issuer, claims: _Claims) -> Grant:
     """Return what a token may do: what its claim asks for, within what its issuer may give."""
-    limits = claims.rtevents
+    limits = _limits(claims)
+    asked = Filter(projects=limits.projects or frozenset(), types=limits.types or frozenset())
     try:
-        held = issuer.grant.narrow(Filter(projects=limits.projects, types=limits.types))
+        held = issuer.grant.narrow(asked)
     except NotAllowed as error:
         raise NotAuthenticated(f"the token claims more than its issuer may give: {error}") from None
-    role = issuer.grant.role if limits.role is None else limits.role
+    role = issuer.grant.role if limits.role is msgspec.UNSET else limits.role
     grant = Grant(role=role, projects=held.projects, types=held.types, expires=claims.exp)
     if role not in ROLES or not issuer.grant.covers(grant):
         raise NotAuthenticated("the token claims a role that its issuer may not give")

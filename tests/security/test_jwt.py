@@ -130,6 +130,13 @@ BAD: dict[str, Callable[[], str]] = {
     "more than its issuer's role": lambda: signed(claims(rtevents={"role": "owner"})),
     "a role that is none": lambda: signed(claims(rtevents={"role": "browser"})),
     "another project": lambda: signed(claims(rtevents={"projects": ["b"]})),
+    "no project at all": lambda: signed(claims(rtevents={"projects": []})),
+    "no type at all": lambda: signed(claims(rtevents={"types": []})),
+    "projects that are null": lambda: signed(claims(rtevents={"projects": None})),
+    "a misspelt limit": lambda: signed(claims(rtevents={"project": ["a"]})),
+    "a limit that is no list": lambda: signed(claims(rtevents={"types": "COMMIT"})),
+    "an empty role": lambda: signed(claims(rtevents={"role": ""})),
+    "limits that are no object": lambda: signed(claims(rtevents=["a"])),
     "another payload": lambda: swapped(),
     "not base64": lambda: "a.b!.c",
     "no JSON": lambda: f"{text(b'[')}.{text(b'{}')}.{text(b'x')}",
@@ -165,6 +172,24 @@ def test_what_is_not_signed_for_us_lets_nobody_in(provided: Daemon, how: str) ->
     assert status(provided, secret) in (400, 401)
     assert status(provided, signed()) == 200
     assert secret not in provided.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"projects": []}, "the token grants nothing: `rtevents.projects` is empty"),
+        ({"types": []}, "the token grants nothing: `rtevents.types` is empty"),
+        ({"project": ["a"]}, "it takes role, projects and types"),
+    ],
+)
+def test_a_limit_that_holds_nothing_is_told(
+    provided: Daemon, limits: dict[str, Any], said: str
+) -> None:
+    """S21: it is not taken for no limit."""
+    answer = Caller(provided, signed(claims(rtevents=limits))).get("/v1/events")
+
+    assert answer.status == 401
+    assert said in answer.detail
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ import base64
 import re
 import time
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from rtevents.core.clock import latest
+from rtevents.core.draft import END_OF_TIME
 from rtevents.core.filter import Filter, Grant
 from rtevents.errors import ConfigError, NotAllowed, NotAuthenticated
 from rtevents.server.tokens import ROLES
@@ -103,8 +105,7 @@ class Issuers:
             raise NotAuthenticated("the token is not for this daemon: its `aud` is another")
         if not claims.nbf <= time.time() or claims.exp <= latest():
             raise NotAuthenticated("the token has expired, or is not good yet")
-        subject = re.sub(r"[^A-Za-z0-9._@-]", "?", claims.sub)[:60]
-        return f"jwt:{subject}", _grant(issuer, claims)
+        return _name(claims), _grant(issuer, claims)
 
 
 def load_issuer(
@@ -160,6 +161,19 @@ def _read(secret: str) -> tuple[dict[str, Any], _Claims]:
         ) from error
 
 
+def _name(claims: _Claims) -> str:
+    """
+    Return the name of a principal: its subject to be read, and a digest to tell it from others.
+
+    Two issuers may know an `ada` each, and a long or odd subject is not shown whole.
+    """
+    if not claims.sub:
+        raise NotAuthenticated("the token is nobody's: its `sub` is empty")
+    subject = re.sub(r"[^A-Za-z0-9._@-]", "?", claims.sub)[:60]
+    whole = f"{claims.iss}\0{claims.sub}".encode(errors="surrogatepass")
+    return f"jwt:{subject}#{blake2b(whole, digest_size=8).hexdigest()}"
+
+
 def _bytes(segment: str) -> bytes:
     return base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
 
@@ -199,7 +213,9 @@ def _grant(issuer: Issuer, claims: _Claims) -> Grant:
     except NotAllowed as error:
         raise NotAuthenticated(f"the token claims more than its issuer may give: {error}") from None
     role = issuer.grant.role if limits.role is msgspec.UNSET else limits.role
-    grant = Grant(role=role, projects=held.projects, types=held.types, expires=claims.exp)
+    # A year that no calendar knows would break who shows it, or sets a timer for it.
+    expires = min(claims.exp, END_OF_TIME)
+    grant = Grant(role=role, projects=held.projects, types=held.types, expires=expires)
     if role not in ROLES or not issuer.grant.covers(grant):
         raise NotAuthenticated("the token claims a role that its issuer may not give")
     return grant

@@ -12,7 +12,8 @@ class Principal(msgspec.Struct, frozen=True):
     Who makes a request.
 
     Args:
-        name: ``local:<uid>``, ``token:<id>``, ``browser:<id>``, ``jwt:<subject>`` or ``anonymous``.
+        name: ``local:<uid>``, ``token:<id>``, ``browser:<id>``, ``anonymous``, or
+            ``jwt:<subject>#<digest>``, the digest of issuer and subject.
         grant: What it may see and do.
         pid: Its process, when the Unix socket told; None otherwise.
         uid: Its user, when the Unix socket told; None otherwise.

@@ -6,8 +6,9 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,18 @@ def provided(stopped_daemon: Daemon) -> Daemon:
     return stopped_daemon
 
 
-def write_config(daemon: Daemon, keys: Path, algorithms: str = "[RS256]") -> None:
-    """Name the issuer in the configuration."""
+def write_config(
+    daemon: Daemon, keys: Path, algorithms: str = "[RS256]", issuers: Sequence[str] = (ISSUER,)
+) -> None:
+    """Name the issuers in the configuration."""
     folder = daemon.home / "config" / "rtevents"
     folder.mkdir(exist_ok=True)
-    (folder / "config.yaml").write_text(
-        f"issuers:\n  - {{issuer: {ISSUER}, audience: rtevents, keys: {keys}, "
-        f"algorithms: {algorithms}, role: admin, projects: [a]}}\n"
-    )
+    named = [
+        f"{{issuer: {issuer}, audience: rtevents, keys: {keys}, "
+        f"algorithms: {algorithms}, role: admin, projects: [a]}}"
+        for issuer in issuers
+    ]
+    (folder / "config.yaml").write_text(f"issuers: [{', '.join(named)}]\n")
 
 
 def status(daemon: Daemon, secret: str) -> int:
@@ -88,14 +93,16 @@ def test_a_signed_token_gives_what_its_issuer_may(provided: Daemon) -> None:
     told_of_me = mine.get("/v1/tokens/self").json
     of_viewer = viewer.get("/v1/tokens/self").json
 
-    assert (told_of_me["principal"], told_of_me["role"]) == ("jwt:ada", "admin")
+    assert re.fullmatch(r"jwt:ada#[0-9a-f]{16}", told_of_me["principal"])
+    assert told_of_me["role"] == "admin"
     assert (told_of_me["projects"], told_of_me["expires"]) == (["a"], claims()["exp"])
     assert (of_viewer["role"], of_viewer["types"]) == ("viewer", ["COMMIT"])
     assert mine.get("/v1/stats").status == 200
     assert viewer.get("/v1/stats").status == 403
     assert mine.get("/v1/events?project=b").status == 403
     assert status(provided, by_hand({"alg": "RS256", "kid": "k1"})) == 200
-    assert told(provided, principal="jwt:ada", action="GET /v1/stats", decision="allowed")
+    name = told_of_me["principal"]
+    assert told(provided, principal=name, action="GET /v1/stats", decision="allowed")
 
 
 BAD: dict[str, Callable[[], str]] = {
@@ -126,6 +133,7 @@ BAD: dict[str, Callable[[], str]] = {
     "another issuer": lambda: signed(claims(iss="https://evil.test")),
     "no issuer": lambda: signed(claims(iss=None)),
     "no subject": lambda: signed(claims(sub=None)),
+    "an empty subject": lambda: signed(claims(sub="")),
     "10 kB": lambda: signed(claims(filler="x" * 6000)),
     "more than its issuer's role": lambda: signed(claims(rtevents={"role": "owner"})),
     "a role that is none": lambda: signed(claims(rtevents={"role": "browser"})),
@@ -172,6 +180,36 @@ def test_what_is_not_signed_for_us_lets_nobody_in(provided: Daemon, how: str) ->
     assert status(provided, secret) in (400, 401)
     assert status(provided, signed()) == 200
     assert secret not in provided.log.read_text()
+
+
+def test_the_same_subject_of_two_issuers_is_two_principals(provided: Daemon) -> None:
+    """S21 S23: neither the audit log nor a limit takes one for the other, nor long names."""
+    other = "https://other.example"
+    write_config(provided, provided.home / "jwks.json", issuers=[ISSUER, other])
+    assert provided.run("reload").returncode == 0
+    said = [{}, {"iss": other}, {"sub": "ada?"}, {"sub": "ada\u00e9"}, {"sub": "x" * 100}]
+    said.append({"sub": "x" * 101})
+
+    names = [
+        Caller(provided, signed(claims(**each))).get("/v1/tokens/self").json["principal"]
+        for each in said
+    ]
+
+    assert len(set(names)) == len(names)
+    assert names[0].startswith("jwt:ada#")
+    assert names[1].startswith("jwt:ada#")
+    assert max(map(len, names)) < 90
+
+
+def test_a_token_that_ends_after_the_last_year_can_be_used_and_shown(provided: Daemon) -> None:
+    """S21: a time that no calendar can write breaks no stream and no command."""
+    secret = signed(claims(exp=1e300))
+    with Caller(provided, secret).stream() as stream:
+        hello = json.loads(stream.readline())
+    shown = provided.run("token", "check", stdin=secret)
+
+    assert hello["control"] == "hello"
+    assert (shown.returncode, shown.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from rtevents.config.own import read_own
 from rtevents.config.paths import Paths
 from rtevents.config.settings import (
     LOOPBACK,
@@ -128,21 +128,11 @@ def _check_listen(loaded: Loaded) -> None:
 
 def _read(file: Path, *, is_named: bool) -> str:
     try:
-        with file.open("rb") as opened:
-            status = os.fstat(opened.fileno())
-            if status.st_uid not in (os.getuid(), 0) or status.st_mode & stat.S_IWOTH:
-                raise ConfigError(
-                    f"{file}: others can write it, so it is not read; chmod o-w it and own it"
-                )
-            raw = opened.read(MAX_CONFIG_BYTES + 1)
+        raw = read_own(file, MAX_CONFIG_BYTES)
     except FileNotFoundError:
         if is_named:
             raise ConfigError(f"{file}: no such file") from None
         return ""
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from error
-    if len(raw) > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{file}: more than {MAX_CONFIG_BYTES} bytes")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from rtevents.core.clock import latest
+from rtevents.config.own import read_own
 from rtevents.core.draft import END_OF_TIME
 from rtevents.core.filter import Filter, Grant
 from rtevents.errors import ConfigError, NotAllowed, NotAuthenticated
@@ -20,6 +21,9 @@ from rtevents.server.tokens import ROLES
 
 MAX_TOKEN = 8192
 """Longest token, in bytes: what a header may have."""
+
+MAX_KEYS = 1024 * 1024
+"""Largest file of keys, in bytes."""
 
 KINDS = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP", "HS": "oct"}
 """The kind of key that each family of algorithms takes, by its first two letters (RFC 7518)."""
@@ -117,7 +121,8 @@ def load_issuer(
     Args:
         keys: A file that holds a JSON Web Key Set.
     Raises:
-        ConfigError: The file or an algorithm cannot be used, or joserfc is not installed.
+        ConfigError: The file or an algorithm cannot be used, others can write the file, or joserfc
+            is not installed.
     """
     try:
         from joserfc.errors import JoseError
@@ -134,7 +139,9 @@ def load_issuer(
     if grant.role not in ROLES:
         raise ConfigError(f"issuers: role of {name}: expected one of {', '.join(ROLES)}")
     try:
-        found = KeySet.import_key_set(msgspec.json.decode(keys.read_bytes()))
+        found = KeySet.import_key_set(msgspec.json.decode(read_own(keys, MAX_KEYS)))
+    except ConfigError as error:
+        raise ConfigError(f"issuers: keys of {name}: {error}", field="issuers") from error
     except (OSError, msgspec.MsgspecError, JoseError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"issuers: keys of {name}: {keys}: {error}", field="issuers") from error
     # A public key taken for the secret of an HS256 is the oldest of attacks (CVE-2015-9256).

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -261,6 +262,30 @@ def test_keys_and_algorithms_that_do_not_go_together_are_refused_at_the_start(
 
     assert done.returncode == 2
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("harm", ["mode", "owner"])
+def test_keys_that_somebody_else_could_have_written_are_refused(
+    provided: Daemon, harm: str
+) -> None:
+    """S17 S21: who writes the keys makes tokens: the file is held to what the configuration is."""
+    file = provided.home / "jwks.json"
+    if harm == "mode":
+        file.chmod(0o666)
+    elif os.getuid():
+        pytest.skip("only root can give a file away")
+    else:
+        os.chown(file, 65534, 65534)
+
+    reloaded = provided.run("reload")
+    before = status(provided, signed())
+    provided.stop()
+    started = provided.run("serve")
+
+    for done in (reloaded, started):
+        assert done.returncode == 2
+        assert f"keys of {ISSUER}: {file}: others can write it" in done.stderr
+    assert before == 200
 
 
 def test_a_key_that_was_replaced_counts_no_more_after_a_reload(provided: Daemon) -> None:

@@ -42,6 +42,14 @@ def _escape(character: str) -> str:
 _SHORT = {9: "\\t", 10: "\\n", 13: "\\r"}
 
 
+def moment(seconds: float, form: str) -> str:
+    """Return a time as this machine's clock shows it; one that no calendar has, as it is."""
+    try:
+        return time.strftime(form, time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:g} s after 1970"
+
+
 def notice(text: str) -> None:
     """Say something about the work, on stderr."""
     print(f"rtevents: {safe(text)}", file=sys.stderr, flush=True)

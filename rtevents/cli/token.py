@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import Annotated, Any, Literal
 
 import typer
 
 from rtevents.cli import options, suggest
-from rtevents.cli.output import print_json, safe
+from rtevents.cli.output import moment, print_json, safe
 from rtevents.errors import NotFound
 
 HELP = """
@@ -88,7 +87,7 @@ def list_(
 def _until(token: dict[str, Any]) -> str:
     if token["expires"] is None:
         return "for ever"
-    return "until " + time.strftime("%Y-%m-%d %H:%M", time.localtime(token["expires"]))
+    return "until " + moment(token["expires"], "%Y-%m-%d %H:%M")
 
 
 def _limits(token: dict[str, Any]) -> str:

@@ -92,7 +92,16 @@ class EventConflict(EventRefused):
 
 
 class NotAllowed(RteventsError):  # noqa: N818
-    """The grant does not hold what was asked for."""
+    """
+    The grant does not hold what was asked for.
+
+    Attributes:
+        about: The name of that, such as a project's; for the audit log.
+    """
+
+    def __init__(self, text: str, *, about: str = "") -> None:
+        super().__init__(text)
+        self.about = about
 
 
 class NotAuthenticated(NotAllowed):

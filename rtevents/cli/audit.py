@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rtevents.cli import options
-from rtevents.cli.output import notice, print_json, safe
+from rtevents.cli.output import moment, notice, print_json, safe
 from rtevents.errors import NotReachable, RteventsError
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def audit(
     """
     Show who was let in to do what, and who was refused; the daemon need not run.
 
-    What is read and published is written once for each peer and hour.
+    What is read and published is written once for each credential, address and hour.
 
     \b
     rtevents audit --since 1h
@@ -38,17 +37,25 @@ def audit(
     """
     from rtevents.config.paths import find_paths
     from rtevents.core.since import parse_time
-    from rtevents.server.audit import read
+    from rtevents.server.chain import read
 
     file = find_paths().audit
     if verify:
         _verify(file)
         return
-    for line in read(file, parse_time(since) if since else 0.0):
+    bad: list[str] = []
+
+    def tell_bad(place: str) -> None:
+        bad.append(place)
+        notice(f"{place} is no line of the audit log")
+
+    for line in read(file, parse_time(since) if since else 0.0, on_bad=tell_bad):
         if as_json:
             print_json(line)
         else:
             print(_line(line))
+    if bad:
+        raise RteventsError("not all lines could be read; see: rtevents audit --verify")
 
 
 def _verify(file: Path) -> None:
@@ -58,7 +65,7 @@ def _verify(file: Path) -> None:
     Raises:
         RteventsError: It does not.
     """
-    from rtevents.server.audit import verify
+    from rtevents.server.chain import verify
 
     known = None
     try:
@@ -76,12 +83,12 @@ def _verify(file: Path) -> None:
 
 
 def _line(line: dict[str, Any]) -> str:
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line["time"]))
+    when = moment(line["time"], "%Y-%m-%d %H:%M:%S")
     if "decision" not in line:
-        return safe(f"{moment}  {line['action']}")
+        return safe(f"{when}  {line['action']}")
     peer = line.get("address") or (f"pid {line['pid']}" if line.get("pid") else "")
-    told = [line["principal"], peer, line["action"], line.get("about", "")]
-    how = f"{line['decision']} ({line['rule']})"
+    told = [line.get("principal"), peer, line["action"], line.get("about", "")]
+    how = f"{line['decision']} ({line.get('rule')})"
     if line.get("repeated"):
         how += f", {line['repeated']} times more"
-    return safe(f"{moment}  {how:<30}  {'  '.join(word for word in told if word)}")
+    return safe(f"{when}  {how:<30}  {'  '.join(str(word) for word in told if word)}")

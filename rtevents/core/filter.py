@@ -256,5 +256,5 @@ def _within(noun: str, wanted: frozenset[str], held: frozenset[str]) -> frozense
     if not held:
         return wanted
     if beyond := sorted(wanted - held):
-        raise NotAllowed(f"the grant does not hold {noun} {beyond[0]!r}")
+        raise NotAllowed(f"the grant does not hold {noun} {beyond[0]!r}", about=beyond[0][:48])
     return wanted or held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from rtevents.core.event import is_project_id, type_name
 from rtevents.core.filter import Filter, Grant, parse_filter
 from rtevents.core.health import Health
 from rtevents.core.payloads import PAYLOADS, reference, schema, schema_fields, summary
-from rtevents.errors import BadInput, FilterError, NotAuthenticated, NotFound
+from rtevents.errors import BadInput, FilterError, NotFound, Unavailable
 from rtevents.server.answers import TypeReference
 from rtevents.server.browser import TICKET_SECONDS, Session
 from rtevents.server.commands import FILTER, change
-from rtevents.server.keys import HOUSE, PRINCIPAL, House, answer, read_json
+from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, House, answer, read_json
 from rtevents.server.requests import (
     NewCommit,
     NewFilter,
@@ -132,6 +133,7 @@ async def add_type(request: web.Request) -> web.Response:
     """Add an event type of the user's own."""
     house = request.app[HOUSE]
     wanted = await read_json(request, NewType)
+    _note(request, wanted.name)
     await house.add_type(wanted.name, wanted.schema)
     return answer(_describe(house, type_name(wanted.name)), status=201)
 
@@ -197,6 +199,7 @@ async def projects(request: web.Request) -> web.Response:
 async def add_project(request: web.Request) -> web.Response:
     """Watch a folder from now on."""
     given = await read_json(request, NewProject)
+    _note(request, f"{given.path} as {given.id}" if given.id else given.path)
     project, is_new = await request.app[HOUSE].projects.add(
         _absolute(given.path),
         id=given.id,
@@ -218,9 +221,21 @@ async def commit(request: web.Request) -> web.Response:
     """Publish a commit; the daemon reads it from the repository itself."""
     house = request.app[HOUSE]
     given = await read_json(request, NewCommit)
+    _note(request, f"{given.revision[:48]} of {given.path}")
     stored = await house.projects.commit(_absolute(given.path), given.revision)
     bookmark = str(house.service.log.bookmark(stored.seq))
     return answer({"events": [stored], "bookmark": bookmark}, status=201)
+
+
+def _note(request: web.Request, about: str) -> None:
+    """
+    Write down what an act of administration is about, once its body is read.
+
+    Raises:
+        Unavailable: It cannot be written: it must not be done then.
+    """
+    audit = request.app[HOUSE].guard.audit
+    audit.allow(request[PRINCIPAL], request[RULE].action, about=about, always=True)
 
 
 def _absolute(text: str) -> Path:
@@ -253,8 +268,20 @@ async def create_token(request: web.Request) -> web.Response:
         name=given.name,
         expires_in=expires_in,
     )
-    house.guard.audit.allow(principal, "token made", about=token.id, always=True)
+    try:
+        house.guard.audit.allow(principal, "token made", about=_about(token), always=True)
+    except Unavailable:
+        house.guard.tokens.revoke(token.id)
+        raise
     return answer(_public(token) | {"token": secret}, status=201)
+
+
+def _about(token: Token) -> str:
+    """Return what a token lets in for, in a line of the audit log."""
+    words = [token.id, token.role]
+    for name, values in (("projects", token.projects), ("types", token.types)):
+        words += [f"{name}={','.join(values)}"] if values else []
+    return " ".join(words)
 
 
 async def tokens(request: web.Request) -> web.Response:
@@ -323,14 +350,10 @@ async def ticket(request: web.Request) -> web.Response:
 
 async def log_in(request: web.Request) -> web.Response:
     """Exchange a browser's ticket for its cookie."""
-    guard, principal = request.app[HOUSE].guard, request[PRINCIPAL]
+    guard = request.app[HOUSE].guard
     given = await read_json(request, Ticket)
-    try:
-        session, secret = guard.browsers.log_in(given.ticket, guard.origin(request))
-    except NotAuthenticated:
-        guard.failed(principal)
-        raise
-    guard.audit.allow(principal, "session made", about=session.id, always=True)
+    session, secret = guard.log_in(request, request[RULE], given.ticket)
+    await asyncio.to_thread(guard.audit.sync)
     response = answer({"until": session.expires})
     response.set_cookie(
         guard.cookie,

@@ -12,12 +12,13 @@ import msgspec
 from aiohttp import web
 
 from rtevents.core.health import Health
-from rtevents.errors import BadInput, EventTooLarge, NotAllowed, NotFound
+from rtevents.errors import BadInput, EventTooLarge, NotAllowed, NotFound, RteventsError
 from rtevents.server import admin, answers, requests
 from rtevents.server.door import NoRoom
 from rtevents.server.guard import NOTHING, PREFLIGHT, Rule
 from rtevents.server.history import history
 from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, House, answer, problem, problem_of
+from rtevents.server.principal import NOBODY
 from rtevents.server.publish import publish
 from rtevents.server.reference import openapi
 from rtevents.server.stream import stream, websocket
@@ -69,7 +70,7 @@ class Route(msgspec.Struct, frozen=True):
             "" if self.role == ANY else self.role,
             is_public=not self.role,
             is_whole=self.is_whole,
-            is_change=self.method not in ("GET", "HEAD") and not is_data,
+            is_change=self.method not in ("GET", "HEAD") and not is_data and bool(self.role),
             is_late=self.path == WEBSOCKET,
         )
 
@@ -204,15 +205,29 @@ async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         guard.admit(request, PREFLIGHT)
         return web.Response(status=204, headers=PREFLIGHT_HEADERS)
     about = next(iter(request.match_info.values()), "")
-    principal = request[PRINCIPAL] = guard.admit(request, rule, about=about)
+    request[PRINCIPAL] = guard.admit(request, rule, about=about)
     claim(request)
+    if rule.is_public:
+        return await handler(request)
     if rule.is_change:
         await asyncio.to_thread(guard.audit.sync)
     try:
-        return await handler(request)
-    except NotAllowed:
-        guard.audit.refuse(principal, rule.action, "grant")
+        response = await handler(request)
+    except NotAllowed as error:
+        guard.audit.refuse(request[PRINCIPAL], rule.action, "grant", about=error.about or about)
         raise
+    except RteventsError:
+        _note_allowed(request, about)
+        raise
+    _note_allowed(request, about)
+    return response
+
+
+def _note_allowed(request: web.Request, about: str) -> None:
+    """Write down that a request was let in, unless that was done before it was served."""
+    principal, rule = request[PRINCIPAL], request[RULE]
+    if not rule.is_change and principal.grant is not NOBODY:
+        request.app[HOUSE].guard.audit.allow(principal, rule.action, about=about)
 
 
 def _pages() -> Iterator[Route]:

@@ -1,10 +1,4 @@
-"""
-The audit log: who was let in to do what, and who was refused; a chain that shows what was changed.
-
-Each line is JSON and ends with the hash of the line before and of itself: a line that is changed,
-put in or taken out later does not fit. What was cut off at the end shows only against a hash that
-was noted elsewhere: the running daemon knows its own.
-"""
+"""The audit log: who was let in to do what, and who was refused; a chain, see ``chain``."""
 
 from __future__ import annotations
 
@@ -15,14 +9,15 @@ import re
 import stat
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from hashlib import blake2b
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from rtevents.errors import BadInput, Unavailable
+from rtevents.errors import Unavailable
+from rtevents.server.chain import LOST, hash_of, older, older_files
+from rtevents.server.limits import Budget
 from rtevents.server.principal import Principal
 
 logger = logging.getLogger(__name__)
@@ -36,25 +31,21 @@ REFUSED_SECONDS = 60.0
 MOST_KEYS = 4096
 """What was written lately, at most: what was written first is forgotten first."""
 
+MOST_REFUSALS = 30
+"""Different refusals of one principal that are written at once: all that show no credential are
+one, and loopback alone has 16 million addresses."""
+
+REFUSAL_SECONDS = 60.0
+"""Seconds after which one more is: 1,440 a day push nothing out in months."""
+
+ABOUT = 200
+"""Most characters of what something was done to."""
+
+MORE = "more"
+"""Stands for the actions and rules of refusals that are not told one by one."""
+
 SECRET = re.compile(r"rte_[A-Za-z0-9_-]+")
 """What a token looks like: none may be written, wherever somebody put it."""
-
-
-class Verdict(NamedTuple):
-    """
-    What became of a chain.
-
-    Args:
-        lines: How many lines fit.
-        number: The number of the last of them; lines are numbered from 1.
-        head: Its hash.
-        problem: The first thing that does not fit, in words; None when all does.
-    """
-
-    lines: int
-    number: int
-    head: str
-    problem: str | None
 
 
 class _Lately:
@@ -65,12 +56,15 @@ class _Lately:
         self._counts: OrderedDict[tuple[Any, ...], list[float]] = OrderedDict()
 
     def knows(self, key: tuple[Any, ...]) -> bool:
-        """Tell whether that was written; it is counted then, and known from now on if not."""
-        if (known := self._counts.get(key)) is not None:
-            known[1] += 1
-            return True
-        self._counts[key] = [time.monotonic() + self._seconds, 0]
-        return False
+        """Tell whether that was written, or is counted; it is counted then."""
+        if (known := self._counts.get(key)) is None:
+            return False
+        known[1] += 1
+        return True
+
+    def learn(self, key: tuple[Any, ...], count: int = 0) -> None:
+        """Know that from now on; it came `count` times that are not written."""
+        self._counts[key] = [time.monotonic() + self._seconds, count]
 
     def past(self, *, everything: bool = False) -> list[tuple[tuple[Any, ...], int]]:
         """Forget what is too long ago; return what came again, and how often."""
@@ -115,7 +109,12 @@ class Audit:
         """The number of the last line."""
         self.head = ""
         """The hash of the last line; what was cut off later does not lead to it."""
+        self.loss: str | None = None
+        """That lines are missing which this daemon wrote; None as long as none are."""
         self._trouble: str | None = None
+        # The number of the first line of each file that is kept, this one the last.
+        self._starts: list[int] = []
+        self._budget = Budget(MOST_REFUSALS, REFUSAL_SECONDS)
         self._allowed = _Lately(ALLOWED_SECONDS)
         self._refused = _Lately(REFUSED_SECONDS)
 
@@ -130,24 +129,45 @@ class Audit:
             Unavailable: It cannot be written, and `always` is set: it must not be done then.
         """
         self._allowed.past()
+        self._tell_repeated()
         if always:
             self._note(who, action, "allowed", about=about)
             if self._trouble is not None:
                 raise Unavailable(
                     f"the audit log cannot be written, so this is not done: {self._trouble}"
                 )
-        elif not self._allowed.knows((who, action)):
+            return
+        # Not by the port: each connection has another.
+        key = (who.name, who.place, action)
+        if not self._allowed.knows(key):
+            self._allowed.learn(key)
             self._note(who, action, "allowed", about=about)
 
-    def refuse(self, who: Principal, action: str, rule: str) -> None:
-        """Write that somebody was refused, and by which rule; the same again is counted."""
+    def refuse(self, who: Principal, action: str, rule: str, *, about: str = "") -> None:
+        """
+        Write that somebody was refused, and by which rule.
+
+        The same again is counted, and so is what is beyond ``MOST_REFUSALS``: who is refused must
+        not push out what others did.
+        """
         self._tell_repeated()
-        peer = who.pid if who.address is None else who.peer
-        if not self._refused.knows((who.name, who.uid, peer, action, rule)):
-            self._note(who, action, "refused", rule=rule)
+        about = about[:ABOUT]
+        key = (who.name, who.uid, who.place, action, rule, about)
+        if self._refused.knows(key):
+            return
+        if self._budget.take(who.name):
+            self._refused.learn(key)
+            self._note(who, action, "refused", rule=rule, about=about)
+        elif not self._refused.knows(rest := (who.name, None, None, MORE, MORE, "")):
+            self._refused.learn(rest, 1)
 
     def state(self) -> dict[str, Any]:
         """Return the number and the hash of the last line, and why none can be written."""
+        if self._fd >= 0:
+            try:
+                self._open()  # whoever asks wants to know whether it is still there
+            except OSError as error:
+                self._fail(error)
         return {"number": self.number, "hash": self.head, "trouble": self._trouble}
 
     def sync(self) -> None:
@@ -171,13 +191,17 @@ class Audit:
         self._shut()
 
     def _tell_repeated(self, *, everything: bool = False) -> None:
-        for (name, uid, peer, action, rule), count in self._refused.past(everything=everything):
-            where = {"address": peer} if isinstance(peer, str) else {"uid": uid, "pid": peer}
+        past = self._refused.past(everything=everything)
+        for (name, uid, place, action, rule, about), count in past:
+            is_address = isinstance(place, str)
             self._write(
                 {
                     "principal": name,
-                    **where,
+                    "uid": uid,
+                    "pid": None if is_address else place,
+                    "address": place if is_address else None,
                     "action": action,
+                    "about": about,
                     "decision": "refused",
                     "rule": rule,
                     "repeated": count,
@@ -193,14 +217,15 @@ class Audit:
             "pid": who.pid,
             "address": who.address,
             "action": action,
-            "about": about[:80],
+            "about": about[:ABOUT],
             "projects": sorted(who.grant.projects),
             "decision": decision,
             "rule": rule or f"role {who.grant.role}",
         }
-        self._write({name: value for name, value in fields.items() if value not in (None, "", [])})
+        self._write(fields)
 
     def _write(self, fields: dict[str, Any]) -> None:
+        fields = {name: value for name, value in fields.items() if value not in (None, "", [])}
         try:
             self._open()
             if self._size >= self._max_bytes:
@@ -211,7 +236,7 @@ class Audit:
         else:
             if self._trouble is not None:
                 self._trouble = None
-                self.on_trouble(None)
+                self.on_trouble(self.loss)
 
     def _fail(self, error: OSError) -> None:
         self._shut()
@@ -223,10 +248,12 @@ class Audit:
 
     def _open(self) -> None:
         """Open the file at its end, and know the chain so far; begin a file that is not there."""
+        is_lost = False
         if self._fd >= 0:
-            if os.fstat(self._fd).st_nlink:
+            if self._is_there():
                 return
-            self._shut()  # somebody removed it: what follows says that lines are missing
+            self._shut()
+            is_lost = True
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         self._fd = os.open(self._file, flags, 0o600)
         status = os.fstat(self._fd)
@@ -240,31 +267,60 @@ class Audit:
             self._size = whole
         if not self.number:
             self._recall()
-        if not self._size:
-            self._begin()
+        if is_lost:
+            self._tell_loss()
+        elif not self._size:
+            self._begin("audit.begin")
         if is_cut:
             self._append({"action": "audit.cut", "about": "the last line was not whole"})
 
+    def _is_there(self) -> bool:
+        """Tell whether what is written is what is found by its name: it may have been moved."""
+        try:
+            found = self._file.lstat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, os.fstat(self._fd))
+
+    def _tell_loss(self) -> None:
+        """Begin again where somebody removed or moved the file, and let the health tell."""
+        self.loss = (
+            f"{self._file} was removed or moved away while it was written: lines up to "
+            f"{self.number} are missing; see: rtevents audit --verify"
+        )
+        logger.error("%s", self.loss)
+        self._begin(LOST)
+        self.on_trouble(self.loss)
+
     def _recall(self) -> None:
         """Go on where the chain ended: in this file, or in the one before."""
-        for file in (self._file, _older(self._file, 1)):
-            if (last := _last_line(file)) is not None:
-                try:
-                    fields = msgspec.json.decode(last, type=dict[str, Any])
-                    self.number, self.head = int(fields["n"]), str(fields["hash"])
-                except (msgspec.MsgspecError, KeyError, ValueError):
-                    logger.error("%s does not end with a line of the audit log", file)
-                return
+        for file in (self._file, older(self._file, 1)):
+            if (last := _last_line(file)) is None:
+                continue
+            try:
+                fields = msgspec.json.decode(last, type=dict[str, Any])
+                self.number, self.head = int(fields["n"]), str(fields["hash"])
+                with file.open("rb") as opened:
+                    begin = msgspec.json.decode(opened.readline(), type=dict[str, Any])
+                self._starts = [int(each) for each in begin.get("starts", [begin["n"]])]
+            except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+                logger.error("%s does not hold lines of the audit log", file)
+            return
 
-    def _begin(self) -> None:
-        """Write the first line of a file: it says what the chain goes on from."""
-        self._append({"action": "audit.begin", "previous": self.head})
+    def _begin(self, action: str) -> None:
+        """
+        Write the first line of a file: what the chain goes on from, and where each file begins.
+
+        The latter tells files that were removed from those that made room.
+        """
+        self._starts = [*self._starts, self.number + 1][-(self._files + 1) :]
+        self._append({"action": action, "previous": self.head, "starts": self._starts})
 
     def _append(self, fields: dict[str, Any]) -> None:
         body = msgspec.json.encode({"n": self.number + 1, "time": round(time.time(), 3), **fields})
         if b"rte_" in body:
             body = SECRET.sub("rte_…", body.decode()).encode()
-        head = _hash(self.head, body)
+        head = hash_of(self.head, body)
         line = b'%b,"hash":"%b"}\n' % (body[:-1], head.encode())
         written = os.write(self._fd, line)
         if written < len(line):
@@ -276,92 +332,17 @@ class Audit:
 
     def _rotate(self) -> None:
         self._shut()
-        for number in range(self._files - 1, 0, -1):
-            if (file := _older(self._file, number)).exists():
-                file.replace(_older(self._file, number + 1))
-        if self._files:
-            self._file.replace(_older(self._file, 1))
-        else:
-            self._file.unlink()
+        for number, file in [*older_files(self._file), (0, self._file)]:
+            if number >= self._files:
+                file.unlink()
+            else:
+                file.replace(older(self._file, number + 1))
         self._open()
 
     def _shut(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
-
-
-def lines(file: Path) -> Iterator[tuple[Path, int, bytes]]:
-    """Yield each line of an audit log, the oldest first: its file, its place there, itself."""
-    older = sorted(
-        (int(found[1]), each)
-        for each in file.parent.glob(f"{file.stem}.*{file.suffix}")
-        if (found := re.fullmatch(rf"{re.escape(file.stem)}\.(\d+){file.suffix}", each.name))
-    )
-    for each in [*(path for _, path in reversed(older)), *([file] if file.exists() else [])]:
-        with each.open("rb") as opened:
-            for place, line in enumerate(opened, 1):
-                if line.endswith(b"\n"):  # else it is being written
-                    yield each, place, line[:-1]
-
-
-def read(file: Path, since: float = 0.0) -> Iterator[dict[str, Any]]:
-    """
-    Yield what an audit log holds from a time on, the oldest first.
-
-    Raises:
-        BadInput: A line is none of the log's.
-    """
-    for each, place, line in lines(file):
-        try:
-            fields = msgspec.json.decode(line, type=dict[str, Any])
-            is_wanted = float(fields["time"]) >= since
-        except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
-            raise BadInput(
-                f"{each}:{place} is no line of the audit log; see: rtevents audit --verify"
-            ) from None
-        if is_wanted:
-            yield fields
-
-
-def verify(file: Path, known: tuple[int, str] | None = None) -> Verdict:
-    """
-    Follow the chain of an audit log.
-
-    Args:
-        known: The number and the hash of a line that is known to have been written.
-    """
-    count, number, head = 0, 0, ""
-    begun: Path | None = None
-    for each, place, line in lines(file):
-        body, _, rest = line.rpartition(b',"hash":"')
-        try:
-            fields = msgspec.json.decode(body + b"}", type=dict[str, Any])
-            previous = str(fields.get("previous", head)) if each != begun else head
-            if _hash(previous, body + b"}") != rest[:-2].decode() or rest[-2:] != b'"}':
-                return Verdict(count, number, head, f"{each}:{place} was changed, or one before it")
-            if each != begun and count and previous != head:
-                return Verdict(count, number, head, f"lines are missing before {each}:{place}")
-            if count and fields.get("n") != number + 1:
-                return Verdict(count, number, head, f"lines are missing before {each}:{place}")
-            number = int(fields["n"])
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, ValueError):
-            return Verdict(count, number, head, f"{each}:{place} is no line of the audit log")
-        begun, head, count = each, rest[:-2].decode(), count + 1
-        if known is not None and known[0] == number and known[1] != head:
-            return Verdict(count, number, head, f"{each}:{place} is not what the daemon wrote")
-    if known is not None and known[0] > number:
-        text = f"the daemon wrote {known[0]} lines, the last {known[0] - number} are missing"
-        return Verdict(count, number, head, text)
-    return Verdict(count, number, head, None)
-
-
-def _hash(previous: str, body: bytes) -> str:
-    return blake2b(previous.encode() + body, digest_size=20).hexdigest()
-
-
-def _older(file: Path, number: int) -> Path:
-    return file.with_name(f"{file.stem}.{number}{file.suffix}")
 
 
 def _end_of_last_line(fd: int, size: int) -> int:

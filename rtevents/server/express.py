@@ -167,6 +167,8 @@ class Express(asyncio.Protocol):
         self._stage = _Stage.HEAD
         self._since = 0.0
         self._known: tuple[Plain, int, Principal] | None = None
+        # Whether it is written down that those may publish.
+        self._is_noted = False
         self._is_at_end = False
         self._is_leaving = False
         self._is_unread = False
@@ -275,21 +277,35 @@ class Express(asyncio.Protocol):
             return
         slowly = partial(self._publish, slot, principal, plain.content_type, body)
         is_lines = plain.content_type == NDJSON_TYPE
-        stored = None
+        stored = refused = None
         try:
             if not is_lines or body.count(b"\n") < LINE_CHUNK:
                 stored = offer(self._house, principal, plain.content_type, body)
         except Exception as error:  # noqa: BLE001 - answered, and told in the log if it is a bug
+            refused = error
             if not is_lines or not isinstance(error, RteventsError):
-                if isinstance(error, NotAllowed):
-                    self._house.guard.audit.refuse(principal, ACTION, "grant")
                 self._fill(slot, encode(problem_of(error)))
-                return
-        if stored is None:
+        self._note(principal, refused, is_each=is_lines)
+        if stored is not None:
+            stored.add_done_callback(partial(self._answer, slot, slowly if is_lines else None))
+        elif slot.answer is None:
             # There is no room at the moment, or one of many lines is wrong: that takes a while.
             self._spawn(slowly())
-        else:
-            stored.add_done_callback(partial(self._answer, slot, slowly if is_lines else None))
+
+    def _note(self, principal: Principal, refused: Exception | None, *, is_each: bool) -> None:
+        """
+        Write down who publishes, once for all that comes with the same head; or what is refused.
+
+        Args:
+            is_each: Whether each line is tried by itself, and written down then.
+        """
+        audit = self._house.guard.audit
+        if isinstance(refused, NotAllowed):
+            if not is_each:
+                audit.refuse(principal, ACTION, "grant", about=refused.about)
+        elif not self._is_noted:
+            audit.allow(principal, ACTION)
+            self._is_noted = True
 
     def _identify(self, transport: asyncio.Transport, plain: Plain) -> Principal:
         """Return who publishes; the very same head from the same peer is looked at once."""
@@ -303,6 +319,7 @@ class Express(asyncio.Protocol):
         if self._seat is not None:
             self._seat.claim(principal.name)
         self._known = (plain, guard.tokens.version, principal)
+        self._is_noted = False
         return principal
 
     def _answer(

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from rtevents.core.filter import OWNER, Grant
-from rtevents.errors import BadInput, NotAllowed, NotAuthenticated, RteventsError
+from rtevents.errors import BadInput, NotAllowed, NotAuthenticated, RteventsError, Unavailable
 from rtevents.server.audit import Audit
-from rtevents.server.browser import Browsers
+from rtevents.server.browser import Browsers, Session
 from rtevents.server.jwt import Issuers
 from rtevents.server.limits import Failures, Rates
 from rtevents.server.principal import NOBODY, Principal
@@ -67,7 +67,8 @@ class Rule(msgspec.Struct, frozen=True):
         role: The role that it needs; the empty string for none.
         is_public: Whether it is for who has no credential, too.
         is_whole: Whether a grant that is limited to projects or types is not enough.
-        is_change: Whether it administers: written in the audit log each time, or not done.
+        is_change: Whether it administers: written in the audit log each time, or not done. Never
+            what is public: anybody could fill the log, and have it synced.
         is_late: Whether a page of one of `origins` may say its token afterwards.
     """
 
@@ -155,7 +156,11 @@ class Guard:
 
     def admit(self, request: Asking, rule: Rule, *, about: str = "") -> Principal:
         """
-        Let a request in, and write down that; or refuse it, and write down why.
+        Let a request in; or refuse it, and write down why.
+
+        A change is written down before it is made. All else the caller writes down as allowed
+        when it turns out not to be refused for what it names; what is for everybody is not written
+        at all, or anybody could fill the log.
 
         By TCP, in this order: Host, the page that asks, the body's type, the credential, the role.
         On the Unix socket: who is at the other end, the role.
@@ -191,7 +196,8 @@ class Guard:
         except RteventsError:
             self.audit.refuse(who, rule.action, check)
             raise
-        self.audit.allow(who, rule.action, about=about, always=rule.is_change)
+        if rule.is_change:
+            self.audit.allow(who, rule.action, about=about, always=True)
         return who
 
     def admit_late(self, who: Principal, secret: str, rule: Rule) -> Principal:
@@ -209,8 +215,30 @@ class Guard:
         except RteventsError:
             self.audit.refuse(who, rule.action, check)
             raise
-        self.audit.allow(who, rule.action)
         return who
+
+    def log_in(self, request: Asking, rule: Rule, ticket: str) -> tuple[Session, str]:
+        """
+        Exchange a browser's ticket for its session and its secret, and write that down.
+
+        Raises:
+            NotAuthenticated: As ``Browsers.log_in``.
+            Throttled: There were too many of those.
+            Unavailable: The audit log cannot be written.
+        """
+        who = _stranger(request)
+        try:
+            session, secret = self.browsers.log_in(ticket, self.origin(request))
+        except NotAuthenticated:
+            self.audit.refuse(who, rule.action, "ticket")
+            self.failed(who)
+            raise
+        try:
+            self.audit.allow(who, "session made", about=session.id, always=True)
+        except Unavailable:
+            self.browsers.revoke(session.id)
+            raise
+        return session, secret
 
     def identify(self, request: Asking, secret: str | None = None) -> Principal:
         """

@@ -1,4 +1,4 @@
-"""Limits: how many wrong credentials a peer may show, and how much a principal may publish."""
+"""Limits: how many wrong credentials a peer may show, how much a principal may do."""
 
 from __future__ import annotations
 
@@ -46,6 +46,34 @@ class Failures:
                 retry_after=left,
             )
         times.append(now)
+
+
+class Budget:
+    """
+    How often something may be done for each name: so often at once, and then now and again.
+
+    Args:
+        most: How often at once.
+        seconds: Seconds after which it may be done once more.
+    """
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most = most
+        self._seconds = seconds
+        # When each name will have its whole budget again.
+        self._full: OrderedDict[str, float] = OrderedDict()
+
+    def take(self, name: str) -> bool:
+        """Tell whether it may be done now; it is counted then."""
+        now = time.monotonic()
+        full = max(now, self._full.get(name, now)) + self._seconds
+        if full - now > self._most * self._seconds:
+            return False
+        self._full[name] = full
+        self._full.move_to_end(name)
+        if len(self._full) > MOST_PEERS:
+            self._full.popitem(last=False)
+        return True
 
 
 class Rates:

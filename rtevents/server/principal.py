@@ -31,6 +31,11 @@ class Principal(msgspec.Struct, frozen=True):
         """Where it is, without the port: what its wrong credentials are counted by."""
         return (self.address or "").rpartition(":")[0]
 
+    @property
+    def place(self) -> str | int | None:
+        """What tells it from others in the audit log: its address without port, or its process."""
+        return self.pid if self.address is None else self.peer
+
 
 NOBODY = Grant(role="anonymous")
 """What who shows no credential may do: nothing but what is for everybody."""

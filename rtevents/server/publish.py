@@ -265,7 +265,8 @@ def _permit(grant: Grant, events: Sequence[Event]) -> None:
 def _permit_within(grant: Grant, event: Event, index: int | None) -> None:
     if not grant.permits(event.type, event.project_id):
         raise NotAllowed(
-            f"the grant does not hold {event.type[:64]!r} in project {event.project_id!r:.60}"
+            f"the grant does not hold {event.type[:64]!r} in project {event.project_id!r:.60}",
+            about=f"{event.type[:64]} of {event.project_id or 'no project'}",
         )
     own = f"{event.project_id}:"
     # One log, one set of ids: who could try the ids of others would learn which of them are there.
@@ -350,7 +351,7 @@ async def _publish_line(house: House, principal: Principal, line: bytes) -> Stor
         return (await publish_as(house, principal, [read_event(line)]))[0]
     except RteventsError as error:
         if isinstance(error, NotAllowed):
-            house.guard.audit.refuse(principal, ACTION, "grant")
+            house.guard.audit.refuse(principal, ACTION, "grant", about=error.about)
         return error
 
 

@@ -17,12 +17,12 @@ from rtevents.core.connection import Connection
 from rtevents.core.filter import FILTER_KEYS, Filter, Grant, parse_filter
 from rtevents.core.log import Start
 from rtevents.core.since import Since, parse_duration, parse_since
-from rtevents.errors import BadInput, RteventsError, Unavailable
+from rtevents.errors import BadInput, NotAllowed, RteventsError, Unavailable
 from rtevents.server.first_word import first_word
 from rtevents.server.follower import Follower
 from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, SECRET, House, query_of
 from rtevents.server.member import GOODBYE, SEND_BUFFER, Member
-from rtevents.server.principal import Principal
+from rtevents.server.principal import NOBODY, Principal
 from rtevents.server.talker import Talker
 from rtevents.server.visitor import check_stream, claim
 from rtevents.server.wire import NDJSON, RETRY_MS, RETRY_SPREAD_MS, SSE, Encoding, WebSocket
@@ -93,18 +93,26 @@ async def websocket(request: web.Request) -> web.StreamResponse:
             "Sec-WebSocket-Accept": accept_key(request.headers["Sec-WebSocket-Key"]),
         },
     )
-    if request[PRINCIPAL].grant.role != "anonymous":
+    if request[PRINCIPAL].grant is not NOBODY:
         return await _converse(request, response)
+    return await _let_in_late(request, response)
+
+
+async def _let_in_late(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Begin the stream of a WebSocket whose first message is to be its token."""
+    stranger, rule, guard = request[PRINCIPAL], request[RULE], request.app[HOUSE].guard
     response.force_close()
     await response.prepare(request)
     try:
         secret, early = await first_word(request)
-        guard = request.app[HOUSE].guard
-        request[PRINCIPAL] = guard.admit_late(request[PRINCIPAL], secret, request[RULE])
+        request[PRINCIPAL] = guard.admit_late(stranger, secret, rule)
         request[SECRET] = secret
         claim(request)
         return await _converse(request, response, early)
     except RteventsError as error:
+        if isinstance(error, NotAllowed) and request[PRINCIPAL] is not stranger:
+            guard.audit.refuse(request[PRINCIPAL], rule.action, "grant", about=error.about)
+            request[PRINCIPAL] = stranger
         # The handshake is over: what is wrong is said by a close frame.
         code = BACK if isinstance(error, Unavailable) else REFUSED
         reason = str(error).encode()[:120].decode(errors="ignore")

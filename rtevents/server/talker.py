@@ -15,7 +15,6 @@ from rtevents.core.event import Stored
 from rtevents.errors import BadInput, NotAllowed
 from rtevents.server.commands import Command, Referring, obey, offer, stored_fields
 from rtevents.server.follower import Follower
-from rtevents.server.guard import require
 from rtevents.server.keys import House, decode, problem_fields, told_of
 from rtevents.server.member import Member
 from rtevents.server.principal import Principal
@@ -173,12 +172,8 @@ class Talker(Follower):
                 raise BadInput("expected a text message")
             ref = decode(text, Referring).ref
             command = decode(text, Command)
-            if not self._is_noted and command.op == "publish":
-                # Once for all that this connection publishes.
-                require(self._principal, "publisher")
-                self._house.guard.audit.allow(self._principal, ACTION)
-                self._is_noted = True
             if (stored := offer(self._house, self._principal, command)) is not None:
+                self._note(command)
                 self._unanswered += 1
                 stored.add_done_callback(partial(self._answer, ref))
                 await self._answered(MAX_UNANSWERED - 1)
@@ -187,16 +182,24 @@ class Talker(Follower):
             if self.member.connection.is_closed:
                 return
             fields = await obey(self._house, self._principal, self.member, command)
+            self._note(command)
             name, answer = "ok", {"ref": ref, **fields}
         except Exception as error:  # noqa: BLE001 - answered, and told in the log if it is a bug
             if isinstance(error, NotAllowed):
-                self._house.guard.audit.refuse(self._principal, "WS command", "grant")
+                audit, about = self._house.guard.audit, error.about
+                audit.refuse(self._principal, "WS command", "grant", about=about)
             name, answer = "error", _error_fields(ref, error)
             await self._answered()
         if not self.member.connection.is_closed:
             self.member.control(name, **answer)
         # Others have their turn between the commands of who says many at once.
         await asyncio.sleep(0)
+
+    def _note(self, command: Command) -> None:
+        """Write down, once for all that this connection publishes, that it may."""
+        if not self._is_noted and command.op == "publish":
+            self._house.guard.audit.allow(self._principal, ACTION)
+            self._is_noted = True
 
     def _answer(self, ref: Any, stored: asyncio.Future[list[Stored]]) -> None:
         """Answer a `publish`: the store tells what is stored in the order of the commands."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
-from tests.conftest import Daemon, wait_for
+from rtevents.server.audit import ABOUT, MOST_REFUSALS
+from tests.conftest import PATIENCE, Daemon, wait_for
 
 from .attacker import Caller, caller, port_of, token
 
@@ -59,10 +62,14 @@ def test_each_decision_is_written_with_who_where_what_and_why(daemon: Daemon) ->
     refused = {line["rule"]: line for line in told(daemon, decision="refused")}
 
     assert (made["principal"], made["uid"]) == (f"local:{os.getuid()}", os.getuid())
-    assert (made["pid"], made["about"]) == (os.getpid(), secret.split("_")[1])
+    assert (made["pid"], made["about"]) == (
+        os.getpid(),
+        f"{secret.split('_')[1]} publisher projects=a",
+    )
     assert (published["principal"], published["projects"]) == (name, ["a"])
     assert published["address"].startswith("127.0.0.1:")
     assert set(refused) == {"grant", "role viewer", "host", "site", "content type", "credential"}
+    assert refused["grant"]["about"] == "RISK_ALERT of b"
     assert refused["grant"]["principal"] == refused["role viewer"]["principal"] == name
     assert refused["host"]["principal"] == refused["credential"]["principal"] == "anonymous"
     assert all(line["address"].startswith("127.0.0.1:") for line in refused.values())
@@ -117,6 +124,116 @@ def test_the_same_refusal_is_counted_and_pushes_nothing_out(daemon: Daemon) -> N
 
     assert written == [first]
     assert (rest["repeated"], rest["address"]) == (299, "127.0.0.1")
+
+
+def test_nobody_without_a_credential_pushes_anything_out(daemon: Daemon) -> None:
+    """S23: what is for everybody is not written, and of what is refused so much, then counted."""
+    probe, port = Caller(daemon), port_of(daemon)
+    before = len(lines(daemon))
+    for number in range(40):
+        assert probe.get("/v1/health/live").status == 200
+        assert probe.get("/").status == 200
+        assert probe.post("/v1/login", {"ticket": f"{number}"}).status in (401, 429)
+    once = lines(daemon)[before:]
+    for number in range(2, 102):
+        wire = http.client.HTTPConnection(
+            "127.0.0.1", port, timeout=PATIENCE, source_address=(f"127.0.0.{number}", 0)
+        )
+        wire.request("GET", "/v1/events")
+        assert wire.getresponse().status == 401
+        wire.close()
+    many = lines(daemon)[before:]
+    daemon.stop()
+    left = lines(daemon)[before:]
+
+    login = {"action": "POST /v1/login", "decision": "refused", "rule": "ticket"}
+    assert [line | login for line in once] == once
+    assert len(once) == 1
+    assert len([line for line in many if line["decision"] == "refused"]) <= MOST_REFUSALS + 1
+    counted = {line["action"]: line["repeated"] for line in left if "repeated" in line}
+    assert counted == {"POST /v1/login": 39, "more": 100 - (MOST_REFUSALS - 1)}
+
+
+def test_a_login_is_written_once_it_is_one(daemon: Daemon) -> None:
+    """S23: a ticket that is good makes one line, with the session's id."""
+    before = len(lines(daemon))
+    ticket = daemon.run("dashboard", "--print").stdout.partition("#t=")[2].strip()
+    assert Caller(daemon).post("/v1/login", {"ticket": ticket}).status == 200
+    with daemon.client() as client:
+        [session] = client.sessions()
+
+    told_of_me = [line for line in lines(daemon)[before:] if line["principal"] == "anonymous"]
+
+    assert [(line["action"], line["about"]) for line in told_of_me] == [
+        ("session made", session["id"])
+    ]
+
+
+def test_a_credential_is_written_once_for_all_its_connections(daemon: Daemon) -> None:
+    """The audit log: another connection has another port, and is no other peer for that."""
+    mine = caller(daemon, "viewer")
+    before = len(lines(daemon))
+
+    for _ in range(5):
+        assert mine.get("/v1/events").status == 200
+
+    assert [line["action"] for line in lines(daemon)[before:]] == ["GET /v1/events"]
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson", "slow", "ws"])
+def test_what_is_refused_is_named_and_not_said_to_be_allowed(daemon: Daemon, kind: str) -> None:
+    """S23: a limited publisher who tries another project: by each way of publishing."""
+    mine = caller(daemon, "publisher", projects=["a"])
+    before = len(lines(daemon))
+    if kind == "ws":
+        mine = caller(daemon, "admin", projects=["a"])
+        before = len(lines(daemon))
+        with connect(
+            f"ws://127.0.0.1:{mine.port}/v1/events/ws",
+            additional_headers={"Authorization": f"Bearer {mine.token}"},
+            proxy=None,
+        ) as socket:
+            socket.send(json.dumps({"op": "publish", "ref": 1, "events": [body("b")]}))
+            while json.loads(socket.recv(PATIENCE)).get("control") != "error":
+                pass
+    else:
+        more = {"Accept-Language": "en"} if kind == "slow" else {}
+        sent = {"Content-Type": "application/json" if kind == "slow" else kind}
+        answer = mine.ask("POST", "/v1/events", json.dumps(body("b")).encode(), sent | more)
+        assert answer.status == 403
+
+    mine_alone = [
+        (line["decision"], line["about"])
+        for line in lines(daemon)[before:]
+        if line["principal"].startswith("token:") and "GET" not in line["action"]
+    ]
+
+    assert mine_alone == [("refused", "RISK_ALERT of b")]
+    assert "nobody's business" not in file_of(daemon).read_text()
+
+
+def test_what_was_administered_is_told(daemon: Daemon) -> None:
+    """S23: which folder, which type and which token; long ones are cut, and no secret is there."""
+    mine = caller(daemon, "owner")
+    root = daemon.repository()
+    mine.post("/v1/projects", {"path": str(root), "id": "web", "git": False, "files": False})
+    mine.post("/v1/types", {"name": "DEPLOY"})
+    mine.post("/v1/commits", {"path": str(root)})
+    made = mine.post(
+        "/v1/tokens", {"role": "viewer", "projects": ["web"], "types": ["DEPLOY", "COMMIT"]}
+    ).json
+    long = mine.post("/v1/tokens", {"role": "viewer", "projects": [f"p{n}" for n in range(200)]})
+
+    abouts = {(line["action"], line.get("about")) for line in lines(daemon)}
+
+    assert ("POST /v1/projects", f"{root} as web") in abouts
+    assert ("POST /v1/types", "DEPLOY") in abouts
+    assert ("POST /v1/commits", f"HEAD of {root}") in abouts
+    told_of_it = f"{made['id']} viewer projects=web types=COMMIT,DEPLOY"
+    assert ("token made", told_of_it) in abouts
+    assert long.status == 201
+    assert max(len(about or "") for _, about in abouts) == ABOUT
+    assert made["token"] not in file_of(daemon).read_text()
 
 
 def verify(daemon: Daemon) -> subprocess.CompletedProcess[str]:
@@ -201,6 +318,103 @@ def test_what_was_changed_afterwards_is_found(daemon: Daemon, how: str) -> None:
     assert verdict.returncode == 1
     assert "the audit log was changed: " in verdict.stderr
     assert len(verdict.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced"])
+def test_a_file_that_goes_while_it_is_written_is_missed(daemon: Daemon, how: str) -> None:
+    """S12: another is begun that says so, the health tells, and the chain does not fit."""
+    mine = caller(daemon, "owner")
+    file = file_of(daemon)
+    aside = file.with_name("elsewhere")
+    aside.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-1]))
+    if how == "removed":
+        file.unlink()
+    elif how == "moved":
+        file.rename(aside)
+    else:
+        aside.replace(file)
+    moved = aside.read_bytes() if how == "moved" else b""
+
+    at_once = verify(daemon)
+    made = mine.post("/v1/tokens", {"role": "viewer"}).status
+    health = mine.get("/v1/status").json["health"]
+    daemon.stop()
+    later = verify(daemon)
+
+    assert (at_once.returncode, later.returncode) == (1, 1)
+    said = "was changed, or one before it" if how == "replaced" else "missing"
+    assert said in at_once.stderr
+    assert said in later.stderr
+    assert made == 201
+    assert health["status"] == "degraded"
+    assert "was removed or moved away while it was written" in health["reasons"][0]
+    assert told(daemon, action="audit.lost")
+    if how == "moved":
+        assert aside.read_bytes() == moved
+
+
+@pytest.mark.parametrize("which", ["audit.1.jsonl", "audit.3.jsonl", "all", "every old one"])
+def test_an_old_file_that_was_removed_is_missed(stopped_daemon: Daemon, which: str) -> None:
+    """S12: what made room for others is told from what was taken out, the daemon running or not."""
+    daemon = stopped_daemon
+    daemon.start(env={"RTEVENTS_AUDIT__MAX_BYTES": "1500", "RTEVENTS_AUDIT__FILES": "3"})
+    with daemon.client() as client:
+        for _ in range(40):
+            client.create_token("viewer")
+    assert verify(daemon).returncode == 0
+    daemon.stop()
+    before = verify(daemon)
+    for file in file_of(daemon).parent.glob("audit*.jsonl"):
+        if which in (file.name, "all") or (which == "every old one" and file != file_of(daemon)):
+            file.unlink()
+    if which == "all":
+        shutil.copy(daemon.log, file_of(daemon))  # something else in its place
+
+    verdict = verify(daemon)
+
+    assert before.returncode == 0
+    assert " 1 to " not in before.stdout
+    assert verdict.returncode == 1
+    assert "missing" in verdict.stderr or which == "all"
+
+
+def test_fewer_files_are_kept_when_the_configuration_says_so(stopped_daemon: Daemon) -> None:
+    """S12: what is beyond the new number goes, and what is left fits."""
+    daemon = stopped_daemon
+    for files in ("5", "2"):
+        daemon.start(env={"RTEVENTS_AUDIT__MAX_BYTES": "1500", "RTEVENTS_AUDIT__FILES": files})
+        with daemon.client() as client:
+            for _ in range(40):
+                client.create_token("viewer")
+        assert verify(daemon).returncode == 0
+        daemon.stop()
+
+    kept = sorted(each.name for each in file_of(daemon).parent.glob("audit*.jsonl"))
+
+    assert kept == ["audit.1.jsonl", "audit.2.jsonl", "audit.jsonl"]
+
+
+def test_a_bad_line_hides_none_of_the_others(daemon: Daemon) -> None:
+    """S12: what is no line is told on stderr, all else is shown, and it ends with 1."""
+    with daemon.client() as client:
+        for _ in range(5):
+            client.create_token("viewer")
+    kept = file_of(daemon).read_bytes().splitlines(keepends=True)
+    bad = [b"\xff\xfe\x1b[2J\n", b"[]\n", b'{"time":"x","action":"y"}\n', b'{"n":1}\n']
+    odd = b'{"time":1e300,"action":"made up","decision":"allowed"}\n'
+    file_of(daemon).write_bytes(b"".join([*kept[:2], *bad, odd, *kept[2:]]))
+
+    shown = daemon.run("audit")
+    as_json = daemon.run("audit", "--json")
+
+    for done in (shown, as_json):
+        assert done.returncode == 1
+        assert done.stdout.count("token made") == 5
+        assert "made up" in done.stdout
+        assert "Traceback" not in done.stderr
+        for place in range(3, 7):
+            assert f"audit.jsonl:{place} is no line of the audit log" in done.stderr
+    assert verify(daemon).returncode == 1
 
 
 def test_a_line_that_a_power_cut_tore_is_told_and_the_chain_goes_on(daemon: Daemon) -> None:

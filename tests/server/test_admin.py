@@ -35,6 +35,7 @@ def refusal(answer: Answer) -> tuple[int, str]:
 
 async def test_the_status_tells_what_this_daemon_is(server: Server) -> None:
     await server.publish(task(), risk())
+    await get(server, "/v1/status")  # that is written in the audit log, once
 
     assert await get(server, "/v1/status") == {
         "version": __version__,

@@ -313,6 +313,7 @@ async def revoke_token(request: web.Request) -> web.Response:
         ended |= {f"browser:{each}" for each in guard.browsers.revoke_of(f"token:{token_id}")}
     else:
         guard.browsers.revoke(token_id)
+    guard.look_again()
     for connection in list(house.service.connections.values()):
         if connection.principal in ended:
             connection.close("ended")

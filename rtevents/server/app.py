@@ -12,7 +12,14 @@ import msgspec
 from aiohttp import web
 
 from rtevents.core.health import Health
-from rtevents.errors import BadInput, EventTooLarge, NotAllowed, NotFound, RteventsError
+from rtevents.errors import (
+    BadInput,
+    EventTooLarge,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    RteventsError,
+)
 from rtevents.server import admin, answers, requests
 from rtevents.server.door import NoRoom
 from rtevents.server.guard import NOTHING, PREFLIGHT, Rule
@@ -209,12 +216,14 @@ async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     claim(request)
     if rule.is_public:
         return await handler(request)
-    if rule.is_change:
-        await asyncio.to_thread(guard.audit.sync)
     try:
+        if rule.is_change:
+            await asyncio.to_thread(guard.audit.sync)
+            guard.confirm(request, request[PRINCIPAL])
         response = await handler(request)
     except NotAllowed as error:
-        guard.audit.refuse(request[PRINCIPAL], rule.action, "grant", about=error.about or about)
+        check = "credential" if isinstance(error, NotAuthenticated) else "grant"
+        guard.audit.refuse(request[PRINCIPAL], rule.action, check, about=error.about or about)
         raise
     except RteventsError:
         _note_allowed(request, about)

@@ -18,6 +18,7 @@ from rtevents.server.audit import Audit
 from rtevents.server.browser import Browsers, Session
 from rtevents.server.jwt import Issuers
 from rtevents.server.limits import Failures, Rates
+from rtevents.server.polls import Polls
 from rtevents.server.principal import NOBODY, Principal
 from rtevents.server.tokens import Tokens
 
@@ -105,6 +106,7 @@ class Guard:
 
     Attributes:
         scheme: How browsers reach it: ``http``, or ``https`` with TLS.
+        polls: The requests that wait, to be ended when credentials change.
     """
 
     def __init__(
@@ -124,6 +126,7 @@ class Guard:
         self.rates = rates or Rates()
         self.issuers = issuers or Issuers()
         self.scheme = "http"
+        self.polls = Polls()
         self._failures = Failures()
         self._port = 0
         self._addresses: tuple[str, ...] = ()
@@ -133,9 +136,13 @@ class Guard:
         """Know these further hosts and origins, and no others."""
         self._named = {host.lower() for host in hosts}
         self._origins = {origin.lower() for origin in origins}
-        # Who was let in before is looked at again.
-        self.tokens.version += 1
+        self.look_again()
         self.listen(self._port, *self._addresses)
+
+    def look_again(self) -> None:
+        """Have who was let in before looked at again: its credential may count no more."""
+        self.tokens.version += 1
+        self.polls.end()
 
     def listen(self, port: int, *addresses: str) -> None:
         """Know the TCP port on which browsers come, and the addresses besides loopback's."""
@@ -253,6 +260,23 @@ class Guard:
         if secret is not None:
             return self._bearer(secret, who)
         return _same_user(who) if who.address is None else self._authenticate(request, who)
+
+    def confirm(self, request: Asking, who: Principal, secret: str | None = None) -> None:
+        """
+        Check that who was let in still may do the same: since then something was waited for.
+
+        Args:
+            secret: The token that came after the handshake.
+        Raises:
+            NotAllowed, NotAuthenticated, Throttled: As for ``admit``.
+            ConnectionError: The peer is gone.
+        """
+        if who.grant is NOBODY:
+            return
+        if request.transport is None:
+            raise ConnectionResetError("the peer is gone")
+        if self.identify(request, secret).grant != who.grant:
+            raise NotAuthenticated("what the credential lets in for has changed: ask again")
 
     def foreign_origin(self, request: Asking) -> str | None:
         """Return the origin of a front end of the user's own; None for any other request."""

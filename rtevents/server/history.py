@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, NamedTuple
 
 import msgspec
@@ -54,10 +55,12 @@ class _Reader(NamedTuple):
     Args:
         wanted: What it asked for, within its grant.
         within: All that its grant holds.
+        expires: Unix seconds after which it may read no more; None for never.
     """
 
     wanted: Filter
     within: Filter
+    expires: float | None
 
 
 async def history(request: web.Request) -> web.StreamResponse:
@@ -68,7 +71,10 @@ async def history(request: web.Request) -> web.StreamResponse:
         known = ", ".join(sorted(HISTORY_KEYS))
         raise BadInput(f"unknown parameter {unknown[0][:40]!r}, expected one of {known}")
     wanted = principal.grant.narrow(parse_filter(query, house.service.types))
-    page = await _page(house, _Reader(wanted, principal.grant.visible), request.query)
+    reader = _Reader(wanted, principal.grant.visible, principal.grant.expires)
+    page = await _page(house, reader, request.query)
+    # The wait may have been long: what was stored since a token was revoked is not for it.
+    house.guard.confirm(request, principal)
     if BATCH.partition("-batch")[0] in request.headers.get("Accept", ""):
         body = msgspec.json.encode([to_cloudevent(entry) for entry in page.entries])
         return web.Response(body=body, content_type=BATCH)
@@ -101,7 +107,8 @@ async def _page(house: House, reader: _Reader, query: Any) -> _Page:
             gap = found[0]
             found = await cursor.next(0, limit=limit)
         if not found and wait and (until is None or cursor.position < until):
-            found = await cursor.next(wait, limit=limit)
+            async with house.guard.polls.waiting(_patience(wait, reader)):
+                found = await cursor.next(wait, limit=limit)
     except LogClosed:
         pass
     entries = [item for item in found if isinstance(item, Entry)]
@@ -109,6 +116,11 @@ async def _page(house: House, reader: _Reader, query: Any) -> _Page:
     if until is not None and reached > until:
         return _Page([entry for entry in entries if entry.seq <= until], until, gap)
     return _Page(entries, reached, gap)
+
+
+def _patience(wait: float, reader: _Reader) -> float:
+    """Return how many seconds a reader may wait: not beyond the end of its grant."""
+    return wait if reader.expires is None else min(wait, max(0.0, reader.expires - time.time()))
 
 
 async def _fill(entries: list[Entry], cursor: Cursor, limit: int, until: int) -> int:
@@ -137,14 +149,14 @@ async def _start(house: House, reader: _Reader, query: Any) -> Start:
     log = house.service.log
     if given := query.get("after"):
         seq = _seq(house, given) if "-" in given else _whole(given)
-        return await log.start(Since(bookmark=log.bookmark(seq)), *reader)
-    return await log.start(parse_since(query.get("since") or "all"), *reader)
+        return await log.start(Since(bookmark=log.bookmark(seq)), reader.wanted, reader.within)
+    return await log.start(parse_since(query.get("since") or "all"), reader.wanted, reader.within)
 
 
 async def _until(house: House, reader: _Reader, text: str | None) -> int | None:
     if not text:
         return None
-    start = await house.service.log.start(parse_since(text), *reader)
+    start = await house.service.log.start(parse_since(text), reader.wanted, reader.within)
     if start.verdict in ("unknown-id", "other-epoch"):
         raise BookmarkError(f"until: {start.verdict}: {text[:40]!r}", field="until")
     return start.after

@@ -190,12 +190,16 @@ async def read_body(request: web.Request) -> bytes:
     Raises:
         UnsupportedMedia: It is compressed: a little would become much (S18).
         EventTooLarge: It says that it is too long; none of it was waited for.
+        NotAllowed: The credential counts no more: a body may take its time, and what it asks for
+            is done only now.
     """
     if "Content-Encoding" in request.headers:
         raise UnsupportedMedia("a compressed body is not taken: send it as it is")
     if (request.content_length or 0) > request.client_max_size:
         raise EventTooLarge(f"a request of more than {request.client_max_size} bytes")
-    return await request.read()
+    body = await request.read()
+    request.app[HOUSE].guard.confirm(request, request[PRINCIPAL])
+    return body
 
 
 def decode(raw: bytes, kind: type[T]) -> T:

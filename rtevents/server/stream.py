@@ -222,8 +222,8 @@ async def _connect(request: web.Request, kind: str) -> tuple[Connection, Start]:
     )
     try:
         # Its token may have been revoked while the store was asked where to begin.
-        house.guard.identify(request, request.get(SECRET))
-    except RteventsError:
+        house.guard.confirm(request, principal, request.get(SECRET))
+    except (RteventsError, ConnectionError):
         house.service.disconnect(connection)
         raise
     if principal.grant.expires is not None:

@@ -61,8 +61,7 @@ def load_issuers(config: Config) -> Issuers:
 
 def take_on(guard: Guard, config: Config, issuers: Issuers) -> None:
     """Let a guard know what a configuration says of it."""
-    guard.know(config.hosts, config.origins)
-    guard.issuers = issuers
+    guard.know(config.hosts, config.origins, issuers)
     guard.rates = Rates(config.limits.events, config.limits.bytes)
 
 

@@ -7,16 +7,18 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
+from rtevents.core.connection import Connection
 from rtevents.core.filter import OWNER, Grant
 from rtevents.errors import BadInput, NotAllowed, NotAuthenticated, RteventsError, Unavailable
 from rtevents.server.audit import Audit
 from rtevents.server.browser import Browsers, Session
-from rtevents.server.jwt import Issuers
+from rtevents.server.jwt import PREFIX, Issuers
 from rtevents.server.limits import Failures, Rates
 from rtevents.server.polls import Polls
 from rtevents.server.principal import NOBODY, Principal
@@ -101,7 +103,6 @@ class Guard:
         audit: Where each decision is written.
         hosts: Further hosts, as ``name:port``, under which the daemon may be reached.
         origins: Origins of front ends of the user's own, whose pages may ask with a token.
-        issuers: The identity providers whose tokens let in.
         rates: How much a token may publish.
 
     Attributes:
@@ -117,25 +118,38 @@ class Guard:
         *,
         hosts: Iterable[str] = (),
         origins: Iterable[str] = (),
-        issuers: Issuers | None = None,
         rates: Rates | None = None,
     ) -> None:
         self.tokens = tokens
         self.browsers = browsers
         self.audit = audit
         self.rates = rates or Rates()
-        self.issuers = issuers or Issuers()
+        self.issuers = Issuers()
         self.scheme = "http"
         self.polls = Polls()
         self._failures = Failures()
+        # The streams that came by an identity provider or from a page elsewhere: its origin.
+        self._guests: dict[Connection, str] = {}
         self._port = 0
         self._addresses: tuple[str, ...] = ()
         self.know(hosts, origins)
 
-    def know(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
-        """Know these further hosts and origins, and no others."""
+    def know(
+        self, hosts: Iterable[str], origins: Iterable[str], issuers: Issuers | None = None
+    ) -> None:
+        """
+        Know these further hosts, origins and identity providers, and no others.
+
+        Streams that came by what is not the same any more end; they come back if they still may.
+        """
         self._named = {host.lower() for host in hosts}
         self._origins = {origin.lower() for origin in origins}
+        before, self.issuers = self.issuers, issuers or Issuers()
+        is_same = before.marks == self.issuers.marks
+        for connection, origin in list(self._guests.items()):
+            is_issued = connection.principal.startswith(PREFIX)
+            if (origin and origin not in self._origins) or (is_issued and not is_same):
+                connection.close("changed")
         self.look_again()
         self.listen(self._port, *self._addresses)
 
@@ -277,6 +291,16 @@ class Guard:
             raise ConnectionResetError("the peer is gone")
         if self.identify(request, secret).grant != who.grant:
             raise NotAuthenticated("what the credential lets in for has changed: ask again")
+
+    def note(self, connection: Connection, request: Asking) -> None:
+        """Remember a stream that ends when its identity provider, or its page's origin, changes."""
+        origin = self.foreign_origin(request)
+        if origin is not None or connection.principal.startswith(PREFIX):
+            self._guests[connection] = (origin or "").lower()
+            connection.on_close(partial(self._forget, connection))
+
+    def _forget(self, connection: Connection) -> None:
+        self._guests.pop(connection, None)
 
     def foreign_origin(self, request: Asking) -> str | None:
         """Return the origin of a front end of the user's own; None for any other request."""

@@ -48,6 +48,7 @@ class Issuer(msgspec.Struct, frozen=True):
         algorithms: The algorithms that its signatures may have.
         grant: The most that its tokens may see and do.
         keys: Its keys, a ``KeySet`` of joserfc.
+        digest: What tells its file of keys from another.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Issuer(msgspec.Struct, frozen=True):
     algorithms: tuple[str, ...]
     grant: Grant
     keys: Any
+    digest: bytes
 
 
 class _Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,6 +82,10 @@ class _Claims(msgspec.Struct, frozen=True):
     rtevents: msgspec.Raw = msgspec.Raw(b"{}")
 
 
+PREFIX = "jwt:"
+"""How the names of those begin who show such a token."""
+
+
 class Issuers:
     """The identity providers of a configuration."""
 
@@ -89,6 +95,14 @@ class Issuers:
     def __bool__(self) -> bool:
         """Tell whether there are any."""
         return bool(self._issuers)
+
+    @property
+    def marks(self) -> dict[str, tuple[Any, ...]]:
+        """What their tokens depend on: another where one of them, or a key, is another."""
+        return {
+            name: (each.audience, each.algorithms, each.grant, each.digest)
+            for name, each in self._issuers.items()
+        }
 
     def find(self, secret: str) -> tuple[str, Grant]:
         """
@@ -139,7 +153,8 @@ def load_issuer(
     if grant.role not in ROLES:
         raise ConfigError(f"issuers: role of {name}: expected one of {', '.join(ROLES)}")
     try:
-        found = KeySet.import_key_set(msgspec.json.decode(read_own(keys, MAX_KEYS)))
+        raw = read_own(keys, MAX_KEYS)
+        found = KeySet.import_key_set(msgspec.json.decode(raw))
     except ConfigError as error:
         raise ConfigError(f"issuers: keys of {name}: {error}", field="issuers") from error
     except (OSError, msgspec.MsgspecError, JoseError, ValueError, KeyError, TypeError) as error:
@@ -151,7 +166,8 @@ def load_issuer(
             f"issuers: {keys} must hold keys of one kind, that of {', '.join(algorithms)}",
             field="issuers",
         )
-    return Issuer(name, audience, tuple(algorithms), grant, found)
+    digest = blake2b(raw).digest()
+    return Issuer(name, audience, tuple(algorithms), grant, found, digest)
 
 
 def _read(secret: str) -> tuple[dict[str, Any], _Claims]:
@@ -178,7 +194,7 @@ def _name(claims: _Claims) -> str:
         raise NotAuthenticated("the token is nobody's: its `sub` is empty")
     subject = re.sub(r"[^A-Za-z0-9._@-]", "?", claims.sub)[:60]
     whole = f"{claims.iss}\0{claims.sub}".encode(errors="surrogatepass")
-    return f"jwt:{subject}#{blake2b(whole, digest_size=8).hexdigest()}"
+    return f"{PREFIX}{subject}#{blake2b(whole, digest_size=8).hexdigest()}"
 
 
 def _bytes(segment: str) -> bytes:

@@ -42,7 +42,14 @@ REFUSED = 4501
 BACK = 4013
 """WebSocket close code for who is to try again later."""
 
-CLOSE_CODES = {"shutdown": 1001, "slow": 4008, "inactive": 4009, "no pong": 4010, "ended": 4500}
+CLOSE_CODES = {
+    "shutdown": 1001,
+    "slow": 4008,
+    "inactive": 4009,
+    "no pong": 4010,
+    "changed": 4011,
+    "ended": 4500,
+}
 """WebSocket close code of each reason: below 4500 come back, from there on do not."""
 
 STREAM_KEYS = FILTER_KEYS | {"since", "last_event_id", "named", "max_latency"}
@@ -226,6 +233,7 @@ async def _connect(request: web.Request, kind: str) -> tuple[Connection, Start]:
     except (RteventsError, ConnectionError):
         house.service.disconnect(connection)
         raise
+    house.guard.note(connection, request)
     if principal.grant.expires is not None:
         seconds = max(0.0, principal.grant.expires - latest())
         timer = asyncio.get_running_loop().call_later(seconds, connection.close, "ended")

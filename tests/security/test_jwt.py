@@ -10,14 +10,18 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
-from tests.conftest import Daemon
+from tests.conftest import PATIENCE, Daemon
 
-from .attacker import Caller
+from .attacker import Caller, caller
 from .test_audit import told
 
 pytest.importorskip("joserfc", reason="joserfc is not installed")
@@ -297,3 +301,75 @@ def test_a_key_that_was_replaced_counts_no_more_after_a_reload(provided: Daemon)
 
     assert reloaded.returncode == 0, reloaded.stderr
     assert (before, after) == ([200, 401], [401, 200])
+
+
+@pytest.mark.parametrize("change", ["taken out", "another key", "another grant", "nothing"])
+def test_streams_end_when_their_issuer_changes(provided: Daemon, change: str) -> None:
+    """S21: whoever came by it comes back if he still may; others, and their streams, go on."""
+    keys = provided.home / "jwks.json"
+    file = provided.home / "config" / "rtevents" / "config.yaml"
+    mine, other = Caller(provided, signed()), caller(provided, "viewer")
+    with mine.stream() as stream, other.stream() as theirs:
+        hellos = [json.loads(each.readline())["control"] for each in (stream, theirs)]
+        if change == "taken out":
+            file.write_text("hosts: []\n")
+        elif change == "another key":
+            keys.write_text(json.dumps(KeySet([OTHER]).as_dict(private=False)))
+        elif change == "another grant":
+            file.write_text(file.read_text().replace("[a]", "[b]"))
+        assert provided.run("reload").returncode == 0
+        left = {each["principal"].partition(":")[0] for each in connections(provided)}
+        ended = [] if change == "nothing" else [json.loads(line) for line in stream]
+
+    assert hellos == ["hello", "hello"]
+    assert left - {"local"} == ({"jwt", "token"} if change == "nothing" else {"token"})
+    if change != "nothing":
+        assert ended[-1]["reason"] == "changed"
+    again = status(provided, signed())
+    assert again == (401 if change in ("taken out", "another key") else 200)
+
+
+def connections(daemon: Daemon) -> list[dict[str, Any]]:
+    """Return every open connection."""
+    with daemon.client() as client:
+        return client.connections()
+
+
+def closed_with(socket: ClientConnection) -> int | None:
+    """Return the code with which a WebSocket is closed."""
+    try:
+        while True:
+            socket.recv(PATIENCE)
+    except ConnectionClosed:
+        return socket.close_code
+
+
+@pytest.mark.parametrize("how", ["fetch", "late"])
+def test_streams_end_when_their_origin_is_taken_out(stopped_daemon: Daemon, how: str) -> None:
+    """S2: a page of elsewhere that may ask no more follows no more either."""
+    daemon = stopped_daemon
+    file = daemon.home / "config" / "rtevents" / "config.yaml"
+    file.parent.mkdir()
+    file.write_text("origins: [https://app.example]\n")
+    daemon.start()
+    mine = caller(daemon, "viewer")
+    url = f"ws://127.0.0.1:{mine.port}/v1/events/ws"
+    with ExitStack() as stack:
+        kept = stack.enter_context(mine.stream())
+        assert kept.readline()
+        if how == "fetch":
+            page = stack.enter_context(mine.stream(Origin="https://app.example"))
+            assert page.readline()
+        else:
+            socket = stack.enter_context(
+                connect(url, origin=Origin("https://app.example"), proxy=None)
+            )
+            socket.send(json.dumps({"op": "auth", "token": mine.token}))
+            assert json.loads(socket.recv(PATIENCE))["control"] == "hello"
+        file.write_text("origins: []\n")
+        assert daemon.run("reload").returncode == 0
+        left = [each for each in connections(daemon) if each["principal"].startswith("token:")]
+        if how == "late":
+            assert closed_with(socket) == 4011
+
+    assert len(left) == 1

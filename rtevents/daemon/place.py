@@ -99,12 +99,25 @@ def inherited(environ: MutableMapping[str, str]) -> socket.socket | None:
     Return the Unix socket that systemd opened for us (`man 3 sd_listen_fds`); None for none.
 
     Its variables are taken out of `environ`: they are not for our children.
+
+    Raises:
+        ConfigError: It is another kind of socket, or none: whoever comes by a Unix socket is known
+            by the kernel's word, and by TCP nobody would look at what else is to be looked at.
     """
     pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
     environ.pop("LISTEN_FDNAMES", None)
     if pid != str(os.getpid()) or count != "1":
         return None
-    listening = socket.socket(fileno=FIRST_FD)
+    try:
+        listening = socket.socket(fileno=FIRST_FD)
+    except OSError as error:
+        raise ConfigError(f"LISTEN_FDS: not a socket: {error.strerror}") from error
+    if listening.family != socket.AF_UNIX or listening.type != socket.SOCK_STREAM:
+        listening.close()
+        raise ConfigError(
+            "LISTEN_FDS: not a Unix stream socket: in the unit write ListenStream=%t/rtevents/"
+            "rtevents.sock; for TCP set `listen` in the configuration"
+        )
     listening.set_inheritable(False)
     listening.setblocking(False)
     return listening

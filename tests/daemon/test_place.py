@@ -7,7 +7,9 @@ import socket
 import stat
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -128,3 +130,30 @@ def test_the_daemon_answers_on_a_socket_that_the_system_opened(paths: Paths) -> 
 
         assert client.recv(5) == b"hello"
         assert server.wait(30) == 0
+
+
+@pytest.mark.parametrize("kind", ["tcp", "datagram", "file"])
+def test_what_is_no_unix_stream_socket_is_not_taken_over(paths: Paths, kind: str) -> None:
+    code = (
+        "import os, sys\n"
+        "os.dup2(int(sys.argv[1]), 3, inheritable=True)\n"
+        "os.environ |= {'LISTEN_PID': str(os.getpid()), 'LISTEN_FDS': '1'}\n"
+        "from rtevents.daemon.place import inherited\n"
+        "inherited(os.environ)\n"
+    )
+    with ExitStack() as stack:
+        opened: socket.socket | TextIO
+        if kind == "file":
+            opened = stack.enter_context((paths.run / "file").open("w"))
+        elif kind == "tcp":
+            opened = stack.enter_context(socket.socket(socket.AF_INET))
+        else:
+            opened = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(opened.fileno())],
+            pass_fds=[opened.fileno()], capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    said = done.stderr.splitlines()[-1]
+    assert "ConfigError: LISTEN_FDS: not a " in said
+    assert done.returncode == 1

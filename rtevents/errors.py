@@ -77,11 +77,15 @@ class EventConflict(EventRefused):
     The ``event_id`` is stored already, with another body (promise P3).
 
     Attributes:
-        seq: Where it is stored; 0 when the same request gave the id twice.
+        seq: Where it is stored; 0 when the same request gave the id twice, or when that is not for
+            who asks to know.
     """
 
-    def __init__(self, event_id: str, seq: int, *, index: int | None = None) -> None:
+    def __init__(
+        self, event_id: str, seq: int, *, index: int | None = None, is_hidden: bool = False
+    ) -> None:
         there = f"stored already as seq {seq}" if seq else "given twice in this request"
+        there = "stored already" if is_hidden else there
         super().__init__(
             f"event_id {event_id!r} is {there} with another body",
             index=index,

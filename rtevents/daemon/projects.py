@@ -129,6 +129,11 @@ class Projects:
         """Return every project with its state."""
         return [project.as_dict() for project in self._projects.values()]
 
+    def tells_commits(self, project_id: str | None) -> bool:
+        """Tell whether this project's repository is watched."""
+        project = self._projects.get(project_id or "")
+        return project is not None and project.git is not None
+
     async def add(self, path: Path, **settings: Any) -> tuple[dict[str, Any], bool]:
         """
         Watch a folder from now on, also after a restart.

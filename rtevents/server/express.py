@@ -36,6 +36,7 @@ from rtevents.server.publish import (
     PLAIN_TYPES,
     answer_to,
     offer,
+    told_to,
 )
 from rtevents.server.raw import date, encode
 from rtevents.server.visitor import Visitor
@@ -287,7 +288,8 @@ class Express(asyncio.Protocol):
                 self._fill(slot, encode(problem_of(error)))
         self._note(principal, refused, is_each=is_lines)
         if stored is not None:
-            stored.add_done_callback(partial(self._answer, slot, slowly if is_lines else None))
+            answer = partial(self._answer, slot, principal, slowly if is_lines else None)
+            stored.add_done_callback(answer)
         elif slot.answer is None:
             # There is no room at the moment, or one of many lines is wrong: that takes a while.
             self._spawn(slowly())
@@ -325,6 +327,7 @@ class Express(asyncio.Protocol):
     def _answer(
         self,
         slot: _Slot,
+        principal: Principal,
         slowly: Callable[[], Coroutine[Any, Any, None]] | None,
         stored: asyncio.Future[list[Stored]],
     ) -> None:
@@ -339,7 +342,7 @@ class Express(asyncio.Protocol):
         elif slowly is not None:
             self._spawn(slowly())
         else:
-            self._fill(slot, encode(problem_of(error)))
+            self._fill(slot, encode(problem_of(told_to(principal, error))))
 
     async def _publish(
         self, slot: _Slot, principal: Principal, content_type: str, body: bytes

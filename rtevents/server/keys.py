@@ -33,6 +33,9 @@ class Projects(Protocol):
     def all(self) -> Sequence[dict[str, Any]]:
         """Return every project with its state."""
 
+    def tells_commits(self, project_id: str | None) -> bool:
+        """Tell whether this project's repository is watched."""
+
     async def add(self, path: Path, **settings: Any) -> tuple[dict[str, Any], bool]:
         """Watch a folder from now on; return the project, and whether it is new."""
 

@@ -16,6 +16,7 @@ from rtevents.core.event import MAX_EVENT_BYTES, Event, Stored
 from rtevents.core.filter import Grant
 from rtevents.errors import (
     BadInput,
+    EventConflict,
     EventRefused,
     EventTooLarge,
     NotAllowed,
@@ -50,6 +51,9 @@ MAX_RAW_BYTES = 3 * MAX_EVENT_BYTES
 
 OWN_IDS = "git:"
 """How the ids of commits begin: whoever took one first would stand for the commit for good."""
+
+OF_GIT = frozenset({"COMMIT", "REF_UPDATE"})
+"""The event types that a watched repository tells itself."""
 
 OWN_SOURCES = "rtevents/"
 """How the daemon's own sources begin; nobody else may use such a name."""
@@ -141,7 +145,22 @@ async def publish_as(house: House, principal: Principal, events: Sequence[Event]
     _may_publish(house, principal, events)
     with _not_too_deep():
         _spend(house, principal, events)
-        return await house.service.publish_many(events)
+        try:
+            return await house.service.publish_many(events)
+        except EventConflict as error:
+            raise told_to(principal, error) from None
+
+
+def told_to(principal: Principal, error: BaseException) -> BaseException:
+    """
+    Return what somebody is told of an error.
+
+    Where an event is stored that is not within a grant is not for its bearer to know; to look for
+    that would take another time where it is, so no limited grant is told.
+    """
+    if isinstance(error, EventConflict) and error.seq and principal.grant.is_limited:
+        return EventConflict(error.event_id, 0, index=error.index, is_hidden=True)
+    return error
 
 
 def _may_publish(house: House, principal: Principal, events: Sequence[Event]) -> bool:
@@ -149,6 +168,8 @@ def _may_publish(house: House, principal: Principal, events: Sequence[Event]) ->
     if len(events) > MAX_ARRAY:
         raise EventTooLarge(f"more than {MAX_ARRAY} events at once")
     _permit(principal.grant, events)
+    if not principal.grant.allows("owner"):
+        _leave_to_git(house, events)
     if house.guard.rates.is_on and principal.address is not None:
         house.guard.rates.check(principal.name)
     return bool(events)
@@ -260,6 +281,18 @@ def _permit(grant: Grant, events: Sequence[Event]) -> None:
             )
         if is_limited:
             _permit_within(grant, event, index if len(events) > 1 else None)
+
+
+def _leave_to_git(house: House, events: Sequence[Event]) -> None:
+    """Refuse what the repository of a watched project tells itself (DESIGN section 5)."""
+    for index, event in enumerate(events):
+        if event.type in OF_GIT and house.projects.tells_commits(event.project_id):
+            raise EventRefused(
+                f"{event.type} of {event.project_id!r}: the daemon tells this itself, since it "
+                "watches that repository; to have it look at once: rtevents publish commit",
+                index=index if len(events) > 1 else None,
+                field="type",
+            )
 
 
 def _permit_within(grant: Grant, event: Event, index: int | None) -> None:

@@ -18,7 +18,7 @@ from rtevents.server.follower import Follower
 from rtevents.server.keys import House, decode, problem_fields, told_of
 from rtevents.server.member import Member
 from rtevents.server.principal import Principal
-from rtevents.server.publish import ACTION
+from rtevents.server.publish import ACTION, told_to
 
 logger = logging.getLogger(__name__)
 
@@ -208,7 +208,7 @@ class Talker(Follower):
             if (error := stored.exception()) is None:
                 name, fields = "ok", {"ref": ref, **stored_fields(self._house, stored.result())}
             else:
-                name, fields = "error", _error_fields(ref, error)
+                name, fields = "error", _error_fields(ref, told_to(self._principal, error))
             self._answers.append(self.member.encoding.control(name, fields))
         if not self._unanswered:
             self.flush()

@@ -249,6 +249,63 @@ def test_a_publisher_cannot_try_the_ids_of_another_project(two: Daemon) -> None:
     assert (own.status, again.status, random.status) == (201, 409, 201)
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson", "slow", "array"])
+def test_a_conflict_does_not_tell_where_another_projects_event_is(two: Daemon, kind: str) -> None:
+    """X8: an id that somebody else gave to an event of `b`: that it is taken, and no more."""
+    shared = "018f2b5c-5b0a-7cc3-9a3f-0123456789ab"
+    with two.client() as client:
+        client.publish(risk("b", shared))
+        client.publish(risk("b", "a:77"))
+    mine, all_of_it = caller(two, "publisher", projects=["a"]), caller(two, "publisher")
+    headers = {"Content-Type": "application/json" if kind in ("slow", "array") else kind}
+    headers |= {"Accept-Language": "en"} if kind == "slow" else {}
+
+    for event_id in (shared, "a:77"):
+        sent = [body("a", event_id)] if kind == "array" else body("a", event_id)
+        answers = [
+            each.ask("POST", "/v1/events", json.dumps(sent).encode(), headers)
+            for each in (mine, all_of_it)
+        ]
+
+        assert [answer.status for answer in answers] == [409, 409]
+        assert answers[0].detail == f"event_id {event_id!r} is stored already with another body"
+        assert answers[0].json["seq"] == 0
+        assert answers[1].json["seq"] in (6, 7)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson", "cloudevent"])
+@pytest.mark.parametrize("type_", ["COMMIT", "commit", "REF_UPDATE", "ref-update"])
+def test_nobody_else_tells_the_commits_of_a_watched_repository(
+    daemon: Daemon, kind: str, type_: str
+) -> None:
+    """DESIGN 5: its git producer alone does; of what is not watched, whoever may publish."""
+    with daemon.client() as client:
+        client.add_project(daemon.repository("a"))
+    commit = {"commit_hash": "a" * 40, "message": "forged", "author": "Mallory"}
+    ref = {"ref": "refs/heads/main", "kind": "branch", "old": None, "new": "a" * 40}
+    data = commit if type_.lower() == "commit" else ref
+
+    def attempt(mine: Caller, project: str) -> Answer:
+        event: dict[str, Any] = {"type": type_, "data": data, "project_id": project}
+        content_type = kind
+        if kind == "cloudevent":
+            content_type = "application/cloudevents+json"
+            common = {"specversion": "1.0", "id": f"{project}:{time.time_ns()}", "source": "x"}
+            event = {**common, "type": type_, "data": data, "project": project}
+        raw = json.dumps(event).encode()
+        return mine.ask("POST", "/v1/events", raw, {"Content-Type": content_type})
+
+    for role, grant in (("publisher", ["a"]), ("publisher", []), ("admin", ["a"])):
+        answer = attempt(caller(daemon, role, projects=grant), "a")
+        assert answer.status == 422
+        assert "rtevents publish commit" in answer.detail
+    elsewhere = attempt(caller(daemon, "publisher"), "unwatched")
+    assert elsewhere.status == 201 or "rtevents publish commit" not in elsewhere.detail
+    with daemon.client() as client:
+        told = [entry.event for entry in client.history().events]
+    assert not [each for each in told if "forged" in str(each.data) and each.project_id == "a"]
+
+
 def test_errors_name_nothing_that_the_grant_does_not_hold(two: Daemon) -> None:
     """X8: a project that is there and one that is not are refused with the same words."""
     mine = caller(two, "viewer", projects=["a"])

@@ -108,6 +108,10 @@ class ListedProjects:
         """Return every project."""
         return list(self._projects.values())
 
+    def tells_commits(self, project_id: str | None) -> bool:
+        """Tell whether a project is listed: its repository counts as watched."""
+        return project_id in self._projects
+
     async def add(self, path: Path, **settings: Any) -> tuple[dict[str, Any], bool]:
         """List a folder."""
         name = settings["id"] or path.name

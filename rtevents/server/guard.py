@@ -12,6 +12,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
+from multidict import MultiMapping
 
 from rtevents.core.connection import Connection
 from rtevents.core.filter import OWNER, Grant
@@ -89,6 +90,9 @@ PREFLIGHT = Rule("preflight", is_public=True)
 NOTHING = Rule("nothing")
 """Of what is not there: who shows a credential is told so."""
 
+
+_ONCE = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode")
+"""The headers by which it is decided which page asks."""
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -168,7 +172,7 @@ class Guard:
     @property
     def has_credentials(self) -> bool:
         """Whether there is any by which somebody could come in over TCP, but for a browser's."""
-        return bool(self.tokens.all()) or bool(self.issuers)
+        return self.tokens.is_any_good or bool(self.issuers)
 
     @property
     def cookie(self) -> str:
@@ -364,6 +368,12 @@ class Guard:
 
     def _check_site(self, request: Asking, *, is_page: bool) -> None:
         """Refuse what another site's page sends: Go's CrossOriginProtection rule (S2, S4)."""
+        # A plain request has each of its headers once.
+        if isinstance(request.headers, MultiMapping):
+            for name in _ONCE:
+                if len(request.headers.getall(name, ())) > 1:
+                    # Whoever looks at the other one would decide something else.
+                    raise BadInput(f"more than one header {name}")
         if self.foreign_origin(request) is not None:
             return
         site = request.headers.get("Sec-Fetch-Site")

@@ -8,7 +8,7 @@ import msgspec
 
 from rtevents.core.draft import END_OF_TIME
 from rtevents.core.event import MAX_EVENT_ID, MAX_EXTENSIONS, MAX_SOURCE
-from rtevents.server.tokens import ROLES
+from rtevents.server.tokens import MAX_LIFE, MAX_NAME, ROLES
 
 
 def _told(**schema: Any) -> msgspec.Meta:
@@ -201,14 +201,14 @@ class NewToken(msgspec.Struct, forbid_unknown_fields=True):
         projects: The projects it is limited to; none for every project.
         types: The event types it is limited to; none for every type.
         name: What it is for, in words.
-        expires_in: Seconds; null for never.
+        expires_in: Seconds, a hundred years at most; null for never.
     """
 
     role: Role
     projects: list[ProjectId] = []
     types: list[str] = []
-    name: str = ""
-    expires_in: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    name: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = ""
+    expires_in: Annotated[float, msgspec.Meta(gt=0, le=MAX_LIFE)] | None = None
 
 
 class Ticket(msgspec.Struct, forbid_unknown_fields=True):

@@ -20,6 +20,13 @@ ROLES = tuple(role for role in INCLUDES if role not in ("browser", "anonymous"))
 """The roles that a token can have."""
 
 
+MAX_LIFE = 100 * 365.25 * 86400
+"""Longest life of a token that ends, in seconds: no calendar can write some later times."""
+
+MAX_NAME = 200
+"""Longest name of a token, in characters."""
+
+
 class Token(msgspec.Struct, kw_only=True):
     """
     A token as it is kept: the secret only as its hash.
@@ -102,6 +109,12 @@ class Tokens:
         )
         self._save(self._tokens | {token_id: token})
         return token, secret
+
+    @property
+    def is_any_good(self) -> bool:
+        """Whether one of them has not expired."""
+        now = time.time()
+        return any(token.expires is None or token.expires > now for token in self.all())
 
     def all(self) -> list[Token]:
         """Return what is kept of every token, the oldest first."""

@@ -247,6 +247,29 @@ async def test_what_the_daemons_own_page_sends_is_taken(server: Server, site: st
     assert await ask(server, "/v1/events", Sec_Fetch_Site=site, Cookie=cookie) == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/health/live", "/v1/events", "/v1/events/stream"])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("Origin", ("OWN", "http://evil.test")),
+        ("origin", ("http://evil.test", "OWN")),
+        ("Origin", ("OWN", "OWN")),
+        ("Sec-Fetch-Site", ("same-origin", "cross-site")),
+        ("sec-fetch-site", ("none", "none")),
+    ],
+)
+async def test_two_words_on_where_a_page_is_from_are_refused(
+    server: Server, path: str, name: str, values: tuple[str, str]
+) -> None:
+    """Like a second Host: whoever stands in front may have looked at the other one."""
+    own = f"127.0.0.1:{server.tcp[1]}"
+    lines = [f"{name}: {value.replace('OWN', f'http://{own}')}" for value in values]
+    bearer = f"Authorization: Bearer {server.token('owner')}"
+    head = "\r\n".join([f"GET {path} HTTP/1.1", f"Host: {own}", bearer, *lines])
+
+    assert (await knock(server, f"{head}\r\n\r\n".encode())).status == 400
+
+
 async def test_another_site_may_link_to_the_page_and_to_nothing_behind_it(server: Server) -> None:
     cookie = await log_in(server)
     visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Cookie": cookie}

@@ -16,7 +16,7 @@ from rtevents.core.event import is_project_id, type_name
 from rtevents.core.filter import Filter, Grant, parse_filter
 from rtevents.core.health import Health
 from rtevents.core.payloads import PAYLOADS, reference, schema, schema_fields, summary
-from rtevents.errors import BadInput, FilterError, NotFound, Unavailable
+from rtevents.errors import BadInput, FilterError, NotAllowed, NotFound, Unavailable
 from rtevents.server.answers import TypeReference
 from rtevents.server.browser import TICKET_SECONDS, Session
 from rtevents.server.commands import FILTER, change
@@ -161,15 +161,21 @@ async def connections(request: web.Request) -> web.Response:
 
 def _connection(request: web.Request) -> Connection:
     """
-    Return the connection that a request names.
+    Return the connection that a request is to change.
 
     Raises:
         NotFound: There is none of that id, or none that the grant holds.
+        NotAllowed: A browser looks: it ends and changes its own alone.
     """
-    connection_id = request.match_info["id"]
+    connection_id, principal = request.match_info["id"], request[PRINCIPAL]
     connection = request.app[HOUSE].service.connections.get(connection_id)
-    if connection is None or not request[PRINCIPAL].grant.holds(connection.wanted):
+    if connection is None or not principal.grant.holds(connection.wanted):
         raise NotFound(f"no connection {connection_id[:40]!r}")
+    if principal.grant.role == "browser" and connection.principal != principal.name:
+        raise NotAllowed(
+            "a browser changes no connection but its own: rtevents connections close",
+            about=connection_id[:48],
+        )
     return connection
 
 

@@ -7,9 +7,14 @@ import os
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
+from rtevents.server.audit import Audit
+from rtevents.server.browser import Browsers
+from rtevents.server.guard import Guard
+from rtevents.server.tokens import Tokens
 from tests.conftest import Daemon, wait_for
 
 from .attacker import Answer, Caller, caller, port_of, token
@@ -239,3 +244,69 @@ def test_who_publishes_more_bytes_than_its_limit_waits(stopped_daemon: Daemon) -
     statuses = [mine.post("/v1/events", event).status for _ in range(2)]
 
     assert statuses == [201, 429]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("expires_in", 1e308), ("expires_in", 4e9), ("expires_in", 0), ("name", "x" * 201)],
+)
+def test_a_token_that_could_not_be_listed_is_not_made(
+    daemon: Daemon, field: str, value: object
+) -> None:
+    """S23: the field is named, and nothing is kept."""
+    mine = caller(daemon, "owner", name="mine")
+
+    answer = mine.post("/v1/tokens", {"role": "viewer", field: value})
+
+    assert (answer.status, answer.json["field"]) == (400, field)
+    assert [each["name"] for each in mine.get("/v1/tokens").json["tokens"]] == ["mine"]
+
+
+def test_a_token_that_was_made_to_last_beyond_all_calendars_is_listed(daemon: Daemon) -> None:
+    """S23: one that an older daemon took breaks no command."""
+    secret = token(daemon, "viewer", expires_in=600)
+    daemon.stop()
+    file = daemon.home / "state" / "rtevents" / "tokens.json"
+    [kept] = json.loads(file.read_text())
+    file.write_text(json.dumps([kept | {"expires": 1e308}]))
+    daemon.start()
+
+    listed = daemon.run("token", "list")
+
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "until 1e+308 s after 1970" in listed.stdout
+    with Caller(daemon, secret).stream() as stream:
+        assert json.loads(stream.readline())["control"] == "hello"
+
+
+def test_a_browser_changes_no_connection_but_its_own(daemon: Daemon) -> None:
+    """S4: a page looks; whoever runs in it does not cut off the others."""
+    page = Caller(daemon, Cookie=cookie(log_in(daemon, ticket(daemon))))
+    other = caller(daemon, "viewer")
+    with other.stream() as theirs, page.stream() as own:
+        ids = [json.loads(each.readline())["connection_id"] for each in (theirs, own)]
+        listed = {each["connection_id"] for each in page.get("/v1/connections").json["connections"]}
+        statuses = [
+            (
+                page.ask("PATCH", f"/v1/connections/{each}", {"type": ["COMMIT"]}).status,
+                page.ask("DELETE", f"/v1/connections/{each}").status,
+            )
+            for each in ids
+        ]
+
+    assert set(ids) <= listed
+    assert statuses == [(403, 403), (200, 204)]
+
+
+def test_an_expired_token_lets_the_daemon_listen_nowhere(tmp_path: Path) -> None:
+    """S5: off loopback there has to be a credential, and that is none."""
+    guard = Guard(
+        Tokens(tmp_path / "tokens.json"),
+        Browsers(tmp_path / "sessions.json"),
+        Audit(tmp_path / "audit.jsonl"),
+    )
+    kept, _ = guard.tokens.create("viewer", expires_in=600)
+    before = guard.has_credentials
+    kept.expires = time.time()
+
+    assert (before, guard.has_credentials) == (True, False)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rtevents.core.event import Event, is_project_id
@@ -78,12 +78,18 @@ def publish(daemon: Daemon, events: list[Event]) -> list[list[Any]]:
 
 def test_each_event_is_one_message_to_httpx(daemon: Daemon) -> None:
     """S9 S10: a client that splits lines as Python does; equal content, in order, and no more."""
-    httpx = pytest.importorskip("httpx")
-    httpx_sse = pytest.importorskip("httpx_sse")
     events = [event for text in FRAMES for event in hostile(text)]
     wanted = publish(daemon, events)
+
+    assert by_httpx(daemon, "since=all") == wanted
+
+
+def by_httpx(daemon: Daemon, query: str) -> list[list[Any]]:
+    """Return what httpx reads of a replay by SSE."""
+    httpx = pytest.importorskip("httpx")
+    httpx_sse = pytest.importorskip("httpx_sse")
     bearer = {"Authorization": f"Bearer {caller(daemon, 'viewer').token}"}
-    url = f"http://127.0.0.1:{port_of(daemon)}/v1/events/stream?since=all"
+    url = f"http://127.0.0.1:{port_of(daemon)}/v1/events/stream?{query}"
     seen = []
     with (
         httpx.Client(headers=bearer, timeout=PATIENCE, trust_env=False) as client,
@@ -94,8 +100,7 @@ def test_each_event_is_one_message_to_httpx(daemon: Daemon) -> None:
                 break
             if message.event == "message":
                 seen.append(content(message.json()))
-
-    assert seen == wanted
+    return seen
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
@@ -134,9 +139,21 @@ async def test_each_event_is_one_message_to_a_browser(daemon: Daemon) -> None:
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+@given(
+    st.text(
+        st.one_of(
+            # Where Python ends a line, and SSE does not.
+            st.sampled_from("\u2028\u2029\x85\r\n\x0b\x0c\x1c\x1d\x1e:"),
+            st.characters(exclude_categories=["Cs"]),
+        ),
+        max_size=60,
+    )
+)
+@example("\u2028")
+@example("\u2029data: x\u2029\u2029")
+@example("\x85id: 9-9\x85\x85data: y")
 def test_any_text_comes_back_as_it_was_sent(daemon: Daemon, text: str) -> None:
-    """S9: whatever hypothesis thinks of, in every field, through publish and replay."""
+    """S9 S10: what hypothesis thinks of, in every field, through publish, replay and SSE."""
     with daemon.client() as client:
         before = client.history().newest
     wanted = publish(daemon, hostile(text))
@@ -145,7 +162,9 @@ def test_any_text_comes_back_as_it_was_sent(daemon: Daemon, text: str) -> None:
         frames = [json.loads(stream.readline()) for _ in range(3)]
     with daemon.client() as client:
         kept = client.history(after=str(before)).events
+    epoch = frames[0]["epoch"]
 
+    assert by_httpx(daemon, f"since={epoch}-{before}") == wanted
     assert [frame.get("control") for frame in frames] == ["hello", None, "live"]
     assert content(frames[1]) == wanted[1]
     assert [content(json.loads(entry.wire)) for entry in kept] == wanted

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import rtevents
 from tests.conftest import Daemon
 
 from .wire import Answer, Peer, port_of, request
@@ -111,3 +115,33 @@ def test_no_byte_after_a_name_finds_the_file(daemon: Daemon) -> None:
         assert asker.ask(sent.replace(b"ODD", odd)).status in (400, 404), odd
     assert asker.ask(request("GET /app.js", host=asker.host)).status == 200
     assert b"Traceback" not in daemon.log.read_bytes()
+
+
+def test_no_link_among_the_pages_is_followed(stopped_daemon: Daemon) -> None:
+    """S13: a file is found by a name that is written in the code, whatever lies beside it."""
+    daemon = stopped_daemon
+    package = Path(rtevents.__file__).parent
+    copy = daemon.home / "lib" / "rtevents"
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    secret = daemon.home / "canary.txt"
+    secret.write_text(CANARY)
+    pages = copy / "server" / "dashboard"
+    (pages / "leak.js").symlink_to(secret)
+    (pages / "leak").symlink_to(daemon.home)
+    daemon.start(env={"PYTHONPATH": str(copy.parent)})
+    asker = Asker(daemon)
+    served = {}
+    for path in ("/", "/app.js", "/style.css"):
+        served[path] = asker.ask(request(f"GET {path}", host=asker.host)).body
+    # What is there when the daemon starts is what it serves.
+    (pages / "app.js").unlink()
+    (pages / "app.js").symlink_to(secret)
+
+    for path in ("/leak.js", "/leak", "/leak/canary.txt", "/dashboard/leak.js", "/./leak.js"):
+        answer = asker.ask(request(f"GET {path}", asker.bearer, host=asker.host))
+        assert answer.status in (400, 404), path
+        assert CANARY.encode() not in answer.body
+    again = asker.ask(request("GET /app.js", host=asker.host)).body
+
+    assert again == served["/app.js"] == (package / "server/dashboard/app.js").read_bytes()
+    assert served["/"] == (package / "server/dashboard/index.html").read_bytes()

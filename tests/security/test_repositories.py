@@ -82,6 +82,113 @@ def test_no_name_of_a_repository_is_an_option_or_a_command(stopped_daemon: Daemo
     assert canaries(daemon) == []
 
 
+ODD = "a\n$(touch canary)\n--output=canary\r\x1b[2J"
+"""A name of several lines, each of which would do something by itself."""
+
+
+def test_a_newline_in_a_name_or_a_message_begins_nothing(stopped_daemon: Daemon) -> None:
+    """S14: file names and commit messages of several lines come as they are, and are one event."""
+    daemon = stopped_daemon
+    root = daemon.repository("web")
+    daemon.start("--quiet", str(root))
+    (root / ODD).write_text("x")
+    daemon.git("add", "--", f"./{ODD}", cwd=root)
+    daemon.git("commit", "-qm", f"Subject\n\n{ODD}\n\nCo-authored-by: x\n", cwd=root)
+    wait_for(lambda: len(messages(daemon)) == 1, "the commit is told")
+    wait_for(lambda: ODD in file_paths(daemon), "the file is told")
+    for command in (
+        ["watch", "explain", "--", ODD],
+        ["history", f"--path={ODD}"],
+        ["history", "-o", "pretty"],
+        ["tail", "-T", "--since", "all"],
+    ):
+        done = daemon.run(*command, cwd=root)
+        assert "Traceback" not in done.stderr
+        assert "\x1b[2J" not in done.stdout + done.stderr
+
+    assert ODD in messages(daemon)[0]
+    assert len([path for path in file_paths(daemon) if path.startswith("a\n")]) == 1
+    assert canaries(daemon) == []
+
+
+def file_paths(daemon: Daemon) -> list[str]:
+    """Return the paths of the changes that were told."""
+    with daemon.client() as client:
+        entries = client.history(Filter(types=frozenset({"FILE_CHANGE"})), limit=1000).events
+    data = [json.loads(entry.wire)["data"] for entry in entries if isinstance(entry, Entry)]
+    return [str(each["file_path"]) for each in data]
+
+
+AWS = "AKIA" + "ABCDEFGHIJKLMNOP"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (".env", "PASSWORD=hunter2\n"),
+        ("keys/id_rsa", "-----BEGIN OPENSSH PRIVATE " + "KEY-----\n"),
+        ("settings.py", f"KEY = '{AWS}'\n"),
+    ],
+)
+def test_no_secret_is_committed_by_itself(stopped_daemon: Daemon, name: str, text: str) -> None:
+    """S16: not the secret, and nothing else with it; the error says why, and not what it is."""
+    daemon = stopped_daemon
+    root = saved_by_itself(daemon)
+    before = daemon.git("rev-parse", "HEAD", cwd=root)
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_text(text)
+    (root / "harmless.txt").write_text("x\n")
+    wait_for(lambda: told_of(daemon, "AUTO_COMMIT_ERROR"), "it is refused")
+
+    [error, *_] = told_of(daemon, "AUTO_COMMIT_ERROR")
+    assert f"{name} looks like a secret (" in str(error["error"])
+    assert text.strip() not in json.dumps(error)
+    assert daemon.git("rev-parse", "HEAD", cwd=root) == before
+    assert daemon.git("diff", "--cached", "--name-only", cwd=root) == ""
+
+
+def test_what_a_link_leads_to_is_not_committed(stopped_daemon: Daemon) -> None:
+    """S16: a link out of the project is a link: nothing of the file or the folder behind it."""
+    daemon = stopped_daemon
+    outside = daemon.home / "outside"
+    outside.mkdir()
+    (outside / "id_rsa").write_text("a secret of mine\n")
+    root = saved_by_itself(daemon)
+    (root / "file").symlink_to(outside / "id_rsa")
+    (root / "folder").symlink_to(outside)
+    wait_for(lambda: told_of(daemon, "AUTO_COMMIT_RESULT"), "it is saved")
+    (outside / "id_rsa").write_text("another secret of mine\n")
+    (root / "harmless.txt").write_text("x\n")
+    wait_for(lambda: "harmless.txt" in daemon.git("ls-files", cwd=root), "it is saved as well")
+
+    files = daemon.git("ls-files", cwd=root).splitlines()
+    assert files == ["README.md", "file", "folder", "harmless.txt"]
+    for name in ("file", "folder"):
+        assert daemon.git("ls-tree", "HEAD", name, cwd=root).startswith("120000 ")
+    assert daemon.git("log", "-p", "-S", "secret of mine", "--format=%H", cwd=root) == ""
+    assert not [path for path in file_paths(daemon) if "id_rsa" in path]
+
+
+def saved_by_itself(daemon: Daemon) -> Path:
+    """Start a daemon that commits what changes in a repository a moment later."""
+    root = daemon.repository("web")
+    folder = daemon.home / "config" / "rtevents"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(
+        "auto_commit: {quiet: 0.1, max_wait: 1}\n"
+        f"projects: [{{path: {root}, id: web, auto_commit: true}}]\n"
+    )
+    daemon.start()
+    return root
+
+
+def told_of(daemon: Daemon, kind: str) -> list[dict[str, object]]:
+    """Return the data of each event of a type."""
+    with daemon.client() as client:
+        entries = client.history(Filter(types=frozenset({kind})), limit=1000).events
+    return [json.loads(entry.wire)["data"] for entry in entries if isinstance(entry, Entry)]
+
+
 @pytest.mark.parametrize("is_bare", [False, True], ids=["with a work tree", "bare"])
 def test_nothing_that_a_repository_brings_along_runs(daemon: Daemon, *, is_bare: bool) -> None:
     """S15: a configuration full of programs, watched and looked at by each command."""

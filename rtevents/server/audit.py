@@ -151,7 +151,7 @@ class Audit:
         not push out what others did.
         """
         self._tell_repeated()
-        about = about[:ABOUT]
+        about = _fitting(about)
         key = (who.name, who.uid, who.place, action, rule, about)
         if self._refused.knows(key):
             return
@@ -217,7 +217,7 @@ class Audit:
             "pid": who.pid,
             "address": who.address,
             "action": action,
-            "about": about[:ABOUT],
+            "about": _fitting(about),
             "projects": sorted(who.grant.projects),
             "decision": decision,
             "rule": rule or f"role {who.grant.role}",
@@ -343,6 +343,11 @@ class Audit:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
+
+
+def _fitting(about: str) -> str:
+    """Return text of somebody else's as a line of the log can hold it: it may be no UTF-8."""
+    return about[:ABOUT].encode(errors="backslashreplace").decode()[:ABOUT]
 
 
 def _end_of_last_line(fd: int, size: int) -> int:

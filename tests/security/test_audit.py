@@ -236,6 +236,25 @@ def test_what_was_administered_is_told(daemon: Daemon) -> None:
     assert made["token"] not in file_of(daemon).read_text()
 
 
+@pytest.mark.parametrize("odd", ["%ff%fe", "%ed%b2%80", "%00", "%0a", "%e2%80%ae"])
+def test_what_is_no_text_can_be_written_down(daemon: Daemon, odd: str) -> None:
+    """S12: whatever a path holds that names nothing, its line is one."""
+    mine = caller(daemon, "owner")
+    limited = caller(daemon, "viewer", projects=["a"])
+
+    statuses = [
+        mine.ask("DELETE", f"/v1/projects/{odd}").status,
+        mine.get(f"/v1/types/{odd}").status,
+        limited.get(f"/v1/events?project={odd}").status,
+    ]
+
+    assert statuses[:2] == [404, 404]
+    assert statuses[2] in (200, 400, 403)
+    assert told(daemon, action="DELETE /v1/projects/{id}")
+    assert verify(daemon).returncode == 0
+    assert b"Traceback" not in daemon.log.read_bytes()
+
+
 def verify(daemon: Daemon) -> subprocess.CompletedProcess[str]:
     """Return what `rtevents audit --verify` says."""
     return daemon.run("audit", "--verify")

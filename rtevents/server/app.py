@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from http import HTTPStatus
 from importlib.resources import files
 
 import msgspec
@@ -228,7 +229,8 @@ async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     except RteventsError:
         _note_allowed(request, about)
         raise
-    _note_allowed(request, about)
+    if response.status != HTTPStatus.FORBIDDEN:  # else each line was looked at by itself
+        _note_allowed(request, about)
     return response
 
 

@@ -334,6 +334,8 @@ async def _publish_lines(house: House, principal: Principal, body: bytes) -> web
     status, retry_after = 201, 0.0
     for at in range(0, len(lines), LINE_CHUNK):
         outcomes = await _publish_chunk(house, principal, lines[at : at + LINE_CHUNK])
+        if any(isinstance(outcome, Stored) for outcome in outcomes):
+            house.guard.audit.allow(principal, ACTION)
         fields = [_outcome_fields(outcome, at + i) for i, outcome in enumerate(outcomes)]
         answers.append(_json.encode_lines(fields))
         if status == 201:

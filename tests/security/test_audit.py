@@ -180,6 +180,30 @@ def test_a_credential_is_written_once_for_all_its_connections(daemon: Daemon) ->
     assert [line["action"] for line in lines(daemon)[before:]] == ["GET /v1/events"]
 
 
+@pytest.mark.parametrize("headers", [{}, {"Accept-Language": "en"}], ids=["express", "slow"])
+@pytest.mark.parametrize(("projects", "decisions"), [("bb", ["b"]), ("bab", ["b", "a"])])
+def test_lines_are_written_down_as_they_are_answered(
+    daemon: Daemon, headers: dict[str, str], projects: str, decisions: list[str]
+) -> None:
+    """S23: of NDJSON what was stored is allowed, if anything was, and what was refused is named."""
+    mine = caller(daemon, "publisher", projects=["a"])
+    before = len(lines(daemon))
+    raw = b"\n".join(json.dumps(body(each)).encode() for each in projects)
+
+    answer = mine.ask(
+        "POST", "/v1/events", raw, {"Content-Type": "application/x-ndjson", **headers}
+    )
+
+    assert answer.status == 403
+    written = [
+        (line["decision"], line.get("about"))
+        for line in lines(daemon)[before:]
+        if line["principal"].startswith("token:")
+    ]
+    wanted = {"b": ("refused", "RISK_ALERT of b"), "a": ("allowed", None)}
+    assert written == [wanted[each] for each in decisions]
+
+
 @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson", "slow", "ws"])
 def test_what_is_refused_is_named_and_not_said_to_be_allowed(daemon: Daemon, kind: str) -> None:
     """S23: a limited publisher who tries another project: by each way of publishing."""

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from rtevents.core.clock import latest
 from rtevents.config.own import read_own
+from rtevents.core.clock import latest
 from rtevents.core.draft import END_OF_TIME
 from rtevents.core.filter import Filter, Grant
 from rtevents.errors import ConfigError, NotAllowed, NotAuthenticated

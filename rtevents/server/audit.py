@@ -112,6 +112,8 @@ class Audit:
         self.loss: str | None = None
         """That lines are missing which this daemon wrote; None as long as none are."""
         self._trouble: str | None = None
+        # Whether a new file is to be begun, since the one before was full.
+        self._is_due = False
         # The number of the first line of each file that is kept, this one the last.
         self._starts: list[int] = []
         self._budget = Budget(MOST_REFUSALS, REFUSAL_SECONDS)
@@ -248,12 +250,12 @@ class Audit:
 
     def _open(self) -> None:
         """Open the file at its end, and know the chain so far; begin a file that is not there."""
-        is_lost = False
+        is_gone, has_written = False, bool(self.number)
         if self._fd >= 0:
             if self._is_there():
                 return
             self._shut()
-            is_lost = True
+            is_gone = True
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         self._fd = os.open(self._file, flags, 0o600)
         status = os.fstat(self._fd)
@@ -267,10 +269,11 @@ class Audit:
             self._size = whole
         if not self.number:
             self._recall()
-        if is_lost:
+        if is_gone or (has_written and not self._size and not self._is_due):
             self._tell_loss()
         elif not self._size:
             self._begin("audit.begin")
+        self._is_due = False
         if is_cut:
             self._append({"action": "audit.cut", "about": "the last line was not whole"})
 
@@ -337,6 +340,7 @@ class Audit:
                 file.unlink()
             else:
                 file.replace(older(self._file, number + 1))
+        self._is_due = True
         self._open()
 
     def _shut(self) -> None:

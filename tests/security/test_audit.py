@@ -396,6 +396,21 @@ def test_a_file_that_goes_while_it_is_written_is_missed(daemon: Daemon, how: str
         assert aside.read_bytes() == moved
 
 
+def test_a_file_that_goes_while_none_can_be_written_is_missed(daemon: Daemon) -> None:
+    """S12: a folder stood in its place for a while: what was before is missing all the same."""
+    mine = caller(daemon, "owner")
+    file_of(daemon).unlink()
+    file_of(daemon).mkdir()
+    refused = mine.post("/v1/tokens", {"role": "viewer"}).status
+    file_of(daemon).rmdir()
+    made = mine.post("/v1/tokens", {"role": "viewer"}).status
+    health = mine.get("/v1/status").json["health"]
+
+    assert (refused, made) == (503, 201)
+    assert "was removed or moved away while it was written" in str(health)
+    assert verify(daemon).returncode == 1
+
+
 @pytest.mark.parametrize("which", ["audit.1.jsonl", "audit.3.jsonl", "all", "every old one"])
 def test_an_old_file_that_was_removed_is_missed(stopped_daemon: Daemon, which: str) -> None:
     """S12: what made room for others is told from what was taken out, the daemon running or not."""

@@ -37,6 +37,12 @@ class TroubledStore(MemoryStore):
             raise StoreError(self.failure)
         return await super().append(batches)
 
+    async def check(self) -> None:
+        """Look whether events can be stored: not while a failure is staged."""
+        if self.failure:
+            raise StoreError(self.failure)
+        await super().check()
+
     async def retain(self, max_events: int, max_age: float, max_bytes: int):  # type: ignore[no-untyped-def]
         """Trim, unless a failure is staged."""
         if self.failure:

@@ -121,3 +121,22 @@ def test_the_schema_requires_what_the_struct_requires(kind: str) -> None:
     required = [field.name for field in reference(kind) if field.required]
 
     assert schema(kind)["required"] == required
+
+
+def test_types_that_cannot_be_known_leave_those_that_are() -> None:
+    types = EventTypes({"DEPLOY": None})
+    with pytest.raises(EventRefused):
+        types.replace({"RELEASE": None, "no name": None})
+
+    assert "DEPLOY" in types
+    assert "RELEASE" not in types
+
+
+def test_a_whole_number_may_be_written_with_a_point_wherever_it_stands() -> None:
+    files = [{"path": "a", "insertions": 3.0, "deletions": 0.0}]
+    data = {"commit_hash": "0" * 40, "message": "", "author": "", "files": files, "insertions": 3.0}
+    EventTypes().check(Event(type="COMMIT", data=data))
+
+    files[0]["insertions"] = 0.5
+    with pytest.raises(EventRefused, match="insertions: expected"):
+        EventTypes().check(Event(type="COMMIT", data=data))

@@ -56,7 +56,7 @@ class Intake:
         self._log = log
         self._counters = counters
         self.max_events = max_events
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._timeout = timeout
         self._queue: deque[_Batch] = deque()
         self.events = 0
@@ -120,7 +120,7 @@ class Intake:
     def _has_room(self, count: int, size: int) -> bool:
         # An empty queue takes any batch: one larger than the queue could never be stored else.
         return not self._queue or (
-            self.events + count <= self.max_events and self.size_bytes + size <= self._max_bytes
+            self.events + count <= self.max_events and self.size_bytes + size <= self.max_bytes
         )
 
     async def _wait_for_room(self, count: int, size: int) -> None:
@@ -180,6 +180,8 @@ class Intake:
         else:
             self.trouble = None
             now = time.monotonic()
+            self._counters.appends.add(now - begun)
+            self._counters.delays.came(self._log.last, batches[0].begun)
             for batch, answer in zip(batches, answers, strict=True):
                 if isinstance(answer, EventConflict):
                     self._counters.refused += 1

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from rtevents.core.delay import Delays, Histogram
 from rtevents.core.event import Event, Stored
 from rtevents.core.filter import Filter
 
@@ -38,7 +39,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         uptime: Seconds since the start.
         events: Counts: ``published duplicates refused delivered by_type``, and ``rate_1m`` in
             events per second over the last minute.
-        queue: ``size max_size bytes``: what waits to be stored.
+        queue: ``size max_size bytes max_bytes``: what waits to be stored.
         log: ``epoch oldest newest window_events window_bytes``.
         connections: ``current total cleaned_up``.
         latency: Milliseconds from a publisher's call to the stored answer: ``p50 p95 p99``.
@@ -72,10 +73,13 @@ class Rate:
         self._now = now
         self._started = now()
         self._seconds: deque[list[int]] = deque()
+        self.total = 0
+        """How many there were since the start."""
 
     def add(self, count: int) -> None:
         """Count events that happened just now."""
         second = int(self._now())
+        self.total += count
         if self._seconds and self._seconds[-1][0] == second:
             self._seconds[-1][1] += count
         else:
@@ -134,6 +138,8 @@ class Counters:
         self._by_key: Counter[tuple[str, str | None]] = Counter()
         self.rate = Rate()
         self.latency = Latency()
+        self.appends = Histogram()
+        self.delays = Delays()
         self.connections_total = 0
         self.cleaned_up = 0
         self.handler_failures = 0

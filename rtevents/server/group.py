@@ -180,7 +180,7 @@ class Group:
     async def _serve(self, items: Sequence[Entry | Gap]) -> float:
         """Bring every member to where the cursor is now; return the seconds others had of it."""
         self._round += 1
-        self.goal = self._cursor.position
+        before, self.goal = self.goal, self._cursor.position
         self._is_writing = True
         slices = _Slices()
         try:
@@ -188,7 +188,8 @@ class Group:
                 await self._write(self._gap_blocks(items[0]), slices)
             elif items:
                 page = [item for item in items if isinstance(item, Entry)]
-                await self._write_page(page, slices)
+                if await self._write_page(page, slices):
+                    self._service.counters.delays.delivered(before, self.goal)
             return slices.rested
         finally:
             self._is_writing = False
@@ -208,7 +209,8 @@ class Group:
             part.round = self._round
         return [(part, part.encoding.control("gap", fields), 0) for part in parts]
 
-    async def _write_page(self, page: list[Entry], slices: _Slices) -> None:
+    async def _write_page(self, page: list[Entry], slices: _Slices) -> bool:
+        """Write what each part wants of a page; return whether any wants something."""
         wanted = self._matcher.match(page)
         parts = [part for matched in wanted for part in self._riding[matched]]
         for part in parts:
@@ -223,6 +225,7 @@ class Group:
         )
         for matched in wanted:
             matched.entries = []
+        return bool(parts)
 
     async def _write(self, blocks: Iterable[tuple[Part, bytes, int]], slices: _Slices) -> None:
         """Write to each member what its part gets; one that does not keep up leaves."""

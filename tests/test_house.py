@@ -36,6 +36,7 @@ LIBRARIES = {
     "platformdirs": ["config"],
     "sqlite3": ["stores"],
     "fastjsonschema": ["daemon"],
+    "prometheus_client": ["server/metrics.py"],
     "joserfc": ["server/jwt.py"],
     "uvloop": ["daemon"],
 }

@@ -396,6 +396,7 @@ class EventService:
                 "size": self._intake.events,
                 "max_size": self._intake.max_events,
                 "bytes": self._intake.size_bytes,
+                "max_bytes": self._intake.max_bytes,
             },
             log={
                 "epoch": self.log.epoch,

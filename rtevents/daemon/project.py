@@ -49,6 +49,14 @@ class Project:
             return "failed"
         return "watching" if self.is_ready else "starting"
 
+    def state_of(self, kind: str) -> str:
+        """Return how one of the producers is, in the same words."""
+        if kind == "files" and self.lost:
+            return "degraded"
+        if kind in self.errors:
+            return "failed"
+        return "watching" if self.producers[kind].ready.is_set() else "starting"
+
     @property
     def lost(self) -> str | None:
         """Why its folder cannot be watched for now; None while it can."""

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os.path
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -133,6 +134,14 @@ class Projects:
         """Tell whether this project's repository is watched."""
         project = self._projects.get(project_id or "")
         return project is not None and project.git is not None
+
+    def producers(self) -> Counter[tuple[str, str]]:
+        """Return how many producers there are of each kind in each state."""
+        return Counter(
+            (kind, project.state_of(kind))
+            for project in self._projects.values()
+            for kind in project.producers
+        )
 
     async def add(self, path: Path, **settings: Any) -> tuple[dict[str, Any], bool]:
         """

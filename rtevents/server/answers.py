@@ -313,7 +313,7 @@ class Statistics(msgspec.Struct):
         events: `published duplicates refused delivered by_type`, and `rate_1m` a second.
         log: `epoch oldest newest window_events window_bytes`.
         connections: `current total cleaned_up`.
-        queue: `size max_size bytes`: what waits to be stored.
+        queue: `size max_size bytes max_bytes`: what waits to be stored.
         latency: Milliseconds from a publisher's call to the stored answer: `p50 p95 p99`.
         handlers: `registered failures`.
         errors_1m: Store and handler failures over the last minute.

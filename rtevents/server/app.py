@@ -27,6 +27,7 @@ from rtevents.server.guard import NOTHING, PREFLIGHT, Rule
 from rtevents.server.history import history
 from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, House, answer, problem, problem_of
 from rtevents.server.principal import NOBODY
+from rtevents.server.metrics import REGISTRY, metrics, registry_of
 from rtevents.server.publish import publish
 from rtevents.server.reference import openapi
 from rtevents.server.stream import stream, websocket
@@ -142,6 +143,7 @@ ROUTES = (
     Route("POST", "/v1/login", admin.log_in, "", takes=requests.Ticket, gives=answers.LoggedIn),
     Route("GET", "/v1/health/live", admin.live, "", gives=answers.Alive),
     Route("GET", "/v1/health/ready", admin.ready, "", gives=Health, statuses=(200, 503)),
+    Route("GET", "/metrics", metrics, "admin", is_whole=True),
     Route("GET", "/openapi.json", _openapi, "viewer", gives=answers.Reference),
 )  # fmt: skip
 """Every route of the interface, with the role that it needs, what it takes and what it gives."""
@@ -192,6 +194,7 @@ def create_runner(house: House) -> web.AppRunner:
 def _create_app(house: House) -> web.Application:
     app = web.Application(middlewares=[_answer_errors, _admit], client_max_size=MAX_REQUEST)
     app[HOUSE] = house
+    app[REGISTRY] = registry_of(house)
     app[_RULES] = {
         app.router.add_route(route.method, route.path, route.handler): route.rule
         for route in (*ROUTES, *_pages())

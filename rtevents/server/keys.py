@@ -42,6 +42,9 @@ class Projects(Protocol):
     async def remove(self, project_id: str) -> None:
         """Watch a project no more."""
 
+    def producers(self) -> Mapping[tuple[str, str], int]:
+        """Return how many producers there are of each kind in each state."""
+
     async def commit(self, path: Path, revision: str) -> Stored:
         """Publish a commit, or say where it is in the log already."""
 

@@ -182,6 +182,8 @@ def _responses(row: Row) -> dict[str, Any]:
     if row.path.endswith("/stream"):
         lines = {"schema": {"type": "string"}}
         content = {"text/event-stream": lines, NDJSON: lines}
+    if row.path == "/metrics":
+        content = {"text/plain": {"schema": {"type": "string"}}}
     done: dict[str, Any] = {"description": "Done."}
     if content:
         done["content"] = content

@@ -127,6 +127,10 @@ class ListedProjects:
         if self._projects.pop(project_id, None) is None:
             raise NotFound(f"no project {project_id!r}")
 
+    def producers(self) -> dict[tuple[str, str], int]:
+        """Return none: nothing is watched."""
+        return {}
+
     async def commit(self, path: Path, revision: str) -> Stored:
         """Say that a commit is in the log already."""
         return Stored(f"git:{path.name}:{revision}", 1, duplicate=True)

@@ -62,7 +62,7 @@ async def test_the_statistics_count_what_happened(server: Server) -> None:
     assert stats["events"]["published"] == 3
     assert stats["events"]["delivered"] == 3
     assert stats["events"]["by_type"] == {"RISK_ALERT": 2, "TASK_UPDATE": 1}
-    assert stats["queue"] == {"size": 0, "max_size": 2000, "bytes": 0}
+    assert stats["queue"] == {"size": 0, "max_size": 2000, "bytes": 0, "max_bytes": 64 * 1024**2}
     assert stats["connections"] == {"current": 1, "total": 1, "cleaned_up": 0}
     assert stats["log"]["newest"] == 3
     assert stats["uptime"] > 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rtevents.core.keep import load, save, save_aside, write_whole
+from rtevents.errors import StoreError
 
 
 def test_what_is_saved_is_loaded_and_for_the_user_alone(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_a_file_that_cannot_be_read_is_told_and_set_aside(
 def test_a_symlink_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("precious")
     (tmp_path / ".place.json.tmp").symlink_to(tmp_path / "target")
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(StoreError, match="symbolic links"):
         save(tmp_path / "place.json", {})
 
     assert (tmp_path / "target").read_text() == "precious"

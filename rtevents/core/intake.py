@@ -149,6 +149,11 @@ class Intake:
             self._drained.clear()
             await self._drained.wait()
 
+    async def settled(self) -> None:
+        """Return when all that waits now is stored, or refused."""
+        if self._queue:
+            await asyncio.wait([self._queue[-1].answer])
+
     async def run(self) -> None:
         """Store what waits, one transaction after the other, until cancelled."""
         while True:

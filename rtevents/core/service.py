@@ -16,15 +16,15 @@ from rtevents.core.connection import Connection
 from rtevents.core.event import Entry, Event, EventType, Gap, Stored
 from rtevents.core.filter import Filter
 from rtevents.core.handlers import Handler, Handlers
-from rtevents.core.health import Health, Thresholds, verdict
+from rtevents.core.health import Health, Thresholds, Watch, verdict
 from rtevents.core.intake import Intake
 from rtevents.core.lag import Lag
 from rtevents.core.log import Cursor, Log, Start
 from rtevents.core.payloads import EventTypes
 from rtevents.core.since import Since, parse_since
-from rtevents.core.stats import Counters, Snapshot, resident_bytes
+from rtevents.core.stats import MARK_SECONDS, Counters, Snapshot, resident_bytes
 from rtevents.core.store import Store
-from rtevents.errors import EventRefused, LogClosed, NotFound, Unavailable
+from rtevents.errors import EventRefused, LogClosed, NotFound, RteventsError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,8 @@ class EventService:
         self._cleanup_timeout = cleanup_timeout
         self.retention = retention or Retention()
         """How much the store keeps; it may be changed."""
-        self._thresholds = thresholds or Thresholds()
+        self.watch = Watch(thresholds or Thresholds())
+        """Judges the figures; ``health`` has it look."""
         self._tasks: list[asyncio.Task[None]] = []
         self._handlers = Handlers(self.log, self.counters)
         self._lag = Lag()
@@ -128,6 +129,7 @@ class EventService:
             asyncio.create_task(
                 _every(lambda: CHECK_SECONDS, self._check_clock), name="rtevents clock"
             ),
+            asyncio.create_task(_every(lambda: MARK_SECONDS, self._mark), name="rtevents latency"),
             asyncio.create_task(
                 _every(lambda: self.retention.interval, self._trim), name="rtevents retention"
             ),
@@ -215,6 +217,30 @@ class EventService:
         except Unavailable as error:
             self._intake.note_trouble(error)
 
+    async def _mark(self) -> None:
+        self.counters.latency.mark()
+
+    async def queue_answers(self) -> None:
+        """Return when all that waits now is stored, or refused."""
+        await self._intake.settled()
+
+    async def memory_answers(self) -> None:
+        """Return when the memory was read, by a thread as all that reads files."""
+        await asyncio.to_thread(resident_bytes)
+
+    async def answers(self) -> None:
+        """
+        Return when the store has said that it takes events.
+
+        Raises:
+            StoreError: It does not.
+            RteventsError: A task of this service has ended.
+        """
+        for task in self._tasks:
+            if task.done():
+                raise RteventsError(f"{task.get_name()} has ended")
+        await self._store.check()
+
     async def _check_store(self) -> None:
         try:
             await self._store.check()
@@ -252,7 +278,7 @@ class EventService:
             )
 
     async def _tell(self, data: dict[str, Any]) -> None:
-        await self.publish(Event(type=EventType.SYSTEM_STATUS, data=data, source=_SYSTEM))
+        await self.publish(Event(type=EventType.SYSTEM_STATUS, data=data, source=SYSTEM_SOURCE))
 
     async def connect(
         self,
@@ -380,7 +406,7 @@ class EventService:
 
     def statistics(self) -> Snapshot:
         """Return the statistics of this moment."""
-        counters = self.counters
+        counters, latency = self.counters, self.counters.latency
         window_events, window_bytes = self.log.window_size
         return Snapshot(
             uptime=time.monotonic() - counters.started,
@@ -411,7 +437,8 @@ class EventService:
                 "cleaned_up": counters.cleaned_up,
             },
             latency={
-                f"p{share}": counters.latency.percentile(share / 100) for share in (50, 95, 99)
+                **{f"p{share}": latency.percentile(share / 100) for share in (50, 95, 99)},
+                "p95_1m": latency.recent(0.95),
             },
             handlers={
                 "registered": len(self._handlers),
@@ -429,15 +456,19 @@ class EventService:
             failures.append("the daemon is stopping")
         elif self._intake.trouble:
             failures.append(f"events cannot be stored: {self._intake.trouble}")
-        return verdict(
-            self.statistics(),
-            self._thresholds,
-            failures=failures,
-            warnings=[f"{name}: {text}" for name, text in self.warnings.items()],
+        warnings = [f"{name}: {text}" for name, text in self.warnings.items()]
+        return verdict(failures, warnings + self.watch.judge(self.statistics()))
+
+    def dashboard_update(self) -> Event:
+        """Return a DASHBOARD_UPDATE with the figures of this moment. It is never stored."""
+        health = self.health()
+        metrics = msgspec.to_builtins(self.statistics()) | {"health": msgspec.to_builtins(health)}
+        return Event(
+            type=EventType.DASHBOARD_UPDATE, data={"metrics": metrics}, source=SYSTEM_SOURCE
         )
 
 
-_SYSTEM = "rtevents/system"
+SYSTEM_SOURCE = "rtevents/system"
 """Source of what the daemon tells of itself."""
 
 _HEARTBEAT = EventType.HEALTH_CHECK.value

@@ -21,6 +21,11 @@ RATE_WINDOW = 60
 LATENCY_BOUNDS_MS = tuple(0.1 * 1.25**step for step in range(60))
 """Upper bounds of the latency buckets, in milliseconds: 0.1 ms to a minute, 25 % apart."""
 
+MARK_SECONDS = 10.0
+"""Seconds between two marks of a latency."""
+
+MARKS = 6
+"""Marks that are kept: those of the last minute."""
 
 MOST_KEYS = 4096
 """Most pairs of a type and a project that are counted each for itself."""
@@ -42,7 +47,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         queue: ``size max_size bytes max_bytes``: what waits to be stored.
         log: ``epoch oldest newest window_events window_bytes``.
         connections: ``current total cleaned_up``.
-        latency: Milliseconds from a publisher's call to the stored answer: ``p50 p95 p99``.
+        latency: Milliseconds from a publisher's call to the stored answer: ``p50 p95 p99``, and
+            ``p95_1m`` over the last minute.
         handlers: ``registered failures``.
         errors_1m: Store and handler failures over the last minute.
         loop_lag_ms: Milliseconds by which the event loop was late in the last minute, at most.
@@ -108,6 +114,7 @@ class Latency:
 
     def __init__(self) -> None:
         self.counts = [0] * (len(LATENCY_BOUNDS_MS) + 1)
+        self._marks = deque([self.counts.copy()], maxlen=MARKS)
 
     def add(self, seconds: float, count: int = 1) -> None:
         """Note that `count` things took `seconds`."""
@@ -115,15 +122,27 @@ class Latency:
 
     def percentile(self, share: float) -> float:
         """Return the milliseconds within which `share` (0 to 1) of them ended; 0 with none."""
-        wanted = share * sum(self.counts)
-        seen = 0
-        for bound, count in zip(
-            (*LATENCY_BOUNDS_MS, LATENCY_BOUNDS_MS[-1]), self.counts, strict=True
-        ):
-            seen += count
-            if seen and seen >= wanted:
-                return round(bound, 3)
-        return 0.0
+        return _percentile(self.counts, share)
+
+    def recent(self, share: float) -> float:
+        """Return the same of those that ended since the oldest mark: in about a minute."""
+        return _percentile(
+            [now - then for now, then in zip(self.counts, self._marks[0], strict=True)], share
+        )
+
+    def mark(self) -> None:
+        """Note this moment; to be called every ``MARK_SECONDS``."""
+        self._marks.append(self.counts.copy())
+
+
+def _percentile(counts: Sequence[int], share: float) -> float:
+    wanted = share * sum(counts)
+    seen = 0
+    for bound, count in zip((*LATENCY_BOUNDS_MS, LATENCY_BOUNDS_MS[-1]), counts, strict=True):
+        seen += count
+        if seen and seen >= wanted:
+            return round(bound, 3)
+    return 0.0
 
 
 class Counters:

@@ -314,7 +314,8 @@ class Statistics(msgspec.Struct):
         log: `epoch oldest newest window_events window_bytes`.
         connections: `current total cleaned_up`.
         queue: `size max_size bytes max_bytes`: what waits to be stored.
-        latency: Milliseconds from a publisher's call to the stored answer: `p50 p95 p99`.
+        latency: Milliseconds from a publisher's call to the stored answer: `p50 p95 p99`, and
+            `p95_1m` over the last minute.
         handlers: `registered failures`.
         errors_1m: Store and handler failures over the last minute.
         loop_lag_ms: Milliseconds by which the event loop was late in the last minute, at most.

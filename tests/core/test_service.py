@@ -460,6 +460,16 @@ async def test_a_crossed_threshold_or_a_warning_is_degraded(store: TroubledStore
         ]
 
 
+async def test_a_dashboard_gets_the_statistics_and_the_verdict(service: EventService) -> None:
+    await service.publish(task(1))
+    update = service.dashboard_update()
+
+    assert (update.type, update.source) == ("DASHBOARD_UPDATE", "rtevents/system")
+    assert update.data["metrics"]["events"]["published"] == 1
+    assert update.data["metrics"]["health"] == {"status": "ok", "reasons": []}
+    service.types.check_all([update])
+
+
 async def test_events_are_offered_where_there_is_room_at_once(
     service: EventService, store: TroubledStore
 ) -> None:

@@ -11,6 +11,7 @@ from rtevents.core.event import Event, Stored
 from rtevents.core.filter import Filter
 from rtevents.core.stats import (
     LATENCY_BOUNDS_MS,
+    MARKS,
     RATE_WINDOW,
     Counters,
     Latency,
@@ -69,6 +70,19 @@ def test_no_latency_is_zero_and_a_huge_one_is_the_last_bound() -> None:
     latency.add(10**9)
 
     assert latency.percentile(0.5) == round(LATENCY_BOUNDS_MS[-1], 3)
+
+
+def test_a_recent_latency_forgets_what_was_a_minute_ago() -> None:
+    latency = Latency()
+    latency.add(5.0)
+    assert latency.recent(0.95) >= 5000
+    for _ in range(MARKS):
+        latency.mark()
+
+    assert latency.recent(0.95) == 0
+    latency.add(0.001)
+    assert latency.recent(0.95) <= 1.25
+    assert latency.percentile(0.95) >= 5000
 
 
 def test_memory_is_read_where_the_system_tells_it(

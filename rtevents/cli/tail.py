@@ -31,6 +31,9 @@ PAGE = 1000
 LONGEST = 1e9
 """Longest time, in seconds, for which a timer can be set: thirty years."""
 
+ASIDES = frozenset({"HEALTH_CHECK", "DASHBOARD_UPDATE"})
+"""The types of what the daemon tells each connection for itself, without a place in the log."""
+
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
@@ -93,8 +96,8 @@ def tail(
         pretty=is_terminal() if output is None else output == "pretty",
         count=count,
         fail_on_gap=fail_on_gap,
-        # The heartbeat is of the connection, not of the stream: shown to who asks for it.
-        heartbeats="HEALTH_CHECK" in wanted.types,
+        # What is of the connection, and not of the stream, is shown to who asks for it.
+        asides=wanted.types & ASIDES,
     )
     with options.client() as client:
         if until is not None and ahead is None:
@@ -121,12 +124,12 @@ class _Printer:
     """
 
     def __init__(
-        self, *, pretty: bool, count: int | None, fail_on_gap: bool, heartbeats: bool
+        self, *, pretty: bool, count: int | None, fail_on_gap: bool, asides: frozenset[str]
     ) -> None:
         self._pretty = pretty
         self._left = count
         self._fail_on_gap = fail_on_gap
-        self._heartbeats = heartbeats
+        self._asides = asides
         self._is_lost = False
         self.end: Bookmark | None = None
 
@@ -142,7 +145,7 @@ class _Printer:
         if isinstance(frame, Entry):
             if self.end is not None and frame.seq > self.end.seq:
                 return True
-            if frame.seq or self._heartbeats:
+            if frame.seq or frame.type in self._asides:
                 self._print(frame)
             return self.is_done
         if isinstance(frame, Gap):

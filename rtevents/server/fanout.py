@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from rtevents.core.event import Entry, Event, Gap
@@ -28,17 +28,27 @@ class Fanout:
         service: What is streamed.
         send_timeout: Seconds without an accepted byte after which a reader is cut off.
         pong_timeout: Seconds in which a WebSocket must answer a heartbeat.
+        dashboard_interval: Seconds between two DASHBOARD_UPDATEs to who wants them.
     """
 
-    def __init__(self, service: EventService, *, send_timeout: float, pong_timeout: float) -> None:
+    def __init__(
+        self,
+        service: EventService,
+        *,
+        send_timeout: float,
+        pong_timeout: float,
+        dashboard_interval: float = 5.0,
+    ) -> None:
         self.service = service
+        self._dashboard_interval = dashboard_interval
         self._pong_timeout = pong_timeout
         self.send_timeout = send_timeout
         # By the latency that their members allow, in seconds.
         self._groups: dict[float, Group] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._climbing: dict[Member, asyncio.Task[None]] = {}
-        self._last_beat: tuple[float, Event] | None = None
+        self._beats = _Shared(service.heartbeat)
+        self._updates = _Shared(service.dashboard_update)
 
     def board(self, member: Member, start: Start) -> None:
         """Begin a stream: ``hello``, what is missing, what was, ``live``, and what comes."""
@@ -124,12 +134,12 @@ class Fanout:
             member.abort()
             raise ConnectionResetError("cut off") from None
 
-    def heartbeat(self) -> Event:
-        """Return the HEALTH_CHECK of this second: groups that beat together share it."""
-        now = asyncio.get_running_loop().time()
-        if self._last_beat is None or now - self._last_beat[0] > 1.0:
-            self._last_beat = (now, self.service.heartbeat())
-        return self._last_beat[1]
+    async def answers(self) -> None:
+        """Return when every group has come as far as the log has now."""
+        last = self.service.log.last
+        for group in list(self._groups.values()):
+            while group.size and group.goal < last:
+                await group.moved.wait()
 
     async def close(self) -> None:
         """End every task; the log has ended before."""
@@ -217,7 +227,9 @@ class Fanout:
                 self.service,
                 max_latency=member.max_latency,
                 pong_timeout=self._pong_timeout,
-                heartbeat=self.heartbeat,
+                heartbeat=self._beats,
+                update=self._updates,
+                dashboard_interval=self._dashboard_interval,
                 set_down=self.set_down,
             )
             self._spawn(self._serve(group, member.max_latency))
@@ -237,6 +249,26 @@ class Fanout:
             group.moved.set()
             for member in group.members():
                 member.connection.close(reason)
+
+
+class _Shared:
+    """
+    An event of this second: groups that write it at about the same time share it.
+
+    Args:
+        make: Returns that of this moment.
+    """
+
+    def __init__(self, make: Callable[[], Event]) -> None:
+        self._make = make
+        self._last: tuple[float, Event] | None = None
+
+    def __call__(self) -> Event:
+        """Return it."""
+        now = asyncio.get_running_loop().time()
+        if self._last is None or now - self._last[0] > 1.0:
+            self._last = (now, self._make())
+        return self._last[1]
 
 
 def encode(encoding: Encoding, items: Sequence[Entry | Gap], epoch: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
@@ -69,6 +70,8 @@ class Group:
         max_latency: Seconds that an entry may wait for others to be sent with it.
         pong_timeout: Seconds in which a WebSocket must answer a heartbeat.
         heartbeat: Returns the HEALTH_CHECK of this moment.
+        update: Returns the DASHBOARD_UPDATE of this moment.
+        dashboard_interval: Seconds between two of these.
         set_down: Called with a member that does not keep up.
     """
 
@@ -79,6 +82,8 @@ class Group:
         max_latency: float,
         pong_timeout: float,
         heartbeat: Callable[[], Event],
+        update: Callable[[], Event],
+        dashboard_interval: float,
         set_down: Callable[[Member], None],
     ) -> None:
         self.size = 0
@@ -92,6 +97,8 @@ class Group:
         self._max_latency = max_latency
         self._pong_timeout = pong_timeout
         self._heartbeat = heartbeat
+        self._update = update
+        self._dashboard_interval = dashboard_interval
         self._set_down = set_down
         self._cursor = Cursor(self._log, Filter(), self.goal)
         self._place = Place(self.goal)
@@ -102,6 +109,8 @@ class Group:
         self._round = 0
         self._is_writing = False
         self._newcomers: list[Member] = []
+        # Those that want the daemon's own DASHBOARD_UPDATE.
+        self._watching: dict[Member, None] = {}
 
     def add(self, member: Member) -> None:
         """Take in a member that was brought to ``goal``."""
@@ -118,6 +127,8 @@ class Group:
         member.part = part
         member.served = self._round
         self.size += 1
+        if member.wants_updates:
+            self._watching[member] = None
         if self._is_writing:
             self._newcomers.append(member)
         else:
@@ -128,6 +139,7 @@ class Group:
         member.part = None
         del part.members[member]
         self.size -= 1
+        self._watching.pop(member, None)
         is_waiting = self._is_writing and part.round == self._round != member.served
         member.connection.position = self._place.seq if is_waiting else self.goal
         if not part.members:
@@ -147,10 +159,11 @@ class Group:
         loop = asyncio.get_running_loop()
         interval = self._service.heartbeat_interval
         beat = loop.time() + interval
+        look = loop.time() + self._dashboard_interval
         pong: float | None = None
         not_before = 0.0
         while self.size:
-            due = beat if pong is None else min(beat, pong)
+            due = min(beat, look, math.inf if pong is None else pong)
             try:
                 grown = await self._log.grown(self.goal, max(0.0, due - loop.time()))
                 if grown:
@@ -165,6 +178,9 @@ class Group:
             if pong is not None and now >= pong:
                 pong = None
                 self._drop_silent(now - self._pong_timeout)
+            if now >= look:
+                look = now + self._dashboard_interval
+                self._show()
             if now >= beat:
                 beat = now + interval
                 if await self._beat(now) and pong is None:
@@ -269,6 +285,14 @@ class Group:
                 if member.unanswered_since is None:
                     member.unanswered_since = now
         return expects
+
+    def _show(self) -> None:
+        """Write a DASHBOARD_UPDATE to those that want it: a few browsers, not thousands."""
+        if not self._watching:
+            return
+        event = self._update()
+        for member in list(self._watching):
+            member.write(member.encoding.aside(event))
 
     def _drop_silent(self, before: float) -> None:
         """Close the WebSockets that have not answered a heartbeat sent until `before`."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rtevents.core.connection import Connection
-from rtevents.core.event import Entry, Gap
+from rtevents.core.event import Entry, EventType, Gap
 from rtevents.core.filter import Grant
 from rtevents.server.wire import Encoding
 
@@ -98,6 +98,21 @@ class Member:
         """Whether so much waits in its transport that the group should not wait for it."""
         return self.transport.get_write_buffer_size() > HIGH_WATER
 
+    @property
+    def wants_updates(self) -> bool:
+        """
+        Whether it is to have the daemon's own DASHBOARD_UPDATE, whose figures are about everybody.
+
+        It asked for that type, or is a browser that asked for everything; and may see statistics.
+        """
+        wanted, grant = self.connection.wanted, self.grant
+        if grant.is_limited or not grant.allows("admin") or wanted.projects or wanted.paths:
+            return False
+        if wanted.sources or _UPDATE in wanted.not_types:
+            return False
+        is_browser = self.connection.principal.startswith("browser:")
+        return _UPDATE in wanted.types if wanted.types else is_browser
+
     def control(self, name: str, **fields: Any) -> None:
         """Write a control frame."""
         self.write(self.encoding.control(name, fields))
@@ -131,3 +146,6 @@ class Member:
     def abort(self) -> None:
         """Cut the peer off."""
         self.transport.abort()
+
+
+_UPDATE = EventType.DASHBOARD_UPDATE.value

@@ -33,6 +33,9 @@ class Encoding(Protocol):
     def heartbeat(self, event: Event, bookmark: Bookmark) -> bytes:
         """Return the bytes that move a reader's bookmark and tell it that the stream lives."""
 
+    def aside(self, event: Event) -> bytes:
+        """Return the bytes of an event that is not in the log, and moves no bookmark."""
+
     def end(self, code: int) -> bytes:
         """Return the bytes that end the stream; `code` is a WebSocket's close code."""
 
@@ -80,6 +83,10 @@ class SSE:
             b"id: %b\n\nevent: HEALTH_CHECK\ndata: %b\n\n" % (str(bookmark).encode(), event.body)
         )
 
+    def aside(self, event: Event) -> bytes:
+        """Return an event that is named by its type in any case: ``onmessage`` hears the log."""
+        return chunk(b"event: %b\ndata: %b\n\n" % (event.type.encode(), event.body))
+
     def end(self, code: int) -> bytes:
         """Return nothing: the last chunk is the response's own affair."""
         return b""
@@ -107,6 +114,10 @@ class NDJSON:
         mark = _json.encode({"control": "bookmark", "bookmark": str(bookmark)})
         return chunk(b"%b\n%b\n" % (mark, event.body))
 
+    def aside(self, event: Event) -> bytes:
+        """Return a line."""
+        return chunk(event.body + b"\n")
+
     def end(self, code: int) -> bytes:
         """Return nothing: the last chunk is the response's own affair."""
         return b""
@@ -133,6 +144,10 @@ class WebSocket:
         """Return the bookmark, the HEALTH_CHECK, and a ping that is to be answered."""
         mark = _json.encode({"control": "bookmark", "bookmark": str(bookmark)})
         return text_frame(mark) + text_frame(event.body) + PING
+
+    def aside(self, event: Event) -> bytes:
+        """Return a text frame."""
+        return text_frame(event.body)
 
     def end(self, code: int) -> bytes:
         """Return a close frame."""

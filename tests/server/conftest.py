@@ -353,6 +353,7 @@ class Houses:
         *,
         send_timeout: float = 30.0,
         pong_timeout: float = 10.0,
+        dashboard_interval: float = 5.0,
         hosts: Iterable[str] = (),
         limits: Limits | None = None,
         **settings: Any,
@@ -383,7 +384,12 @@ class Houses:
 
         house = House(
             service=service,
-            fanout=Fanout(service, send_timeout=send_timeout, pong_timeout=pong_timeout),
+            fanout=Fanout(
+                service,
+                send_timeout=send_timeout,
+                pong_timeout=pong_timeout,
+                dashboard_interval=dashboard_interval,
+            ),
             guard=Guard(
                 Tokens(folder / "tokens.json"),
                 Browsers(folder / "sessions.json"),

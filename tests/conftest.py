@@ -53,6 +53,8 @@ class Daemon:
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_CONFIG_HOME": str(home / "config"),
             "RTEVENTS_LISTEN": "127.0.0.1:0",
+            # How busy the machine is with other tests is no event in a test's stream.
+            "RTEVENTS_HEALTH__INTERVAL": "86400",
             "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
             "GIT_CONFIG_NOSYSTEM": "1",
             "PYTHONUNBUFFERED": "1",

@@ -180,6 +180,47 @@ class TypeSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     schema: dict[str, Any] | None = None
 
 
+class HealthSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """
+    When the daemon calls itself degraded; a crossed threshold is over again below 90 % of it.
+
+    Args:
+        connections: Open connections above which it is degraded.
+        queue_share: Fill of the intake queue above which it is, 0 to 1.
+        latency_ms: Milliseconds to store an event, as the 95th percentile of the last minute.
+        errors_per_minute: Failures of the store and of handlers.
+        memory_bytes: Resident memory.
+        loop_lag_ms: Milliseconds by which the event loop is late.
+        interval: Seconds between two looks whether that has changed; SYSTEM_STATUS tells it.
+        dashboard_interval: Seconds between two DASHBOARD_UPDATEs to each open dashboard.
+        connections_interval: Seconds between two checks whether streams are served.
+        connections_timeout: Seconds in which that must be answered.
+        queue_interval: Seconds between two checks whether what waits is stored.
+        queue_timeout: Seconds in which that must be answered.
+        memory_interval: Seconds between two checks whether the memory can be read.
+        memory_timeout: Seconds in which that must be answered.
+        service_interval: Seconds between two checks whether the store takes events.
+        service_timeout: Seconds in which that must be answered.
+    """
+
+    connections: Positive = 800
+    queue_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
+    latency_ms: Annotated[float, msgspec.Meta(gt=0)] = 500.0
+    errors_per_minute: Limit = 10
+    memory_bytes: Positive = 500 * 1024**2
+    loop_lag_ms: Annotated[float, msgspec.Meta(gt=0)] = 1000.0
+    interval: Seconds = 1.0
+    dashboard_interval: Seconds = 5.0
+    connections_interval: Seconds = 30.0
+    connections_timeout: Seconds = 10.0
+    queue_interval: Seconds = 60.0
+    queue_timeout: Seconds = 15.0
+    memory_interval: Seconds = 120.0
+    memory_timeout: Seconds = 30.0
+    service_interval: Seconds = 30.0
+    service_timeout: Seconds = 5.0
+
+
 class LogSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
     How the daemon writes its own log, on stderr.
@@ -222,6 +263,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         keep_alive: Seconds after which a connection is closed that asks for nothing more.
         log_level: What the daemon's own log tells: `debug`, `info`, `warning` or `error`.
         log: How that log is written.
+        health: When the daemon calls itself degraded, and what it looks at for that.
         event_types: Event types of the user's own: a name, or a name with a JSON Schema.
         files: How files are watched.
         git: How repositories are watched.
@@ -255,6 +297,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     keep_alive: Seconds = 75.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log: LogSettings = msgspec.field(default_factory=LogSettings)
+    health: HealthSettings = msgspec.field(default_factory=HealthSettings)
     event_types: list[str | TypeSettings] = []
     files: FilesSettings = msgspec.field(default_factory=FilesSettings)
     git: GitSettings = msgspec.field(default_factory=GitSettings)

@@ -20,6 +20,7 @@ from rtevents.core.service import EventService, Retention
 from rtevents.daemon.access import open_guard
 from rtevents.daemon.check import open_certificate
 from rtevents.daemon.notify import Notifier
+from rtevents.daemon.own import open_own, thresholds, watch_own
 from rtevents.daemon.place import bind, inherited, let_wait, lock, make_folders
 from rtevents.daemon.process import Signals, Threads, give_back_memory, loop_factory, prepare
 from rtevents.daemon.projects import Projects
@@ -143,8 +144,14 @@ async def _open(
         queue_timeout=config.queue_timeout,
         retention=Retention(**msgspec.structs.asdict(config.retention)),
         types=own_types.types,
+        thresholds=thresholds(config.health),
     )
-    fanout = Fanout(service, send_timeout=config.send_timeout, pong_timeout=config.pong_timeout)
+    fanout = Fanout(
+        service,
+        send_timeout=config.send_timeout,
+        pong_timeout=config.pong_timeout,
+        dashboard_interval=config.health.dashboard_interval,
+    )
     guard = open_guard(config, paths, service)
     projects = Projects(service, config, paths.state, paths.own)
     certificate = open_certificate(config)
@@ -195,6 +202,8 @@ async def _open(
         stack.push_async_callback(service.drain)
         spool = asyncio.create_task(deliver(service, paths.spool), name="rtevents spool")
         stack.push_async_callback(_cancel, spool)
+        own = asyncio.create_task(watch_own(open_own(config, service, fanout)), name="rtevents own")
+        stack.push_async_callback(_cancel, own)
         stack.push_async_callback(projects.stop)
         await projects.start()
         for folder in folders:

@@ -6,13 +6,17 @@ import asyncio
 import importlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event
 from rtevents.producers.refs import REF_UPDATE, SCHEMA
+
+if TYPE_CHECKING:  # the hook is put into a repository without a daemon
+    from rtevents.core.check import Check
+    from rtevents.core.service import EventService
 
 T = TypeVar("T")
 
@@ -25,6 +29,11 @@ PRODUCERS = {
     "auto_commit": "rtevents.producers.autocommit:AutoCommitProducer",
 }
 """Each producer by the project's setting that switches it on; loaded when it is used."""
+
+OWN = {
+    "system": "rtevents.producers.system:SystemProducer",
+}
+"""Each producer that watches the daemon itself, and no project."""
 
 DECLARED: dict[str, dict[str, Any]] = {REF_UPDATE: SCHEMA}
 """The event types that producers declare, with their JSON Schemas, as users declare their own."""
@@ -51,6 +60,21 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     own: Sequence[Path] = ()
 
 
+class Own(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The daemon, as a producer of its own gets to know it.
+
+    Args:
+        service: The event service.
+        config: Every setting.
+        checks: What is to be asked again and again.
+    """
+
+    service: EventService
+    config: Config
+    checks: list[Check]
+
+
 class Producer(Protocol):
     """Watches something and yields what happens there."""
 
@@ -70,7 +94,16 @@ class Producer(Protocol):
 
 def open_producer(kind: str, watched: Watched) -> Producer:
     """Return the producer of this kind for a project."""
-    module, _, name = PRODUCERS[kind].partition(":")
+    return _open(PRODUCERS[kind], watched)
+
+
+def open_own_producer(kind: str, own: Own) -> Producer:
+    """Return the producer of this kind for the daemon itself."""
+    return _open(OWN[kind], own)
+
+
+def _open(place: str, watched: Watched | Own) -> Producer:
+    module, _, name = place.partition(":")
     producer: Producer = getattr(importlib.import_module(module), name)(watched)
     return producer
 

@@ -49,6 +49,8 @@ def rtevents(
             "XDG_STATE_HOME": str(state or home / "state"),
             "XDG_CONFIG_HOME": str(home / "config"),
             "RTEVENTS_LISTEN": f"127.0.0.1:{port}",
+            # A crossed threshold would be one event more than was published.
+            "RTEVENTS_HEALTH__INTERVAL": "86400",
         }
         path = home / "rtevents" / "rtevents.sock"
         with _server(SERVE, home, path, env=settings | dict(env or {})) as pid:

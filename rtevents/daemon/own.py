@@ -1,0 +1,87 @@
+"""The daemon's own producers: those that watch the daemon itself, and no project."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+
+from rtevents.config.settings import Config, HealthSettings
+from rtevents.core.check import Check
+from rtevents.core.event import Event
+from rtevents.core.health import Thresholds
+from rtevents.core.service import EventService
+from rtevents.errors import LogClosed, Unavailable
+from rtevents.producers import OWN, Own, open_own_producer
+from rtevents.server.fanout import Fanout
+
+logger = logging.getLogger(__name__)
+
+PAUSE = 10.0
+"""Seconds before a producer that failed is started again."""
+
+
+def thresholds(settings: HealthSettings) -> Thresholds:
+    """Return the thresholds that the configuration sets."""
+    names = Thresholds.__struct_fields__
+    return Thresholds(**{name: getattr(settings, name) for name in names})
+
+
+def open_own(config: Config, service: EventService, fanout: Fanout) -> Own:
+    """Return what the producers get to know of the daemon."""
+    asked = {
+        "connections": fanout.answers,
+        "queue": service.queue_answers,
+        "memory": service.memory_answers,
+        "service": service.answers,
+    }
+    checks = [
+        Check(
+            name=name,
+            interval=getattr(config.health, f"{name}_interval"),
+            timeout=getattr(config.health, f"{name}_timeout"),
+            ask=ask,
+        )
+        for name, ask in asked.items()
+    ]
+    return Own(service=service, config=config, checks=checks)
+
+
+async def watch_own(own: Own) -> None:
+    """Publish what every one of these producers yields, until cancelled or the log ends."""
+    async with asyncio.TaskGroup() as group:
+        for kind in OWN:
+            group.create_task(_run(own, kind), name=f"rtevents {kind}")
+
+
+async def _run(own: Own, kind: str) -> None:
+    while True:
+        try:
+            async with aclosing(open_own_producer(kind, own).events()) as events:
+                async for batch in events:
+                    await _publish(own.service, batch)
+            return
+        except LogClosed:
+            return
+        except Exception as error:
+            # The daemon outlives its producers; the health tells what is wrong with them.
+            logger.exception("producer %s failed", kind)
+            own.service.warnings[kind] = f"{type(error).__name__}: {error}"
+        await asyncio.sleep(PAUSE)
+        own.service.warnings.pop(kind, None)
+
+
+async def _publish(service: EventService, batch: list[Event]) -> None:
+    """
+    Store a batch, however long that takes.
+
+    Told late is better than not told: its events have the time at which they were made.
+    """
+    while True:
+        try:
+            await service.publish_many(batch)
+            return
+        except LogClosed:
+            raise
+        except Unavailable as error:
+            await asyncio.sleep(error.retry_after)

@@ -1,0 +1,71 @@
+"""What happens to the daemon itself: its verdict changes, a threshold is crossed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from rtevents.core.check import keep_asking
+from rtevents.core.event import Event, EventType
+from rtevents.core.health import figures
+from rtevents.core.service import SYSTEM_SOURCE
+from rtevents.producers import Own
+
+
+class SystemProducer:
+    """
+    Looks at the health again and again, and tells in the stream when it has changed.
+
+    The health is the one truth: what is told here is what ``/v1/health/ready`` says.
+
+    Args:
+        own: The daemon.
+    """
+
+    gap: str | None = None
+
+    def __init__(self, own: Own) -> None:
+        self.ready = asyncio.Event()
+        self._service = own.service
+        self._checks = own.checks
+        self._interval = own.config.health.interval
+        self._status = "ok"
+        self._crossed: frozenset[str] = frozenset()
+
+    async def events(self) -> AsyncGenerator[list[Event], None]:
+        """Yield a SYSTEM_STATUS when the verdict, or what is crossed, is not as it was."""
+        warnings = self._service.warnings
+        asking = [asyncio.create_task(keep_asking(check, warnings)) for check in self._checks]
+        self.ready.set()
+        try:
+            while True:
+                await asyncio.sleep(self._interval)
+                if event := self._look():
+                    yield [event]
+        finally:
+            for task in asking:
+                task.cancel()
+
+    def _look(self) -> Event | None:
+        health = self._service.health()
+        crossed = self._service.watch.crossed
+        if crossed - self._crossed:
+            what = "threshold_crossed"
+        elif self._crossed - crossed:
+            what = "threshold_cleared"
+        elif health.status != self._status:
+            what = "verdict_changed"
+        else:
+            return None
+        self._status, self._crossed = health.status, crossed
+        metrics = figures(self._service.statistics())
+        return Event(
+            type=EventType.SYSTEM_STATUS,
+            data={
+                "status": health.status,
+                "event": what,
+                "reasons": health.reasons,
+                "metrics": metrics,
+            },
+            source=SYSTEM_SOURCE,
+        )

@@ -44,6 +44,7 @@ COMMANDS = {
         "rtevents.cli.connections:app",
         "Show who is connected, with filter, lag and bytes.",
     ),
+    "check": ("rtevents.cli.check:app", "Tell how the daemon is, for a monitoring program."),
     "doctor": (
         "rtevents.cli.doctor:app",
         "Look for what is wrong, and tell what to do about it.",

@@ -45,6 +45,7 @@ async def status(request: web.Request) -> web.Response:
             "newest": log.last,
             "bookmark": str(log.bookmark()),
             "health": _health(house, grant),
+            "thresholds": house.service.watch.thresholds,
             "projects": _projects(house, grant),
         }
         | ({} if grant.is_limited else {"audit": house.guard.audit.state()})

@@ -283,6 +283,7 @@ class Status(msgspec.Struct, kw_only=True):
 
     Args:
         listen: Where it listens on TCP; null for nowhere, and `listen_error` may tell why.
+        thresholds: The figures above which it is degraded, by name.
         audit: Of the audit log, the last line's number and hash; not told to a limited grant.
     """
 
@@ -300,6 +301,7 @@ class Status(msgspec.Struct, kw_only=True):
     newest: Seq
     bookmark: str
     health: Health
+    thresholds: dict[str, float]
     projects: list[WatchedProject]
     audit: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 

@@ -7,6 +7,7 @@ import time
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 
 from rtevents import __version__
@@ -46,6 +47,7 @@ async def test_the_status_tells_what_this_daemon_is(server: Server) -> None:
         "newest": 2,
         "bookmark": server.bookmark,
         "health": {"status": "ok", "reasons": []},
+        "thresholds": msgspec.to_builtins(Thresholds()),
         "projects": [],
         "audit": server.guard.audit.state(),
     }

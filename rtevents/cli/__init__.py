@@ -44,6 +44,7 @@ COMMANDS = {
         "rtevents.cli.connections:app",
         "Show who is connected, with filter, lag and bytes.",
     ),
+    "top": ("rtevents.cli.top:app", "Show who is connected, live; sort, and end a connection."),
     "check": ("rtevents.cli.check:app", "Tell how the daemon is, for a monitoring program."),
     "doctor": (
         "rtevents.cli.doctor:app",

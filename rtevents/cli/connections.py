@@ -31,10 +31,10 @@ def connections(
     if as_json:
         print_json(found)
         return
-    from rtevents.cli.stats import connections_table, wide_console
+    from rtevents.cli.stats import ORDERS, connections_table, wide_console
 
     console = wide_console()
-    console.print(connections_table(found, console.width))
+    console.print(connections_table(sorted(found, key=ORDERS["lag"]), console.width))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,8 +30,18 @@ GUTTER = 2
 FILTER_WIDTH = 20
 """Columns below which a filter cannot be read."""
 
-EXPENDABLE = ("delivered", "sent", "since", "who", "kind", "pid", "filter")
+EXPENDABLE = ("delivered", "sent", "since", "who", "kind", "rate", "pid", "filter")
 """Columns of the connections that a narrow terminal does without, the first one first."""
+
+ORDERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "lag": lambda each: -int(each["lag"]),
+    "rate": lambda each: -(each.get("rate") or 0.0),
+    "sent": lambda each: -int(each["bytes"]),
+    "delivered": lambda each: -int(each["delivered"]),
+    "pid": lambda each: each["pid"] or 0,
+    "since": lambda each: each["connected_at"],
+}
+"""What connections are sorted by, by column: the one that matters most first."""
 
 PIPE_WIDTH = 250
 """Columns of a table that no terminal shows."""
@@ -67,7 +78,7 @@ def stats(
         from rich.live import Live
 
         console = wide_console()
-        first = _table(client.stats(), client.connections(), console.width)
+        first = _table(client.stats(), _by_lag(client), console.width)
         if once or not is_terminal():
             console.print(first)
             return
@@ -79,11 +90,16 @@ def stats(
 
 def _look(client: Any, width: int) -> RenderableType:
     try:
-        return _table(client.stats(), client.connections(), width)
+        return _table(client.stats(), _by_lag(client), width)
     except (NotReachable, ConnectionLost, Unavailable) as error:
         from rich.text import Text
 
         return Text(safe(f"{error} (waiting)"))
+
+
+def _by_lag(client: Any) -> list[dict[str, Any]]:
+    """Return who is connected, the one that lags most first."""
+    return sorted(client.connections(), key=ORDERS["lag"])
 
 
 def _table(stats: dict[str, Any], connections: list[dict[str, Any]], width: int) -> RenderableType:
@@ -132,12 +148,15 @@ def wide_console() -> Console:
     return Console() if is_terminal() else Console(width=PIPE_WIDTH)
 
 
-def connections_table(connections: list[dict[str, Any]], width: int) -> RenderableType:
+def connections_table(
+    connections: list[dict[str, Any]], width: int, *, chosen: str | None = None
+) -> RenderableType:
     """
-    Return who is connected, the one that lags most first.
+    Return who is connected, in this order.
 
     Args:
         width: Columns there are; what does not fit is left out, the least wanted first, and said.
+        chosen: The id of the connection that is marked.
     """
     from rich.console import Group
     from rich.table import Table
@@ -145,19 +164,19 @@ def connections_table(connections: list[dict[str, Any]], width: int) -> Renderab
 
     if not connections:
         return Text("nobody is connected", style="dim")
-    rows = [_cells(each) for each in sorted(connections, key=lambda each: -int(each["lag"]))]
+    rows = [_cells(each) for each in connections]
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
     # A filter is folded, but not into a column of single words.
     least = widths | {"filter": min(widths["filter"], FILTER_WIDTH)}
     shown, left_out = list(widths), []
-    for name in EXPENDABLE:
+    for name in (each for each in EXPENDABLE if each in widths):
         if sum(least[each] + GUTTER for each in shown) <= width:
             break
         shown.remove(name)
         left_out.append(name)
     table = Table(box=None, padding=(0, GUTTER, 0, 0), header_style="bold")
     for name in shown:
-        is_number = name in ("lag", "delivered", "sent")
+        is_number = name in ("lag", "rate", "delivered", "sent")
         table.add_column(
             name,
             min_width=least[name],
@@ -165,7 +184,8 @@ def connections_table(connections: list[dict[str, Any]], width: int) -> Renderab
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*(Text(row[name]) for name in shown))
+        style = "reverse" if row["connection"] == chosen else None
+        table.add_row(*(Text(row[name]) for name in shown), style=style)
     if not left_out:
         return table
     note = f"no room for {', '.join(left_out)}: rtevents connections --json has all"
@@ -184,10 +204,19 @@ def _cells(connection: dict[str, Any]) -> dict[str, str]:
         "since": span(time.time() - connection["connected_at"]),
         "filter": wanted or "everything",
         "lag": str(connection["lag"]),
+        **_rate(connection),
         "delivered": str(connection["delivered"]),
         "sent": size(connection["bytes"]),
     }
     return {name: safe(cell) for name, cell in cells.items()}
+
+
+def _rate(connection: dict[str, Any]) -> dict[str, str]:
+    """Return the cell of a rate, where one was worked out; nothing is known at the first look."""
+    if "rate" not in connection:
+        return {}
+    rate = connection["rate"]
+    return {"rate": "-" if rate is None else f"{rate:.1f}/s"}
 
 
 def size(count: int) -> str:

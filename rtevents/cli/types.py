@@ -21,12 +21,16 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, invoke_without_co
 def types(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a page, with what each field means.")
+    ] = False,
 ) -> None:
     """
     Show the event types, and what their data holds.
 
     \b
     rtevents types
+    rtevents types --markdown > EVENTS.md
     rtevents types add DEPLOY
     rtevents types add DEPLOY --schema @deploy.schema.json
     """
@@ -37,6 +41,9 @@ def types(
     if as_json:
         print_json(found)
         return
+    if as_markdown:
+        print("\n\n".join(["# Event types", *map(_section, found)]))
+        return
     for each in found:
         name = f"{safe(each['name']):<20}"
         typer.echo(f"{typer.style(name, bold=True)}{safe(each['summary'])}")
@@ -45,6 +52,21 @@ def types(
         ]
         if fields:
             typer.echo(typer.style(_indented(" ".join(fields)), dim=True))
+
+
+def _section(kind: dict[str, Any]) -> str:
+    """Return what a page says of a type."""
+    lines = [f"## {safe(kind['name'])}", "", safe(kind["summary"])]
+    if kind["fields"]:
+        lines += ["", "| field | type | required | meaning |", "|---|---|---|---|"]
+    for field in kind["fields"]:
+        cells = [
+            f"`{field['name']}`", field["type"], "yes" if field["required"] else "",
+            field["meaning"],
+        ]  # fmt: skip
+        # A bar would begin another cell.
+        lines.append(f"| {' | '.join(safe(cell).replace('|', '&#124;') for cell in cells)} |")
+    return "\n".join(lines)
 
 
 def _indented(text: str) -> str:

@@ -139,6 +139,11 @@ async def add_type(request: web.Request) -> web.Response:
     return answer(_describe(house, type_name(wanted.name)), status=201)
 
 
+def payloads(house: House) -> dict[str, dict[str, Any] | None]:
+    """Return the JSON Schema of each type's data, by the type's name; None for any object."""
+    return {name: payload(house, name) for name in house.service.types.names()}
+
+
 def payload(house: House, name: str) -> dict[str, Any] | None:
     """Return the JSON Schema of a type's data; None for any object."""
     return schema(name) if name in PAYLOADS else house.own_types.get(name)

@@ -384,3 +384,15 @@ class Reference(msgspec.Struct):
     info: dict[str, Any]
     paths: dict[str, Any]
     components: dict[str, Any]
+
+
+class StreamReference(msgspec.Struct):
+    """The description of the streams."""
+
+    asyncapi: str
+    info: dict[str, Any]
+    defaultContentType: str  # noqa: N815 - AsyncAPI's own name
+    servers: dict[str, Any]
+    channels: dict[str, Any]
+    operations: dict[str, Any]
+    components: dict[str, Any]

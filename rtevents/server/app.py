@@ -22,6 +22,7 @@ from rtevents.errors import (
     RteventsError,
 )
 from rtevents.server import admin, answers, requests
+from rtevents.server.asyncapi import asyncapi
 from rtevents.server.door import NoRoom
 from rtevents.server.guard import NOTHING, PREFLIGHT, Rule
 from rtevents.server.history import history
@@ -86,9 +87,13 @@ class Route(msgspec.Struct, frozen=True):
 
 async def _openapi(request: web.Request) -> web.Response:
     """Return this reference of the interface (OpenAPI 3.1)."""
+    return answer(openapi(ROUTES, admin.payloads(request.app[HOUSE])))
+
+
+async def _asyncapi(request: web.Request) -> web.Response:
+    """Return the reference of the streams (AsyncAPI 3.0)."""
     house = request.app[HOUSE]
-    payloads = {name: admin.payload(house, name) for name in house.service.types.names()}
-    return answer(openapi(ROUTES, payloads))
+    return answer(asyncapi(admin.payloads(house), house.status()["listen"]))
 
 
 CREATED = (201,)
@@ -145,6 +150,7 @@ ROUTES = (
     Route("GET", "/v1/health/ready", admin.ready, "", gives=Health, statuses=(200, 503)),
     Route("GET", "/metrics", metrics, "admin", is_whole=True),
     Route("GET", "/openapi.json", _openapi, "viewer", gives=answers.Reference),
+    Route("GET", "/asyncapi.json", _asyncapi, "viewer", gives=answers.StreamReference),
 )  # fmt: skip
 """Every route of the interface, with the role that it needs, what it takes and what it gives."""
 

@@ -112,11 +112,12 @@ def _components(rows: Sequence[Row], payloads: Mapping[str, Schema | None]) -> d
     _, components = msgspec.json.schema_components(
         sorted(shapes, key=_name), ref_template=REFERENCE
     )
-    for shape in _described(shapes):
-        _explain(components[shape.__name__], shape)
+    for shape in described(shapes):
+        explain(components[shape.__name__], shape)
     for shape in asked:
         _name_types(components[shape.__name__], sorted(payloads))
-    kinds = _kinds(payloads, components)
+    published = {name: each for name, each in payloads.items() if name != UNPUBLISHED}
+    kinds = kinds_of(published, components)
     for shape in (NewEvent, CloudEvent):
         components[shape.__name__] = _for_each_type(components[shape.__name__], kinds)
     return components
@@ -191,14 +192,12 @@ def _responses(row: Row) -> dict[str, Any]:
     return {str(status): done for status in row.statuses} | {"default": wrong}
 
 
-def _kinds(
+def kinds_of(
     payloads: Mapping[str, Schema | None], components: dict[str, Schema]
 ) -> dict[str, Schema]:
-    """Describe the data of each type that may be published; return where, by the type's name."""
+    """Describe the data of each type among the components; return where, by the type's name."""
     kinds = {}
     for name, payload in payloads.items():
-        if name == UNPUBLISHED:
-            continue
         kind = "".join(part.title() for part in name.split("_"))
         data = dict(payload or ANYTHING)
         # What a payload refers to is told beside it: here all that is told has a place of its own.
@@ -240,7 +239,7 @@ def _name_types(schema: Schema, names: list[str]) -> None:
             properties[key]["items"] = {"type": "string", "enum": names}
 
 
-def _explain(schema: Schema, shape: type[msgspec.Struct]) -> None:
+def explain(schema: Schema, shape: type[msgspec.Struct]) -> None:
     """Tell what each field means, in the words of the docstring."""
     words = inspect.getdoc(shape) or ""
     schema["description"] = words.partition("\n")[0]
@@ -250,7 +249,7 @@ def _explain(schema: Schema, shape: type[msgspec.Struct]) -> None:
             field["description"] = text
 
 
-def _described(shapes: Iterable[type[msgspec.Struct]]) -> set[type[msgspec.Struct]]:
+def described(shapes: Iterable[type[msgspec.Struct]]) -> set[type[msgspec.Struct]]:
     """Return these structs, and those within them."""
     found: set[type[msgspec.Struct]] = set()
     waiting = list(shapes)

@@ -303,6 +303,20 @@ def test_the_types_are_shown_with_their_fields(daemon: Daemon) -> None:
     assert len(names) == 12
 
 
+def test_the_page_of_types_is_the_reference_that_is_shipped(daemon: Daemon) -> None:
+    """And a type of one's own cannot break its table."""
+    schema = {"properties": {"stage": {"description": "test | live"}}, "required": ["stage"]}
+    daemon.run("types", "add", "DEPLOY", "--schema", json.dumps(schema))
+    page = daemon.run("types", "--markdown").stdout
+    shipped = (Path(__file__).parents[2] / "rtevents" / "docs" / "events.md").read_text()
+
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    own = "| `stage` | any | yes | test &#124; live |"
+    assert own in rows
+    assert set(rows) - {own} == set(re.findall(r"^\| `.*", shipped.split("## Types")[1], re.M))
+    assert len(re.findall(r"^## [A-Z_]+$", page, re.M)) == 13
+
+
 def test_a_token_is_told_once_works_and_is_revoked(daemon: Daemon) -> None:
     listen = json.loads(daemon.run("status", "--json").stdout)["listen"]
     made = daemon.run(

@@ -36,6 +36,7 @@ from rtevents.server.keys import (
     retry_seconds,
 )
 from rtevents.server.principal import Principal
+from rtevents.server.trace import trace_of, traced
 
 MAX_ARRAY = 1000
 """Most events of an array or a CloudEvents batch: they are stored all or none."""
@@ -88,9 +89,11 @@ async def answer_to(
     Raises:
         RteventsError: As ``publish_as``; not for NDJSON, where each line has an answer.
     """
+    trace = trace_of(headers)
     if content_type == NDJSON_TYPE:
-        return await _publish_lines(house, principal, body)
-    return _stored(house, await publish_as(house, principal, _read(content_type, headers, body)))
+        return await _publish_lines(house, principal, body, trace)
+    events = traced(_read(content_type, headers, body), trace)
+    return _stored(house, await publish_as(house, principal, events))
 
 
 def offer(
@@ -325,7 +328,9 @@ def _stored(house: House, stored: Sequence[Stored]) -> web.Response:
     )
 
 
-async def _publish_lines(house: House, principal: Principal, body: bytes) -> web.Response:
+async def _publish_lines(
+    house: House, principal: Principal, body: bytes, trace: Mapping[str, str]
+) -> web.Response:
     """Publish NDJSON: a chunk is stored at once if all its lines can be, else line by line."""
     if body.count(b"\n") > MAX_LINES:
         raise EventTooLarge(f"a request of more than {MAX_LINES} lines")
@@ -333,7 +338,7 @@ async def _publish_lines(house: House, principal: Principal, body: bytes) -> web
     answers: list[bytes] = []
     status, retry_after = 201, 0.0
     for at in range(0, len(lines), LINE_CHUNK):
-        outcomes = await _publish_chunk(house, principal, lines[at : at + LINE_CHUNK])
+        outcomes = await _publish_chunk(house, principal, lines[at : at + LINE_CHUNK], trace)
         if any(isinstance(outcome, Stored) for outcome in outcomes):
             house.guard.audit.allow(principal, ACTION)
         fields = [_outcome_fields(outcome, at + i) for i, outcome in enumerate(outcomes)]
@@ -369,21 +374,25 @@ def _read_lines(lines: Sequence[bytes]) -> list[Event]:
 
 
 async def _publish_chunk(
-    house: House, principal: Principal, lines: Sequence[bytes]
+    house: House, principal: Principal, lines: Sequence[bytes], trace: Mapping[str, str]
 ) -> Sequence[Stored | RteventsError]:
     try:
-        return await publish_as(house, principal, _read_lines(lines))
+        return await publish_as(house, principal, traced(_read_lines(lines), trace))
     except Unavailable as error:
         return [error] * len(lines)
     except RteventsError:
         # One line is wrong: the others are stored all the same, each for itself.
         # At once, so that they are stored in few transactions; they queue in their order.
-        return await asyncio.gather(*(_publish_line(house, principal, line) for line in lines))
+        return await asyncio.gather(
+            *(_publish_line(house, principal, line, trace) for line in lines)
+        )
 
 
-async def _publish_line(house: House, principal: Principal, line: bytes) -> Stored | RteventsError:
+async def _publish_line(
+    house: House, principal: Principal, line: bytes, trace: Mapping[str, str]
+) -> Stored | RteventsError:
     try:
-        return (await publish_as(house, principal, [read_event(line)]))[0]
+        return (await publish_as(house, principal, traced([read_event(line)], trace)))[0]
     except RteventsError as error:
         if isinstance(error, NotAllowed):
             house.guard.audit.refuse(principal, ACTION, "grant", about=error.about)

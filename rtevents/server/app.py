@@ -27,8 +27,8 @@ from rtevents.server.door import NoRoom
 from rtevents.server.guard import NOTHING, PREFLIGHT, Rule
 from rtevents.server.history import history
 from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, House, answer, problem, problem_of
-from rtevents.server.principal import NOBODY
 from rtevents.server.metrics import REGISTRY, metrics, registry_of
+from rtevents.server.principal import NOBODY
 from rtevents.server.publish import publish
 from rtevents.server.reference import openapi
 from rtevents.server.stream import stream, websocket

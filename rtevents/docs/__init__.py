@@ -5,6 +5,7 @@ TOPICS = {
     "sse": "Server-Sent Events: frames, resuming, filters",
     "websocket": "the WebSocket protocol: messages and answers",
     "integration": "browser, curl, Python, shell, git",
+    "monitoring": "health, thresholds, Prometheus, Grafana, traces",
     "security": "who may do what, tokens, the browser's login",
 }
 """Each page and what it is about. A new page is a file here and a row in this table."""

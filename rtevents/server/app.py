@@ -154,18 +154,25 @@ ROUTES = (
 )  # fmt: skip
 """Every route of the interface, with the role that it needs, what it takes and what it gives."""
 
+SCRIPTS = (
+    "api", "app", "commits", "connections", "detail", "feed", "filter", "form", "health", "keys",
+    "list", "rates", "risks", "rows", "source", "stream", "summary", "tasks", "text", "theme",
+    "worker",
+)  # fmt: skip
+"""The dashboard's JavaScript: a file for each panel or part."""
+
 PAGES = {
     "/": ("index.html", "text/html"),
-    "/app.js": ("app.js", "text/javascript"),
-    "/style.css": ("style.css", "text/css"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in SCRIPTS},
+    **{f"/{name}.css": (f"{name}.css", "text/css") for name in ("style", "panels")},
 }
 """The dashboard's files: by name, never by a path that a request could choose (S13)."""
 
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'"
+        "worker-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types rtevents"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

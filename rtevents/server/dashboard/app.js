@@ -1,149 +1,250 @@
-// The live list: one EventSource that resumes by itself, newest entry on top.
+// The dashboard, put together: the stream feeds the feed and the panels, the controls move them.
 
-const ROWS = 500; // rows kept on the page: older ones are in the history
+import { ask, logIn } from "./api.js";
+import { Commits } from "./commits.js";
+import { Connections } from "./connections.js";
+import { Detail } from "./detail.js";
+import { Feed } from "./feed.js";
+import { Form } from "./form.js";
+import { HealthPanel } from "./health.js";
+import { listen } from "./keys.js";
+import { List } from "./list.js";
+import { Rates } from "./rates.js";
+import { Risks } from "./risks.js";
+import { fillRow, makeRow } from "./rows.js";
+import { Stream } from "./stream.js";
+import { Tasks } from "./tasks.js";
+import { $, clock, count, local, plural, say, visible } from "./text.js";
 
-const $ = (id) => document.getElementById(id);
-const pending = []; // entries that came while paused
-let source = null;
-let isPaused = false;
+const DRAW_MS = 500; // between two looks at whether a panel has changed
+const AGE_MS = 5000; // after which "3 min ago" is told anew
+const POLL_MS = 3000;
 
-async function logIn() {
-  const ticket = new URLSearchParams(location.hash.slice(1)).get("t");
-  if (!ticket) return;
-  history.replaceState(null, "", location.pathname);
-  const answer = await fetch("v1/login", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ ticket }),
-  });
-  if (!answer.ok) notice((await answer.json()).detail);
-}
+const form = new Form((filter) => attempt(() => show(filter)));
+const feed = new Feed(form.filter, changed);
+const list = new List($("feed"), $("rows"), {
+  make: makeRow,
+  fill: fillRow,
+  nearEnd: () => attempt(() => feed.loadOlder()),
+  nearStart: () => attempt(() => feed.loadNewer()),
+});
+const detail = new Detail({ step: (by) => list.move(by), jump });
+const open = (event) => detail.open(event);
+const rates = new Rates({ choose: (type) => form.choose(type), jump });
+const commits = new Commits({ open });
+const risks = new Risks({ open });
+const tasks = new Tasks({ open });
+const connections = new Connections();
+const health = new HealthPanel();
+const panels = [commits, risks, tasks]; // what begins with a page of its own types
+const stream = new Stream({ events, gap, state, lost: () => (mustBegin = true) });
+let connection = null;
+let mustBegin = false;
 
-async function fillTypes() {
-  const answer = await fetch("v1/types");
-  if (answer.status === 401) {
-    state("not logged in");
-    notice("Not logged in. Run: rtevents dashboard");
-    return false;
+function events(batch) {
+  for (const event of batch) {
+    form.learn(event);
+    rates.take(event);
+    for (const panel of panels) if (panel.types.has(event.type)) panel.take(event);
   }
-  for (const { name } of (await answer.json()).types) {
-    if (name !== "HEALTH_CHECK") $("type").append(new Option(name, name));
+  feed.add(batch);
+}
+
+function gap(found) {
+  feed.add([{ gap: found }]);
+  attempt(loadPanels);
+}
+
+function state(text, id) {
+  connection = id;
+  say($("state"), text);
+  $("state").dataset.state = text;
+  if (text === "not logged in") notice("Not logged in. Run: rtevents dashboard");
+  if (text === "ended") notice("Somebody ended this stream. Reload the page to begin anew.");
+  if (text === "live") {
+    notice("");
+    if (mustBegin) attempt(begin);
+    poll();
   }
-  return true;
 }
 
-function connect() {
-  source?.close();
-  const query = new URLSearchParams();
-  for (const key of ["type", "project", "path"]) {
-    if ($(key).value.trim()) query.set(key, $(key).value.trim());
-  }
-  // A new filter begins with what is kept; the same filter goes on by itself, by Last-Event-ID.
-  query.set("since", "10m");
-  source = new EventSource(`v1/events/stream?${query}`);
-  source.onopen = () => state("live");
-  source.onmessage = (message) => arrive(JSON.parse(message.data));
-  source.onerror = () => {
-    state(source.readyState === EventSource.CLOSED ? "refused" : "reconnecting");
-    if (source.readyState === EventSource.CLOSED) explain(query);
-  };
-  source.addEventListener("gap", (message) => {
-    const gap = JSON.parse(message.data);
-    notice(`Events ${gap.after + 1} to ${gap.before - 1} can no longer be read (${gap.reason}).`);
-  });
-  source.addEventListener("bye", (message) => state(`ended: ${JSON.parse(message.data).reason}`));
-}
-
-async function explain(query) {
-  const answer = await fetch(`v1/events?${query}&limit=1`);
-  if (!answer.ok) notice((await answer.json()).detail);
-}
-
-function arrive(event) {
-  if (isPaused) {
-    pending.push(event);
-    $("pause").textContent = `Resume (${pending.length})`;
+// Everything from the newest back, and the stream from there on.
+async function begin() {
+  mustBegin = false;
+  const bookmark = await feed.load(form.filter);
+  feed.items.forEach((item) => item.seq && form.learn(item));
+  if (stream.port) {
+    stream.bookmark = bookmark;
+    stream.rejoin();
   } else {
-    show([event]);
+    stream.start(bookmark);
   }
+  await Promise.allSettled([rates.load(bookmark), loadPanels(), learn()]);
 }
 
-function show(events) {
-  const rows = events.map(row).reverse();
-  $("feed").prepend(...rows);
-  while ($("feed").rows.length > ROWS) $("feed").lastElementChild.remove();
-  $("empty").hidden = $("feed").rows.length > 0;
+async function loadPanels() {
+  // A grant that does not hold a panel's type leaves the panel empty.
+  await Promise.allSettled(panels.map((panel) => panel.load()));
 }
 
-function row(event) {
-  const tr = document.createElement("tr");
-  tr.dataset.type = event.type;
-  if (event.data.severity) tr.dataset.severity = event.data.severity;
-  const time = new Date(event.timestamp * 1000);
-  const cells = [
-    event.seq,
-    time.toLocaleTimeString(),
-    event.project_id ?? "",
-    event.type,
-    summary(event),
-  ];
-  for (const text of cells) {
-    const td = document.createElement("td");
-    td.textContent = text;
-    tr.append(td);
+async function learn() {
+  const { types } = await ask("types");
+  for (const { name } of types) if (name !== "HEALTH_CHECK") form.learnType(name);
+}
+
+async function show(filter) {
+  notice("");
+  feed.isPaused = false;
+  list.toTop();
+  await feed.load(filter);
+}
+
+async function jump(moment) {
+  $("when").value = local(moment);
+  await attempt(async () => {
+    await feed.jump(moment);
+    list.centre(feed.items.find((item) => item.moment !== undefined));
+    controls();
+  });
+}
+
+function live() {
+  list.toTop();
+  if (feed.isLive && !feed.isPaused) return;
+  if (feed.isLive) feed.resume();
+  else attempt(() => feed.load());
+  controls();
+}
+
+function pause() {
+  if (!feed.isLive) return live();
+  if (feed.isPaused) feed.resume();
+  else feed.pause();
+  controls();
+}
+
+function changed(added, { older = 0 } = {}) {
+  const follows = feed.isLive && !older;
+  list.show(feed.items, added, follows);
+  if (list.isAtTop && feed.isLive) feed.trim();
+  due ??= requestAnimationFrame(controls);
+}
+
+let due = null;
+
+// What the controls say about the feed.
+function controls() {
+  due = null;
+  const { isLive, isPaused, items, pending, missed } = feed;
+  const waiting = isLive ? pending.length : missed;
+  say($("pause"), isPaused ? `Resume (${count(waiting)})` : "Pause");
+  $("pause").setAttribute("aria-pressed", String(isPaused));
+  $("pause").disabled = !isLive;
+  $("live").disabled = isLive && !isPaused && list.isAtTop;
+  $("feed").dataset.mode = isLive ? (isPaused ? "paused" : "live") : "past";
+  $("feed").dataset.count = items.length;
+  $("empty").hidden = items.length > 0 || feed.early;
+  $("empty-filter").hidden = form.filter.isEmpty;
+  $("empty-log").hidden = !form.filter.isEmpty;
+  const words = isLive
+    ? [isPaused ? `Paused, ${count(waiting)} new` : `${plural(items.length, "event")} here`]
+    : ["Looking at the past", missed ? `${count(missed)} new since` : ""];
+  if (feed.older) words.push("older ones below");
+  say($("mode"), words.filter(Boolean).join(" · "));
+  $("further").hidden = !feed.isTired;
+  if (feed.isTired) say($("further"), `Looked back to ${clock(feed.lookedBack ?? 0)}: look further`);
+}
+
+async function attempt(act) {
+  try {
+    await act();
+  } catch (error) {
+    if (error.status === 401) state("not logged in", null);
+    else if (error.status) notice(error.message);
+    else if (error instanceof TypeError) mustBegin ||= feed.items.length === 0; // not reachable
+    else throw error;
   }
-  tr.cells[1].title = time.toISOString();
-  tr.title = JSON.stringify(event.data);
-  return tr;
-}
-
-const SUMMARIES = {
-  FILE_CHANGE: (d) => `${d.change_type} ${d.old_path ? `${d.old_path} → ` : ""}${d.file_path}`,
-  COMMIT: (d) => `${d.commit_hash.slice(0, 8)} ${d.message.split("\n")[0]} (${d.author})`,
-  PROGRESS_UPDATE: (d) => `${d.label ?? ""} ${d.done} of ${d.total}`,
-  RISK_ALERT: (d) => `${d.severity}: ${d.message}`,
-  TASK_UPDATE: (d) => `${d.task_id} ${d.status} ${d.title ?? ""}`,
-  SYSTEM_STATUS: (d) => `${d.status} ${d.event ?? ""} ${(d.reasons ?? []).join("; ")}`,
-  AUTO_COMMIT_START: (d) => `${d.changes_count} changes`,
-  AUTO_COMMIT_RESULT: (d) => `${d.success ? "done" : "not done"}: ${d.message}`,
-  AUTO_COMMIT_ERROR: (d) => d.error,
-};
-
-function summary(event) {
-  return visible((SUMMARIES[event.type] ?? JSON.stringify)(event.data));
-}
-
-// Bidirectional and invisible characters of foreign text are shown, not obeyed.
-function visible(text) {
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-}
-
-function state(text) {
-  $("state").textContent = text;
-  $("state").dataset.state = text.split(":")[0];
 }
 
 function notice(text) {
-  $("notice").textContent = visible(text);
-  $("notice").hidden = false;
+  say($("notice"), visible(text));
+  $("notice").hidden = text === "";
 }
 
-$("filter").addEventListener("submit", (event) => {
+let nextPoll = null;
+
+// What no event tells, while somebody looks.
+async function poll() {
+  clearTimeout(nextPoll);
+  if (document.hidden || $("state").dataset.state !== "live") return;
+  try {
+    const [status, stats, { connections: all }] = await Promise.all(
+      ["status", "stats", "connections"].map((path) => ask(path)),
+    );
+    for (const { id } of status.projects) form.learnName("project", id);
+    health.draw(status, stats);
+    connections.draw(all, connection);
+  } catch (error) {
+    if (error.status === 403) {
+      for (const id of ["connections", "health"]) $(id).hidden = true;
+      return;
+    }
+  }
+  nextPoll = setTimeout(poll, POLL_MS);
+}
+
+let drawnAt = 0;
+
+function draw() {
+  if (document.hidden) return;
+  const isOld = performance.now() - drawnAt > AGE_MS;
+  if (isOld) drawnAt = performance.now();
+  for (const panel of panels) if (panel.isDirty || isOld) panel.draw();
+  rates.draw(form.types);
+}
+
+function search() {
+  $("text").focus();
+  $("text").select();
+}
+
+listen({
+  isDetail: () => detail.isOpen,
+  older: () => (detail.isOpen ? detail.move(1) : list.move(1)),
+  newer: () => (detail.isOpen ? detail.move(-1) : list.move(-1)),
+  newest: () => !detail.isOpen && list.select(feed.items.at(-1)),
+  open: () => (detail.isOpen || !list.selected?.seq ? false : open(list.selected)),
+  search: () => (detail.isOpen ? false : search()),
+  pause: () => (detail.isOpen ? false : pause()),
+  live,
+  theme: () => dispatchEvent(new Event("rtevents-theme")),
+  help: () => !$("help").open && $("help").showModal(),
+});
+
+$("feed").addEventListener("click", (event) => {
+  const item = list.itemOf(event.target.closest(".row"));
+  if (!item) return;
+  list.select(item);
+  if (item.seq) open(item);
+});
+$("feed").addEventListener("scroll", () => (due ??= requestAnimationFrame(controls)), { passive: true });
+$("pause").addEventListener("click", pause);
+$("live").addEventListener("click", live);
+$("further").addEventListener("click", () => attempt(() => feed.loadOlder({ isAsked: true })));
+$("theme").addEventListener("click", () => dispatchEvent(new Event("rtevents-theme")));
+$("help-open").addEventListener("click", () => $("help").showModal());
+$("help-close").addEventListener("click", () => $("help").close());
+$("travel").addEventListener("submit", (event) => {
   event.preventDefault();
-  $("feed").replaceChildren();
-  $("notice").hidden = true;
-  connect();
+  const moment = new Date($("when").value).getTime() / 1000;
+  if (Number.isFinite(moment)) jump(moment);
+});
+document.addEventListener("visibilitychange", () => {
+  draw();
+  poll();
 });
 
-$("pause").addEventListener("click", () => {
-  isPaused = !isPaused;
-  $("pause").setAttribute("aria-pressed", String(isPaused));
-  $("pause").textContent = isPaused ? "Resume" : "Pause";
-  if (!isPaused) show(pending.splice(0));
-});
-
-await logIn();
-if (await fillTypes()) connect();
+setInterval(draw, DRAW_MS);
+await attempt(logIn);
+await attempt(begin);
+draw();

@@ -1,0 +1,38 @@
+// What is asked of the daemon: one page, one answer, one line of why not.
+
+export class Refused extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+export async function ask(path, query = {}, options = {}) {
+  const search = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) {
+    for (const each of [value].flat()) search.append(key, each);
+  }
+  const answer = await fetch(search.size ? `v1/${path}?${search}` : `v1/${path}`, options);
+  if (answer.ok) return answer.json();
+  const problem = await answer.json().catch(() => ({}));
+  throw new Refused(answer.status, problem.detail ?? `the daemon answers ${answer.status}`);
+}
+
+export const history = (query) => ask("events", query);
+
+// A bookmark is `<epoch>-<seq>`.
+export const seqOf = (bookmark) => Number(bookmark.slice(bookmark.lastIndexOf("-") + 1));
+export const epochOf = (bookmark) => bookmark.slice(0, bookmark.lastIndexOf("-"));
+
+// The ticket of `rtevents dashboard` is good once; it leaves the address before anything else.
+const ticket = new URLSearchParams(location.hash.slice(1)).get("t");
+if (ticket) window.history.replaceState(null, "", location.pathname);
+
+export async function logIn() {
+  if (!ticket) return;
+  await ask("login", {}, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ ticket }),
+  });
+}

@@ -1,0 +1,99 @@
+// How the daemon is: its verdict and why, its figures beside their thresholds, its projects.
+
+import { count, duration, el, rate, say, size, sync, visible } from "./text.js";
+
+const ms = (number) => `${number < 10 ? number.toFixed(1) : Math.round(number)} ms`;
+const percent = (share) => `${Math.round(share * 100)} %`;
+
+// Label, the threshold's name, the figure, how it is written.
+const FIGURES = [
+  ["Connections", "connections", ({ connections }) => connections.current, count],
+  ["Queue", "queue_share", ({ queue }) => queue.size / queue.max_size, percent],
+  ["Time to store (p95)", "latency_ms", ({ latency }) => latency.p95, ms],
+  ["Errors in a minute", "errors_per_minute", ({ errors_1m }) => errors_1m, count],
+  ["Event loop late by", "loop_lag_ms", ({ loop_lag_ms }) => loop_lag_ms, ms],
+  ["Memory", "memory_bytes", ({ memory_bytes }) => memory_bytes ?? NaN, size],
+];
+
+export class HealthPanel {
+  constructor() {
+    const find = (selector) => document.querySelector(`#health ${selector}`);
+    this.verdict = find(".verdict");
+    this.reasons = find(".reasons");
+    this.figures = find(".figures");
+    this.facts = find(".facts");
+    this.projects = find(".watched");
+    this.rows = new Map();
+  }
+
+  draw(status, stats) {
+    const { health } = status;
+    say(this.verdict, health.status);
+    this.verdict.dataset.status = health.status;
+    this.#list(this.reasons, health.reasons.map((reason) => [reason, visible(reason), ""]));
+    this.#figures(stats, status.thresholds ?? stats.thresholds ?? {});
+    this.#facts(status, stats);
+    this.#list(this.projects, status.projects.map(({ id, path, state, error }) => [
+      id,
+      `${visible(id, 48)} · ${visible(error ? `${state}: ${error}` : state)} · ${visible(path, 80)}`,
+      error ? "bad" : "",
+    ]));
+  }
+
+  #figures(stats, thresholds) {
+    if (!stats.queue) return void (this.figures.hidden = true); // a limited grant is not told
+    const rows = FIGURES.map(([label, name, figure, write]) => {
+      const [value, limit] = [figure(stats), thresholds[name]];
+      const row = this.#row(name, () => el("li", { className: "bar" }, el("span"), el("span", { className: "figure" })));
+      say(row.children[0], label);
+      const isBeyond = limit !== undefined && value > limit;
+      say(row.children[1], limit === undefined ? write(value) : `${write(value)} of ${write(limit)}`);
+      row.children[1].classList.toggle("bad", isBeyond);
+      if (limit !== undefined) bar(row, value / limit, `${label}: ${write(value)}, threshold ${write(limit)}`);
+      return row;
+    });
+    sync(this.figures, rows);
+  }
+
+  #facts(status, stats) {
+    const { events, log } = stats;
+    const facts = [
+      ["Events a second", events.rate_1m === undefined ? "–" : rate(events.rate_1m)],
+      ["Published, delivered", `${count(events.published)}, ${count(events.delivered)}`],
+      ["Log", `${count(log.oldest)} to ${count(log.newest)}`],
+      ["Store", `${visible(status.store, 60)}, ${status.durability}`],
+      ["Version, up for", `${status.version}, ${duration(stats.uptime)}`],
+    ];
+    const rows = facts.map(([label, value]) => {
+      const row = this.#row(`fact ${label}`, () => el("div", {}, el("dt", { textContent: label }), el("dd")));
+      say(row.lastChild, value);
+      return row;
+    });
+    sync(this.facts, rows);
+  }
+
+  #list(parent, entries) {
+    sync(parent, entries.map(([key, words, tone]) => {
+      const row = this.#row(`${parent.className} ${key}`, () => el("li"));
+      row.className = tone;
+      say(row, words);
+      return row;
+    }));
+  }
+
+  #row(key, make) {
+    if (!this.rows.has(key)) {
+      if (this.rows.size > 500) this.rows.clear();
+      this.rows.set(key, make());
+    }
+    return this.rows.get(key);
+  }
+}
+
+function bar(row, share, words) {
+  if (row.children.length < 3) row.append(el("progress", { max: 1 }));
+  const progress = row.lastChild;
+  progress.value = Math.min(share, 1);
+  progress.classList.toggle("beyond", share > 1);
+  progress.setAttribute("aria-label", words);
+}

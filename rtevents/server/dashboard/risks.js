@@ -1,0 +1,81 @@
+// Open risks, the worst first. The newest word on a fingerprint counts, whatever order it comes in.
+
+import { history } from "./api.js";
+import { ago, el, plural, say, sync, visible } from "./text.js";
+
+const SEVERITIES = ["critical", "high", "medium", "low"];
+const SHOWN = 60;
+const KEPT = 5000;
+
+export class Risks {
+  types = new Set(["RISK_ALERT"]);
+
+  constructor({ open }) {
+    this.list = document.querySelector("#risks ol");
+    this.empty = document.querySelector("#risks .none");
+    this.note = document.querySelector("#risks .note");
+    this.open = open;
+    this.risks = new Map(); // by key: {event, times, item}
+  }
+
+  async load() {
+    const page = await history({ type: "RISK_ALERT", order: "desc", limit: 1000 });
+    page.events.forEach((event) => this.take(event));
+  }
+
+  take(event) {
+    const key = keyOf(event);
+    const known = this.risks.get(key);
+    if (!known) {
+      this.risks.set(key, { event, times: 1, seqs: new Set([event.seq]) });
+      if (this.risks.size > KEPT) this.risks.delete(this.risks.keys().next().value);
+    } else if (!known.seqs.has(event.seq)) {
+      known.seqs.add(event.seq);
+      known.times += 1;
+      if (event.seq > known.event.seq) known.event = event;
+    }
+    this.isDirty = true;
+  }
+
+  draw() {
+    const open = [...this.risks.values()].filter(({ event }) => event.data.state !== "closed");
+    open.sort((one, other) => rank(one) - rank(other) || other.event.seq - one.event.seq);
+    const shown = open.slice(0, SHOWN);
+    for (const risk of shown) this.#update(risk);
+    sync(this.list, shown.map((risk) => risk.item));
+    this.empty.hidden = open.length > 0;
+    const counts = SEVERITIES.map((severity) => [
+      open.filter(({ event }) => event.data.severity === severity).length,
+      severity,
+    ]);
+    const words = counts.filter(([number]) => number).map(([number, severity]) => `${number} ${severity}`);
+    if (open.length > SHOWN) words.push(`the first ${SHOWN} are shown`);
+    say(this.note, words.join(" · "));
+    this.isDirty = false;
+  }
+
+  #update(risk) {
+    if (!risk.item) {
+      risk.severity = el("span");
+      risk.words = el("button", { type: "button", className: "plain" });
+      risk.words.addEventListener("click", () => this.open(risk.event));
+      risk.meta = el("span", { className: "meta" });
+      risk.item = el("li", {}, risk.severity, risk.words, risk.meta);
+    }
+    const { severity, message, rule } = risk.event.data;
+    risk.severity.className = `severity ${SEVERITIES.includes(severity) ? severity : "low"}`;
+    say(risk.severity, visible(severity, 12));
+    say(risk.words, visible(message));
+    const times = risk.times > 1 ? plural(risk.times, "time") : "";
+    const meta = [risk.event.project_id, rule, ago(risk.event.timestamp), times].filter(Boolean);
+    say(risk.meta, meta.map((part) => visible(part, 60)).join(" · "));
+  }
+}
+
+const rank = ({ event }) => SEVERITIES.indexOf(event.data.severity);
+
+// Without a fingerprint, the same words about the same project are the same risk.
+function keyOf({ project_id, data }) {
+  const { fingerprint, severity, message } = data;
+  return JSON.stringify(fingerprint ? [project_id, fingerprint] : [project_id, severity, message]);
+}

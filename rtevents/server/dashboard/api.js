@@ -25,14 +25,17 @@ export const seqOf = (bookmark) => Number(bookmark.slice(bookmark.lastIndexOf("-
 export const epochOf = (bookmark) => bookmark.slice(0, bookmark.lastIndexOf("-"));
 
 // The ticket of `rtevents dashboard` is good once; it leaves the address before anything else.
-const ticket = new URLSearchParams(location.hash.slice(1)).get("t");
-if (ticket) window.history.replaceState(null, "", location.pathname);
-
-export async function logIn() {
+async function logIn() {
+  const ticket = new URLSearchParams(location.hash.slice(1)).get("t");
   if (!ticket) return;
+  window.history.replaceState(null, "", location.pathname);
   await ask("login", {}, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ ticket }),
   });
 }
+
+// Begun while the rest of the page is still on its way.
+export const entered = logIn();
+entered.catch(() => {}); // whoever waits for it is told

@@ -1,6 +1,6 @@
 // The dashboard, put together: the stream feeds the feed and the panels, the controls move them.
 
-import { ask, logIn } from "./api.js";
+import { ask, entered } from "./api.js";
 import { Commits } from "./commits.js";
 import { Connections } from "./connections.js";
 import { Detail } from "./detail.js";
@@ -143,6 +143,7 @@ function controls() {
   $("live").disabled = isLive && !isPaused && list.isAtTop;
   $("feed").dataset.mode = isLive ? (isPaused ? "paused" : "live") : "past";
   $("feed").dataset.count = items.length;
+  widths(items);
   $("empty").hidden = items.length > 0 || feed.early;
   $("empty-filter").hidden = form.filter.isEmpty;
   $("empty-log").hidden = !form.filter.isEmpty;
@@ -153,6 +154,14 @@ function controls() {
   say($("mode"), words.filter(Boolean).join(" · "));
   $("further").hidden = !feed.isTired;
   if (feed.isTired) say($("further"), `Looked back to ${clock(feed.lookedBack ?? 0)}: look further`);
+}
+
+// The columns of numbers are as wide as the widest there is.
+function widths(items) {
+  const ends = [items[0], items[1], items.at(-1)].filter((item) => item?.seq);
+  const widest = (texts, least) => `${Math.max(least, ...texts.map((text) => text.length))}ch`;
+  $("feed").style.setProperty("--seq", widest(ends.map(({ seq }) => String(seq)), 3));
+  $("feed").style.setProperty("--time", widest(ends.map(({ timestamp }) => clock(timestamp)), 8));
 }
 
 async function attempt(act) {
@@ -239,12 +248,18 @@ $("travel").addEventListener("submit", (event) => {
   const moment = new Date($("when").value).getTime() / 1000;
   if (Number.isFinite(moment)) jump(moment);
 });
+for (const button of document.querySelectorAll(".more")) {
+  button.addEventListener("click", () => {
+    const isAll = button.parentElement.toggleAttribute("data-all");
+    say(button, isAll ? "Show fewer" : "Show all");
+  });
+}
 document.addEventListener("visibilitychange", () => {
   draw();
   poll();
 });
 
 setInterval(draw, DRAW_MS);
-await attempt(logIn);
+await attempt(() => entered);
 await attempt(begin);
 draw();

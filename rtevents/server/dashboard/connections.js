@@ -1,6 +1,6 @@
 // Who listens, and how far behind each is.
 
-import { ago, count, el, plural, rate, say, sync, visible } from "./text.js";
+import { count, duration, el, plural, rate, say, sync, visible } from "./text.js";
 
 const SHOWN = 30;
 
@@ -47,7 +47,7 @@ function update(row, connection, { own, now }) {
   say(who, `${connection_id === own ? "this browser" : visible(name, 60)} · ${kind}`);
   who.title = visible(`${name} · ${connection_id}`);
   const keys = Object.entries(filter).map(([key, values]) => `${key} ${values.join(", ")}`);
-  say(wants, keys.length ? visible(keys.join(" · "), 120) : "everything");
+  say(wants, keys.length ? visible(keys.join(" · "), 120) : "all");
   wants.title = wants.textContent;
   say(late, count(lag));
   late.classList.toggle("warn", lag > 0);
@@ -59,5 +59,5 @@ function update(row, connection, { own, now }) {
     say(speed, "–");
   }
   speed.title = `${count(delivered)} delivered`;
-  say(since, ago(connected_at).replace(" ago", ""));
+  say(since, duration(Date.now() / 1000 - connected_at).replace(/ (min|h|d) .*/, " $1"));
 }

@@ -19,6 +19,7 @@ import { $, clock, count, local, plural, say, visible } from "./text.js";
 const DRAW_MS = 500; // between two looks at whether a panel has changed
 const AGE_MS = 5000; // after which "3 min ago" is told anew
 const POLL_MS = 3000;
+const AGAIN_MS = 2000; // after which a page that could not begin tries again
 
 const form = new Form((filter) => attempt(() => show(filter)));
 const feed = new Feed(form.filter, changed);
@@ -71,7 +72,12 @@ function state(text, id) {
 // Everything from the newest back, and the stream from there on.
 async function begin() {
   mustBegin = false;
-  const bookmark = await feed.load(form.filter);
+  const bookmark = await feed.load(form.filter).catch((error) => {
+    if (![400, 403].includes(error.status)) throw error;
+    notice(error.message); // the filter of the address is refused
+    form.clear();
+    return feed.load(form.filter);
+  });
   feed.items.forEach((item) => item.seq && form.learn(item));
   if (stream.port) {
     stream.bookmark = bookmark;
@@ -135,9 +141,8 @@ let due = null;
 // What the controls say about the feed.
 function controls() {
   due = null;
-  const { isLive, isPaused, items, pending, missed } = feed;
-  const waiting = isLive ? pending.length : missed;
-  say($("pause"), isPaused ? `Resume (${count(waiting)})` : "Pause");
+  const { isLive, isPaused, items, waited, missed } = feed;
+  say($("pause"), isPaused ? `Resume (${count(waited)})` : "Pause");
   $("pause").setAttribute("aria-pressed", String(isPaused));
   $("pause").disabled = !isLive;
   $("live").disabled = isLive && !isPaused && list.isAtTop;
@@ -148,7 +153,7 @@ function controls() {
   $("empty-filter").hidden = form.filter.isEmpty;
   $("empty-log").hidden = !form.filter.isEmpty;
   const words = isLive
-    ? [isPaused ? `Paused, ${count(waiting)} new` : `${plural(items.length, "event")} here`]
+    ? [isPaused ? `Paused, ${count(waited)} new` : `${plural(items.length, "event")} here`]
     : ["Looking at the past", missed ? `${count(missed)} new since` : ""];
   if (feed.older) words.push("older ones below");
   say($("mode"), words.filter(Boolean).join(" · "));
@@ -168,10 +173,11 @@ async function attempt(act) {
   try {
     await act();
   } catch (error) {
-    if (error.status === 401) state("not logged in", null);
-    else if (error.status) notice(error.message);
-    else if (error instanceof TypeError) mustBegin ||= feed.items.length === 0; // not reachable
-    else throw error;
+    if (error.status === 401) return state("not logged in", null);
+    if (error.status) notice(error.message);
+    else if (!(error instanceof TypeError)) throw error;
+    // Not reachable, or busy: what the stream says of itself is shown, once there is one.
+    if (act === begin) setTimeout(() => attempt(begin), AGAIN_MS);
   }
 }
 

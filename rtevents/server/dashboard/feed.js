@@ -16,7 +16,8 @@ export class Feed {
     this.filter = filter;
     this.changed = changed;
     this.items = [];
-    this.pending = []; // what came while paused
+    this.pending = []; // what came while paused, or the newest of it
+    this.waited = 0; // how many came while paused
     this.isPaused = false;
     this.isLive = true;
     this.missed = 0; // events that came while looking at the past
@@ -28,17 +29,20 @@ export class Feed {
   async load(filter = this.filter) {
     const generation = ++this.generation;
     this.filter = filter;
-    this.early = []; // what the stream brings before the history answers
-    const page = await history({ ...filter.query, order: "desc", limit: PAGE });
+    const early = (this.early = []); // what the stream brings before the history answers
+    const page = await history({ ...filter.query, order: "desc", limit: PAGE }).catch((error) => {
+      this.early = null;
+      early.forEach((batch) => this.#add(batch));
+      throw error;
+    });
     if (generation !== this.generation) return page.until;
     this.#reset(page);
     this.isLive = true;
     this.missed = 0;
     this.high = seqOf(page.until);
     this.#older(page, PAGE);
-    const early = this.early;
     this.early = null;
-    for (const batch of early) this.#add(batch);
+    early.forEach((batch) => this.#add(batch));
     this.changed(null);
     if (filter.text) await this.#scan();
     return page.until;
@@ -70,6 +74,7 @@ export class Feed {
     this.isTired = false;
     this.isCut = false;
     this.pending = [];
+    this.waited = 0;
     this.older = null;
     this.newer = null;
     this.epoch = page.epoch;
@@ -104,6 +109,7 @@ export class Feed {
 
   #wait(fresh) {
     for (const item of fresh) this.pending.push(item);
+    this.waited += fresh.length;
     if (this.pending.length > KEPT) {
       // Nothing is lost: what is dropped here is asked for again on the way back.
       this.pending.splice(0, this.pending.length - KEPT + SCAN);
@@ -120,6 +126,7 @@ export class Feed {
     this.isPaused = false;
     const pending = this.pending;
     this.pending = [];
+    this.waited = 0;
     if (this.isCut) {
       this.items = pending;
       this.older = this.#placeBefore(pending);

@@ -23,8 +23,8 @@ export class Form {
       this.timer = setTimeout(() => this.#apply(), TYPING_MS);
     });
     $("clear").addEventListener("click", () => {
-      for (const field of FIELDS) $(field).value = "";
-      this.#apply();
+      this.clear();
+      this.changed(this.filter);
     });
     this.last = this.#said();
     this.#note();
@@ -49,6 +49,13 @@ export class Form {
   choose(type) {
     $("type").value = $("type").value === type ? "" : type;
     this.#apply();
+  }
+
+  clear() {
+    clearTimeout(this.timer);
+    for (const field of FIELDS) $(field).value = "";
+    this.last = this.#said();
+    this.#note();
   }
 
   #said() {

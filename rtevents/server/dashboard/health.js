@@ -9,7 +9,7 @@ const percent = (share) => `${Math.round(share * 100)} %`;
 const FIGURES = [
   ["Connections", "connections", ({ connections }) => connections.current, count],
   ["Queue", "queue_share", ({ queue }) => queue.size / queue.max_size, percent],
-  ["Time to store (p95)", "latency_ms", ({ latency }) => latency.p95, ms],
+  ["Time to store (p95)", "latency_ms", ({ latency }) => latency.p95_1m ?? latency.p95, ms],
   ["Errors in a minute", "errors_per_minute", ({ errors_1m }) => errors_1m, count],
   ["Event loop late by", "loop_lag_ms", ({ loop_lag_ms }) => loop_lag_ms, ms],
   ["Memory", "memory_bytes", ({ memory_bytes }) => memory_bytes ?? NaN, size],

@@ -1,0 +1,214 @@
+"""The panels beside the feed, each on real things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rtevents.core.event import Event
+from tests.conftest import Daemon, wait_for
+
+from .conftest import SHOWN, Screen, publish, risk
+
+RISKS = """[...document.querySelectorAll('#risks li')].map(item =>
+  [...item.children].map(part => part.textContent))"""
+
+
+def task(task_id: str, status: str, project: str = "web", **data: Any) -> Event:
+    """Return a TASK_UPDATE."""
+    data |= {"task_id": task_id, "status": status}
+    return Event(type="TASK_UPDATE", data=data, project_id=project)
+
+
+def progress(done: int, total: int, project: str = "web", **data: Any) -> Event:
+    """Return a PROGRESS_UPDATE."""
+    data |= {"done": done, "total": total}
+    return Event(type="PROGRESS_UPDATE", data=data, project_id=project)
+
+
+def test_files_and_commits_of_a_real_repository_are_shown(screen: Screen, daemon: Daemon) -> None:
+    root = daemon.repository("web")
+    assert daemon.run("project", "add", str(root), "--id", "web").returncode == 0
+    screen.open()
+    (root / "notes.txt").write_text("one\ntwo\n")
+    daemon.git("add", ".", cwd=root)
+    daemon.git("commit", "-qm", "Take notes\n\nIn a file of their own.", cwd=root)
+
+    screen.until(f"{SHOWN}.some(text => text === 'created notes.txt')")
+    screen.until_text("#commits li", "Take notes")
+    head = screen.text("#commits summary")
+    assert "Ada" in head
+    assert "web" in head
+    assert "main" in head
+    assert "1 file" in head
+    assert "+2" in head
+    assert "−0" in head
+    assert not screen.page.locator("#commits .files").is_visible()
+    screen.page.locator("#commits summary").click()
+    assert "notes.txt" in screen.text("#commits .files")
+    screen.page.get_by_role("button", name="Whole event").click()
+    assert "In a file of their own." in screen.text("#detail-json")
+    assert screen.complaints == []
+
+
+def test_open_details_and_focus_outlive_what_comes(screen: Screen, daemon: Daemon) -> None:
+    def commit(name: str) -> Event:
+        data = {"commit_hash": "a" * 40, "message": name, "author": "Ada", "files": []}
+        return Event(type="COMMIT", data=data)
+
+    publish(daemon, commit("first"))
+    screen.open()
+    screen.until_text("#commits li", "first")
+    screen.page.locator("#commits summary").click()
+    publish(daemon, commit("second"))
+    screen.until_text("#commits ol", "second")
+
+    assert screen.ask("document.activeElement.innerText").startswith("first")
+    assert screen.ask("document.querySelectorAll('#commits details[open]').length") == 1
+
+
+def test_open_risks_stand_by_severity_until_they_are_closed(screen: Screen, daemon: Daemon) -> None:
+    publish(
+        daemon,
+        risk("a", "low", fingerprint="a"),
+        risk("b", "critical", fingerprint="b", project_id="web", rule="disk"),
+        risk("c", "medium"),
+    )
+    screen.open()
+    screen.until(f"{RISKS}.length === 3")
+    assert [each[:2] for each in screen.ask(RISKS)] == [
+        ["critical", "b"],
+        ["medium", "c"],
+        ["low", "a"],
+    ]
+    assert screen.ask(RISKS)[0][2].startswith("web · disk · ")
+    assert screen.text("#risks .note") == "1 critical · 1 medium · 1 low"
+    publish(
+        daemon,
+        risk("a", "high", fingerprint="a", state="updated"),
+        risk("b", "critical", fingerprint="b", state="closed", project_id="web"),
+        risk("c", "medium"),
+    )
+
+    screen.until(f"{RISKS}.length === 2")
+    screen.until(f"{RISKS}[0][0]", "high")
+    found = screen.ask(RISKS)
+    assert found[0][2].endswith("2 times")
+    assert found[1][:2] == ["medium", "c"]
+    screen.page.reload()
+    screen.until(f"{RISKS}.map(risk => risk[0]).join()", "high,medium")
+
+
+def test_a_risk_of_another_project_is_another_one(screen: Screen, daemon: Daemon) -> None:
+    screen.open()
+    publish(
+        daemon,
+        risk("a", fingerprint="a", project_id="web"),
+        risk("a", fingerprint="a", project_id="api"),
+        risk("a", fingerprint="a", project_id="api", state="closed"),
+    )
+
+    screen.until(f"{RISKS}.map(risk => risk[2].split(' ')[0]).join()", "web")
+
+
+def test_tasks_and_progress_of_each_project_are_bars(screen: Screen, daemon: Daemon) -> None:
+    publish(daemon, task("T-1", "open"), task("T-2", "done"), task("T-1", "done"))
+    screen.open()
+    publish(
+        daemon,
+        task("T-3", "failed", title="Fix it"),
+        task("T-4", "open"),
+        task("T-1", "open", project="api"),
+        progress(30, 120, label="Build", unit="files", eta=60),
+        progress(60, 120, label="Build", unit="files", eta=30),
+    )
+    bars = """[...document.querySelectorAll('#tasks .projects > li')].map(project => [
+      project.querySelector('h3').textContent,
+      ...[...project.querySelectorAll('progress')].map(bar => `${bar.value}/${bar.max}`)])"""
+
+    screen.until(f"JSON.stringify({bars})", '[["web","2/4","50/100"],["api","0/1"]]')
+    text = screen.text("#tasks")
+    assert "2 of 4 done" in text
+    assert "50 % · 60 of 120 files, 30 s left" in text
+    assert "failed" in text
+    assert "Fix it" in text
+    screen.page.get_by_role("button", name="Build").click()
+    assert '"label": "Build"' in screen.text("#detail-json")
+
+
+def test_each_type_has_its_rate_and_shows_itself_alone(screen: Screen, daemon: Daemon) -> None:
+    publish(daemon, risk("before"), task("T-1", "open"))
+    screen.open()
+    publish(daemon, risk("one"), risk("two"))
+    rates = """[...document.querySelectorAll('#rates li')].map(item => item.innerText
+      .replace(/\\s+/g, ' '))"""
+
+    screen.until(f"{rates}.join()", "RISK_ALERT 3/min,TASK_UPDATE 1/min")
+    assert screen.ask("document.querySelector('#rates path').getAttribute('d')").count("V") > 100
+    screen.page.get_by_role("button", name="TASK_UPDATE").click()
+    screen.until_shown("T-1 open")
+    screen.page.get_by_role("button", name="TASK_UPDATE").click()
+    screen.until(f"{SHOWN}.length === 4")
+
+
+def pids(daemon: Daemon) -> set[int]:
+    """Return the processes that listen."""
+    with daemon.client() as client:
+        return {each["pid"] for each in client.connections()}
+
+
+def test_connections_are_shown_with_what_they_want(screen: Screen, daemon: Daemon) -> None:
+    rows = "[...document.querySelectorAll('#connections tr')].map(row => row.innerText).join(';')"
+    reader = daemon.popen("tail", "--type", "COMMIT", "--project", "web")
+    try:
+        wait_for(lambda: reader.pid in pids(daemon), "the reader is there")
+        screen.open()
+        screen.until(f"{rows}.includes('pid {reader.pid} · ndjson\ttype COMMIT · project web\t0')")
+        screen.until(f"{rows}.includes('this browser · sse\tall\t0')")
+    finally:
+        reader.kill()
+        reader.communicate()
+
+    screen.until(f"!{rows}.includes('pid {reader.pid}')")
+
+
+def test_a_reader_that_lags_stands_on_top_with_its_lag(screen: Screen, daemon: Daemon) -> None:
+    reader = daemon.popen("tail")  # nobody reads what it prints
+    try:
+        wait_for(lambda: reader.pid in pids(daemon), "the reader is there")
+        screen.open()
+        publish(daemon, *[risk("x" * 2000) for _ in range(6000)])
+        lag = "Number(document.querySelector('#connections td:nth-child(3)')?.textContent"
+        screen.until(f"{lag}.replace(',', '')) > 0")
+    finally:
+        reader.kill()
+        reader.communicate()
+
+
+def test_the_health_is_told_with_its_reasons(screen: Screen, daemon: Daemon) -> None:
+    root = daemon.repository("web")
+    assert daemon.run("project", "add", str(root), "--id", "web").returncode == 0
+    screen.open()
+    screen.until_text("#health .verdict", "ok")
+    text = screen.text("#health")
+    for label in ("Connections", "Queue", "Time to store", "Memory", "Store", "sqlite, full"):
+        assert label in text
+    assert f"web · watching · {root}" in text
+    config = daemon.home / "config" / "rtevents" / "config.yaml"
+    config.parent.mkdir(exist_ok=True)
+    config.write_text("no_such_setting: 1\n")
+    assert daemon.run("reload").returncode == 2
+
+    screen.until_text("#health .verdict", "degraded")
+    screen.until_text("#health .reasons", "no_such_setting")
+
+
+def test_figures_stand_beside_their_thresholds(screen: Screen, daemon: Daemon) -> None:
+    with daemon.client() as client:
+        if "thresholds" not in client.status():
+            pytest.skip("this daemon does not tell its thresholds")
+    screen.open()
+
+    screen.until_text("#health .figures", " of 800")
+    assert screen.ask("document.querySelectorAll('#health progress').length") == 6

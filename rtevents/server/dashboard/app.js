@@ -101,6 +101,7 @@ async function learn() {
 async function show(filter) {
   notice("");
   feed.isPaused = false;
+  rates.draw(form.types);
   list.toTop();
   await feed.load(filter);
 }
@@ -143,10 +144,9 @@ function controls() {
   due = null;
   const { isLive, isPaused, items, waited, missed } = feed;
   say($("pause"), isPaused ? `Resume (${count(waited)})` : "Pause");
-  $("pause").setAttribute("aria-pressed", String(isPaused));
   $("pause").disabled = !isLive;
   $("live").disabled = isLive && !isPaused && list.isAtTop;
-  $("feed").dataset.mode = isLive ? (isPaused ? "paused" : "live") : "past";
+  $("mode").dataset.mode = $("feed").dataset.mode = isLive ? (isPaused ? "paused" : "live") : "past";
   $("feed").dataset.count = items.length;
   widths(items);
   $("empty").hidden = items.length > 0 || feed.early;
@@ -155,7 +155,7 @@ function controls() {
   const words = isLive
     ? [isPaused ? `Paused, ${count(waited)} new` : `${plural(items.length, "event")} here`]
     : ["Looking at the past", missed ? `${count(missed)} new since` : ""];
-  if (feed.older) words.push("older ones below");
+  if (feed.older) words.push(feed.isFull ? "jump to a time to see older ones" : "older ones below");
   say($("mode"), words.filter(Boolean).join(" · "));
   $("further").hidden = !feed.isTired;
   if (feed.isTired) say($("further"), `Looked back to ${clock(feed.lookedBack ?? 0)}: look further`);
@@ -192,6 +192,7 @@ let nextPoll = null;
 async function poll() {
   clearTimeout(nextPoll);
   if (document.hidden || $("state").dataset.state !== "live") return;
+  const begun = performance.now();
   try {
     const [status, stats, { connections: all }] = await Promise.all(
       ["status", "stats", "connections"].map((path) => ask(path)),
@@ -205,7 +206,8 @@ async function poll() {
       return;
     }
   }
-  nextPoll = setTimeout(poll, POLL_MS);
+  // Thousands of connections take a while to tell: that is asked for less often.
+  nextPoll = setTimeout(poll, Math.max(POLL_MS, 20 * (performance.now() - begun)));
 }
 
 let drawnAt = 0;
@@ -215,7 +217,7 @@ function draw() {
   const isOld = performance.now() - drawnAt > AGE_MS;
   if (isOld) drawnAt = performance.now();
   for (const panel of panels) if (panel.isDirty || isOld) panel.draw();
-  rates.draw(form.types);
+  if (rates.isDirty || isOld) rates.draw(form.types);
 }
 
 function search() {

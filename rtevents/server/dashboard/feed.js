@@ -165,9 +165,13 @@ export class Feed {
     return found.length;
   }
 
+  get isFull() {
+    return this.items.length > MOST;
+  }
+
   // Go further back; returns whether there was more.
   async loadOlder({ isAsked = false } = {}) {
-    if (!this.older || this.isBusy || this.items.length > MOST) return false;
+    if (!this.older || this.isBusy || this.isFull) return false;
     if (!this.filter.text) return this.#back(PAGE);
     return this.isTired && !isAsked ? false : this.#scan();
   }

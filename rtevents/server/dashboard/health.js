@@ -60,7 +60,7 @@ export class HealthPanel {
     const facts = [
       ["Events a second", events.rate_1m === undefined ? "–" : rate(events.rate_1m)],
       ["Published, delivered", `${count(events.published)}, ${count(events.delivered)}`],
-      ["Log", `${count(log.oldest)} to ${count(log.newest)}`],
+      ["Log", log.newest < log.oldest ? "empty" : `${count(log.oldest)} to ${count(log.newest)}`],
       ["Store", `${visible(status.store, 60)}, ${status.durability}`],
       ["Version, up for", `${status.version}, ${duration(stats.uptime)}`],
     ];

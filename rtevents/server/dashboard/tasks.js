@@ -6,7 +6,7 @@ import { ago, count, duration, el, say, sync, visible } from "./text.js";
 const DONE = new Set(["done", "completed", "closed"]);
 const GONE = new Set(["removed", "gone", "deleted", "cancelled"]);
 const BUSY = ["failed", "running", "blocked"]; // what is named one by one, in this order
-const NAMED = 6; // tasks of a project that are named
+const NAMED = 4; // tasks of a project that are named
 const BARS = 5; // bars of a project
 const PROJECTS = 12;
 const KEPT = 5000;

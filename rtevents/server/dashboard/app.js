@@ -225,10 +225,16 @@ function search() {
   $("text").select();
 }
 
+function move(step) {
+  if (detail.isOpen) return detail.move(step);
+  $("feed").focus({ preventScroll: true });
+  return list.move(step);
+}
+
 listen({
   isDetail: () => detail.isOpen,
-  older: () => (detail.isOpen ? detail.move(1) : list.move(1)),
-  newer: () => (detail.isOpen ? detail.move(-1) : list.move(-1)),
+  older: () => move(1),
+  newer: () => move(-1),
   newest: () => !detail.isOpen && list.select(feed.items.at(-1)),
   open: () => (detail.isOpen || !list.selected?.seq ? false : open(list.selected)),
   search: () => (detail.isOpen ? false : search()),

@@ -27,12 +27,14 @@ export class Risks {
     const key = keyOf(event);
     const known = this.risks.get(key);
     if (!known) {
-      this.risks.set(key, { event, times: 1, seqs: new Set([event.seq]) });
+      this.risks.set(key, { event, times: 1, first: event.seq });
       if (this.risks.size > KEPT) this.risks.delete(this.risks.keys().next().value);
-    } else if (!known.seqs.has(event.seq)) {
-      known.seqs.add(event.seq);
+    } else if (event.seq > known.event.seq) {
       known.times += 1;
-      if (event.seq > known.event.seq) known.event = event;
+      known.event = event;
+    } else if (event.seq < known.first) {
+      known.times += 1;
+      known.first = event.seq;
     }
     this.isDirty = true;
   }

@@ -15,10 +15,25 @@ export class Stream {
   // Begin behind `bookmark`.
   start(bookmark) {
     this.bookmark = bookmark;
-    this.port = connect((message) => this.#hear(message));
-    this.port.postMessage({ kind: "join", bookmark });
+    this.#connect();
+    this.rejoin();
     addEventListener("pagehide", () => this.port.postMessage({ kind: "leave" }));
     addEventListener("pageshow", ({ persisted }) => persisted && this.rejoin());
+  }
+
+  #connect() {
+    const hear = (message) => this.#hear(message);
+    try {
+      const worker = new SharedWorker(address(), { type: "module", name: "rtevents 1" });
+      worker.port.onmessage = ({ data }) => hear(data);
+      worker.onerror = () => {
+        this.port = alone(hear); // it could not be begun, as where no module can be a worker
+        this.rejoin();
+      };
+      this.port = worker.port;
+    } catch {
+      this.port = alone(hear); // no SharedWorker here: the tab has a stream of its own
+    }
   }
 
   rejoin() {
@@ -64,16 +79,6 @@ export class Stream {
       if (seqOf(message.bookmark) > from) this.bookmark = message.bookmark;
       if (events.length) this.on.events(events);
     }
-  }
-}
-
-function connect(hear) {
-  try {
-    const worker = new SharedWorker(address(), { type: "module", name: "rtevents 1" });
-    worker.port.onmessage = ({ data }) => hear(data);
-    return worker.port;
-  } catch {
-    return alone(hear); // no SharedWorker here: the tab has a stream of its own
   }
 }
 

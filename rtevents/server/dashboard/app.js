@@ -165,8 +165,14 @@ function controls() {
 function widths(items) {
   const ends = [items[0], items[1], items.at(-1)].filter((item) => item?.seq);
   const widest = (texts, least) => `${Math.max(least, ...texts.map((text) => text.length))}ch`;
-  $("feed").style.setProperty("--seq", widest(ends.map(({ seq }) => String(seq)), 3));
-  $("feed").style.setProperty("--time", widest(ends.map(({ timestamp }) => clock(timestamp)), 8));
+  const found = {
+    "--seq": widest(ends.map(({ seq }) => String(seq)), 3),
+    "--time": widest(ends.map(({ timestamp }) => clock(timestamp)), 8),
+  };
+  const { style } = $("feed");
+  for (const [name, width] of Object.entries(found)) {
+    if (style.getPropertyValue(name) !== width) style.setProperty(name, width);
+  }
 }
 
 async function attempt(act) {

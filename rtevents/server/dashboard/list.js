@@ -1,6 +1,7 @@
 // A windowed list: as many rows as fit on the screen stand for any number of items.
 
 const SPARE = 6; // rows beyond the edges, for the next turn of the wheel
+const CALM_MS = 100; // between two looks at what has come: nobody reads faster
 
 export class List {
   // `rows` is as tall as all items together in `box`, which scrolls; `make()` gives an empty row
@@ -10,6 +11,7 @@ export class List {
     this.items = [];
     this.pool = [];
     this.selected = null;
+    this.renderedAt = 0;
     box.addEventListener("scroll", () => this.schedule(), { passive: true });
     new ResizeObserver(() => this.#measure()).observe(box);
     this.#measure();
@@ -41,7 +43,9 @@ export class List {
     } else if (added && !isFollowing) {
       this.box.scrollTop += added * this.height;
     }
-    this.schedule();
+    const wait = CALM_MS - (performance.now() - this.renderedAt);
+    if (added && wait > 0) this.later ??= setTimeout(() => this.schedule(), wait);
+    else this.schedule();
   }
 
   #resize() {
@@ -56,6 +60,9 @@ export class List {
   }
 
   render() {
+    clearTimeout(this.later);
+    this.later = null;
+    this.renderedAt = performance.now();
     const { items, height, box } = this;
     const first = Math.max(0, Math.floor(box.scrollTop / height) - SPARE);
     const last = Math.min(items.length, Math.ceil((box.scrollTop + box.clientHeight) / height) + SPARE);

@@ -30,17 +30,13 @@ WATCH = """
   window.violations = [];
   document.addEventListener('securitypolicyviolation', event =>
     violations.push(event.violatedDirective + ' ' + event.blockedURI));
-  window.longest = 0;
-  new PerformanceObserver(list => {
-    for (const task of list.getEntries()) longest = Math.max(longest, task.duration);
-  }).observe({type: 'longtask', buffered: true});
   new MutationObserver((_, observer) => {
     if (!document.querySelector('#feed .what:not(:empty)')) return;
     window.firstAt = performance.now();
     observer.disconnect();
   }).observe(document, {subtree: true, childList: true, characterData: true});
 """
-"""Notes what a test asks for later: refused code, long tasks, when the first event was there."""
+"""Notes what a test asks for later: refused code, and when the first event was there."""
 
 
 class Screen:

@@ -13,7 +13,7 @@ from tests.conftest import Daemon
 from .conftest import SHOWN, Screen, publish, risk
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext
+    from playwright.sync_api import Browser
 
 
 def changed(path: str, **fields: Any) -> Event:
@@ -228,27 +228,37 @@ def test_dark_and_light_follow_the_system_until_they_are_chosen(
 
 
 def test_ten_thousand_events_hold_the_page_up_for_no_moment(
-    screen: Screen, daemon: Daemon, context: BrowserContext
+    screen: Screen, daemon: Daemon, chromium: Browser
 ) -> None:
-    """No task takes more than 50 ms; a busy machine makes tasks wait: the best of three counts."""
+    """No task takes more than 50 ms of the processor: on a busy machine, a clock tells more."""
     publish(daemon, *[changed(f"src/file {number}.py") for number in range(10_000)])
-    found = []
-    for _ in range(3):
-        tab = Screen(context.new_page(), daemon).open()
-        tab.until(f"{SHOWN}.length > 20")
-        tab.page.wait_for_timeout(300)
-        found.append(scroll_through(tab, daemon))
-        tab.page.close()
-        if found[-1] < 50:
-            break
+    screen.open()
+    screen.until(f"{SHOWN}.length > 20")
+    screen.page.wait_for_timeout(500)
+    chromium.start_tracing(page=screen.page, categories=["toplevel", "__metadata"])
+    try:
+        scroll_through(screen, daemon)
+    finally:
+        events = json.loads(chromium.stop_tracing())["traceEvents"]
+    threads = {
+        (event["pid"], event["tid"]): event["args"]["name"]
+        for event in events
+        if event["name"] == "thread_name"
+    }
+    tasks = [
+        event["tdur"] / 1000
+        for event in events
+        if event["name"].endswith("RunTask")
+        and "tdur" in event
+        and threads.get((event["pid"], event["tid"])) == "CrRendererMain"
+    ]
 
-    assert min(found) < 50, found
+    assert len(tasks) > 1000
+    assert max(tasks) < 50
 
 
-def scroll_through(tab: Screen, daemon: Daemon) -> float:
-    """Go to the oldest event and back while more come; return the longest task's milliseconds."""
-    tab.ask("window.longest = 0")
-    before = int(tab.ask("document.querySelector('#feed .seq').textContent"))
+def scroll_through(tab: Screen, daemon: Daemon) -> None:
+    """Go to the oldest event and back, let more come, and use a filter."""
     while tab.count < 10_000:
         tab.ask("document.getElementById('feed').scrollTop = 1e9")
         tab.page.wait_for_timeout(20)
@@ -262,8 +272,4 @@ def scroll_through(tab: Screen, daemon: Daemon) -> float:
     tab.until(f"{SHOWN}.length", 0)
     tab.page.locator("#project").fill("")
     tab.until(f"{SHOWN}[0]", "low: later 999")
-    tab.page.wait_for_timeout(200)
-
     assert tab.ask("document.querySelectorAll('#feed .row').length") < 100
-    assert before > 0
-    return float(tab.ask("longest"))

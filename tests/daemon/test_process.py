@@ -91,7 +91,7 @@ import asyncio, contextlib
 from rtevents.core.stats import resident_bytes
 from rtevents.daemon.process import give_back_memory
 
-pieces = [bytes(100_000) for _ in range(1000)]
+pieces = [b"x" * 100_000 for _ in range(1000)]
 kept = pieces[::2]
 del pieces
 before = resident_bytes()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rtevents.core.payloads import PAYLOADS, FieldReference, reference, schema_fields, summary
+from rtevents.core.payloads import PAYLOADS
+from rtevents.core.reference import FieldReference, reference, schema_fields, summary
 from rtevents.docs import TOPICS
 from rtevents.producers import DECLARED
 from rtevents.server.app import ROUTES

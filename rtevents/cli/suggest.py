@@ -23,7 +23,8 @@ UNSAFE = re.compile("[^\\w .,:/~+@\u2019-]")
 
 def types(incomplete: str) -> list[tuple[str, str]]:
     """Return the event types that begin so, with what they mean."""
-    from rtevents.core.payloads import PAYLOADS, summary
+    from rtevents.core.payloads import PAYLOADS
+    from rtevents.core.reference import summary
 
     found = _ask(lambda client: client.types()) or [
         {"name": name, "summary": summary(name)} for name in PAYLOADS

@@ -8,7 +8,7 @@ import msgspec
 
 from rtevents.core.event import Stored
 from rtevents.core.health import Health
-from rtevents.core.payloads import FieldReference
+from rtevents.core.reference import FieldReference
 
 Seq = Annotated[int, msgspec.Meta(ge=0)]
 

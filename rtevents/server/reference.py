@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from rtevents import __version__
-from rtevents.core.payloads import meanings
+from rtevents.core.reference import meanings
 from rtevents.server.answers import HistoryPage, Problem, Published
 from rtevents.server.requests import CloudEvent, NewEvent
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from rtevents.core.event import Event, EventType
-from rtevents.core.payloads import PAYLOADS, EventTypes, reference, schema, summary
+from rtevents.core.payloads import PAYLOADS, EventTypes
+from rtevents.core.reference import reference, schema, summary
 from rtevents.errors import EventRefused
 
 GOOD: dict[str, dict[str, Any]] = {

@@ -18,6 +18,15 @@ SWITCH_SECONDS = 0.001
 """How long a thread waits for the interpreter: the writer does for each statement, and the event
 loop under load does not let go by itself."""
 
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+"""What glibc calls these settings (`malloc.h`)."""
+
+LARGE_BYTES = 256 * 1024
+"""Size from which on a piece of memory is the system's own, in bytes, and goes back to it at once."""
+
+HEAPS = 2
+"""Heaps for all threads: two of them work at a time, the event loop's and the store's."""
+
 TRIM_SECONDS = 30.0
 """Seconds between two times that free memory is given back."""
 
@@ -52,9 +61,23 @@ def prepare() -> None:
     for name in (*GIT_VARIABLES, *SECRETS):
         os.environ.pop(name, None)
     sys.setswitchinterval(SWITCH_SECONDS)
+    _keep_heap_whole()
     # A stream is an open file, and the usual 1024 of them are few.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _keep_heap_whole() -> None:
+    """
+    Have glibc keep large pieces apart from small ones, and a heap for few threads (`man 3 mallopt`).
+
+    It would else learn from the first page of history that is given back that such pieces belong
+    into the heap as well, where small ones then keep their room from being given back.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+        mallopt(M_ARENA_MAX, HEAPS)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -22,7 +22,7 @@ M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 """What glibc calls these settings (`malloc.h`)."""
 
 LARGE_BYTES = 256 * 1024
-"""Size from which on a piece of memory is the system's own, in bytes, and goes back to it at once."""
+"""Size in bytes from which on a piece of memory is the system's own, and goes back at once."""
 
 HEAPS = 2
 """Heaps for all threads: two of them work at a time, the event loop's and the store's."""
@@ -69,7 +69,7 @@ def prepare() -> None:
 
 def _keep_heap_whole() -> None:
     """
-    Have glibc keep large pieces apart from small ones, and a heap for few threads (`man 3 mallopt`).
+    Have glibc keep large pieces out of the heap, and few heaps (`man 3 mallopt`).
 
     It would else learn from the first page of history that is given back that such pieces belong
     into the heap as well, where small ones then keep their room from being given back.

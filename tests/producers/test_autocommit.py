@@ -432,7 +432,7 @@ async def test_hooks_see_what_is_committed_and_may_change_it(auto: Auto) -> None
 
 async def test_a_hook_that_hangs_is_given_up(world: World, repository: Path) -> None:
     hook(repository, "pre-commit", "sleep 60")
-    async with automatic(world, repository, timeout=0.5) as auto:
+    async with automatic(world, repository, timeout=5) as auto:
         auto.write()
         assert await auto.error() == "the pre-commit hook refuses it"
 

@@ -44,7 +44,7 @@ async def test_who_asks_for_them_gets_the_figures_of_the_moment(server: Server) 
     assert (update.json["source"], update.json["project_id"]) == ("rtevents/system", None)
     metrics = update.json["data"]["metrics"]
     assert metrics["connections"]["current"] == 1
-    assert metrics["health"]["status"] == "ok"
+    assert metrics["health"]["status"] == server.service.health().status
     assert server.service.log.last == 2, "it is not stored"
 
 

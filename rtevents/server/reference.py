@@ -114,8 +114,11 @@ def _components(rows: Sequence[Row], payloads: Mapping[str, Schema | None]) -> d
     )
     for shape in described(shapes):
         explain(components[shape.__name__], shape)
+    queries = {row.query for row in rows}
     for shape in asked:
-        _name_types(components[shape.__name__], sorted(payloads))
+        # A form sends a field that is empty, which asks for nothing.
+        empty = [""] if shape in queries else []
+        _name_types(components[shape.__name__], [*sorted(payloads), *empty])
     published = {name: each for name, each in payloads.items() if name != UNPUBLISHED}
     kinds = kinds_of(published, components)
     for shape in (NewEvent, CloudEvent):

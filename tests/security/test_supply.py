@@ -8,6 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.conftest import Daemon
 
@@ -31,6 +33,25 @@ def test_no_version_with_a_known_hole_may_be_installed(name: str) -> None:
     least = re.search(r">=([\d.]+)", bound)
     assert least
     assert tuple(map(int, least[1].split("."))) >= FIXED[name]
+
+
+def test_the_lock_holds_each_library_at_one_version_by_its_hash() -> None:
+    """S25: what CI installs is what was looked at, and no bound of ours is left behind."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["jwt"], *extras["test"]]
+    # One entry is a line "name==version [; marker]" and the hashes, each on a line of its own.
+    text = re.sub(r"\\\n\s+", "", (ROOT / "requirements.lock").read_text())
+    entries = [line for line in text.splitlines() if line and not line.startswith("#")]
+    locked: dict[str, str] = {}
+    for entry in entries:
+        match = re.match(r"([a-z0-9.-]+)==([0-9][^\s;]*)( ; .*?)?( --hash=sha256:\w{64})+$", entry)
+        assert match, entry[:80]
+        assert match[1] not in locked, entry[:80]
+        locked[match[1]] = match[2]
+    for requirement in map(Requirement, wanted):
+        found = locked.get(canonicalize_name(requirement.name), "none")
+        assert requirement.specifier.contains(found), f"{requirement}: {found}"
 
 
 def test_doctor_tells_of_a_library_that_was_replaced_by_an_older_one(

@@ -79,7 +79,7 @@ def beside(target: Target, work: Work) -> Iterator[Beside]:
     program = HERE / "apps" / f"{work.beside}.py"
     process = subprocess.Popen(
         [sys.executable, program, target.address, target.subscribe, *more],
-        env={**os.environ, "RTLOAD_HEADER": target.headers},
+        env={**os.environ, "RTLOAD_HEADER": target.headers, "PYTHONPATH": str(HERE.parent.parent)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -9,6 +9,11 @@ import msgspec
 
 from tests.benchmarks.hook import Pairs
 from tests.benchmarks.load import Found, Idle, Latency
+from tests.benchmarks.revoked import Ended
+from tests.benchmarks.watched import Watched
+
+Measured = Found | Idle | Pairs | Ended | Watched
+"""What a run found: the load's findings, or figures that have their names in ``Medians``."""
 
 
 class Medians(msgspec.Struct):
@@ -19,6 +24,8 @@ class Medians(msgspec.Struct):
         kib, set_up: The server's memory for an idle connection, and how many it sets up a second.
         plain, hooked, cost: Milliseconds of a commit without and with the hook, and what it adds.
         grown: MiB that the server's memory grew by.
+        share, warm: Percent of a core that watching takes, and seconds of the next start.
+        ended: Milliseconds until a revoked token's streams have ended.
         beside: What was measured beside the load.
     """
 
@@ -41,24 +48,19 @@ class Medians(msgspec.Struct):
     plain: float = 0.0
     hooked: float = 0.0
     cost: float = 0.0
+    share: float = 0.0
+    warm: float = 0.0
+    ended: float = 0.0
     beside: dict[str, Latency] = {}
 
     @classmethod
-    def of(cls, found: Sequence[Found | Idle | Pairs]) -> Medians:
+    def of(cls, found: Sequence[Measured]) -> Medians:
         """Return the medians of what the rounds found."""
-        idle = [one for one in found if isinstance(one, Idle)]
-        if idle:
+        if not isinstance(found[0], Found):
+            names = [name for name in found[0].__struct_fields__ if name != "ok"]
             return cls(
-                kib=median(one.kb_per_conn for one in idle),
-                set_up=median(one.conn_per_s for one in idle),
-            )
-        commits = [one for one in found if isinstance(one, Pairs)]
-        if commits:
-            return cls(
-                ok=all(one.ok for one in commits),
-                plain=median(one.plain_ms for one in commits),
-                hooked=median(one.hooked_ms for one in commits),
-                cost=median(one.cost_ms for one in commits),
+                ok=all(one.ok for one in found),
+                **{name: median(getattr(one, name) for one in found) for name in names},
             )
         runs = [one for one in found if isinstance(one, Found)]
         return cls(

@@ -47,14 +47,14 @@ class Pairs(msgspec.Struct, frozen=True):
 
     Args:
         ok: Whether the daemon was told of every commit, or finds the note of each with the hook.
-        plain_ms, hooked_ms: The medians without and with the hook.
-        cost_ms: The median of what the two of a pair differ by.
+        plain, hooked: The medians without and with the hook.
+        cost: The median of what the two of a pair differ by.
     """
 
     ok: bool
-    plain_ms: float
-    hooked_ms: float
-    cost_ms: float
+    plain: float
+    hooked: float
+    cost: float
 
 
 def pairs(target: Target, work: Work) -> Pairs:
@@ -76,9 +76,9 @@ def pairs(target: Target, work: Work) -> Pairs:
             plain, hooked = zip(*map(repository.pair, range(work.pairs)), strict=True)
         return Pairs(
             ok=repository.is_told(work),
-            plain_ms=median(plain),
-            hooked_ms=median(hooked),
-            cost_ms=median(b - a for a, b in zip(plain, hooked, strict=True)),
+            plain=median(plain),
+            hooked=median(hooked),
+            cost=median(b - a for a, b in zip(plain, hooked, strict=True)),
         )
 
 

@@ -37,7 +37,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         groups: In how many parts the events fall, of which each subscriber wants one.
         stored: Events that the server holds before; they are published first.
         beside: What else is done meanwhile; a name that ``beside.py`` knows, empty for nothing.
-        pairs: Commits with the git hook, and as many without; then nothing else is asked.
+        pairs: Commits with the git hook, and as many without.
+        files: Files that are watched.
         daemon: What the daemon does meanwhile: it is ``up``, ``stopped`` by a signal, ``down``, or
             watches ``elsewhere``.
     """
@@ -55,6 +56,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     stored: int = 0
     beside: str = ""
     pairs: int = 0
+    files: int = 0
     daemon: str = "up"
 
 
@@ -113,12 +115,13 @@ class Idle(msgspec.Struct, frozen=True):
     What idle connections cost.
 
     Args:
-        conn_per_s: Connections set up in a second.
-        kb_per_conn: The server's memory for each, in KiB.
+        set_up: Connections set up in a second.
+        kib: The server's memory for each, in KiB.
     """
 
-    conn_per_s: float
-    kb_per_conn: float
+    set_up: float = msgspec.field(name="conn_per_s")
+    kib: float = msgspec.field(name="kb_per_conn")
+    ok: bool = True
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,9 +189,9 @@ def run(target: Target, work: Work, at_live: Callable[[], None] = lambda: None) 
     return msgspec.structs.replace(found, grown_mib=memory_mib(target) - before)
 
 
-def idle(target: Target, work: Work, seconds: int = 2) -> Idle:
-    """Connect the subscribers of `work` and let them be."""
-    return msgspec.json.decode(_run(target, work, ["-p", "none", "-i", str(seconds)]), type=Idle)
+def idle(target: Target, work: Work) -> Idle:
+    """Connect the subscribers of `work` and let them be for two seconds."""
+    return msgspec.json.decode(_run(target, work, ["-p", "none", "-i", "2"]), type=Idle)
 
 
 def memory_mib(target: Target) -> float:

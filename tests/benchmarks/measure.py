@@ -12,11 +12,13 @@ import msgspec
 
 from tests.benchmarks import peers
 from tests.benchmarks.beside import beside
-from tests.benchmarks.claims import Claim, Medians
-from tests.benchmarks.hook import Pairs, pairs
-from tests.benchmarks.load import Found, Idle, Target, Work, idle, run
+from tests.benchmarks.claims import Claim, Measured, Medians
+from tests.benchmarks.load import Target, Work, run
 
 Peer = Callable[[Work], AbstractContextManager[Target]]
+
+Task = Callable[[Target, Work], Measured]
+"""Something other than the load that is asked of a server."""
 
 OURS = (peers.rtevents, peers.rtevents_unlimited, peers.rtevents_by_socket)
 """The servers that are no peers."""
@@ -36,14 +38,14 @@ class Run(msgspec.Struct, frozen=True):
     A server at a work.
 
     Args:
-        is_idle: Whether its connections are to do nothing.
+        task: What is asked of it instead of the load.
         is_alone: Whether it has a server of its own where the row's others share one.
     """
 
     name: str
     peer: Peer
     work: Work
-    is_idle: bool = False
+    task: Task | None = None
     is_alone: bool = False
 
     @property
@@ -51,7 +53,7 @@ class Run(msgspec.Struct, frozen=True):
         """Whether it is rtevents, rather than a peer."""
         return self.peer in OURS
 
-    def on(self, target: Target, stored: int) -> Found | Idle | Pairs:
+    def on(self, target: Target, stored: int) -> Measured:
         """
         Put a server to work.
 
@@ -60,10 +62,8 @@ class Run(msgspec.Struct, frozen=True):
         Raises:
             RuntimeError: It failed; the text says how.
         """
-        if self.work.pairs:
-            return pairs(target, self.work)
-        if self.is_idle:
-            return idle(target, self.work)
+        if self.task is not None:
+            return self.task(target, self.work)
         if stored < self.work.stored:
             fill = Work(events=self.work.stored - stored, batch=FILL, in_flight=IN_FLIGHT)
             if not run(target, fill).ok:
@@ -150,7 +150,7 @@ def measure(
     Returns:
         The medians by the run's name, and why some are missing.
     """
-    found: dict[str, list[Found | Idle | Pairs]] = {}
+    found: dict[str, list[Measured]] = {}
     missing: dict[str, str] = {}
     for number in range(rounds):
         with ExitStack() as servers:
@@ -176,7 +176,7 @@ class _Turn:
         self._target: Target | None = None
         self._stored = 0
 
-    def take(self, one: Run) -> Found | Idle | Pairs:
+    def take(self, one: Run) -> Measured:
         """
         Start the server, put it to work, stop it; or use the one that runs.
 

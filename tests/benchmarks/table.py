@@ -26,17 +26,10 @@ Found = Mapping[str, Medians]
 def text(row: Row, found: Found, missing: Sequence[str]) -> Iterator[str]:
     """Yield the lines of a row's table: every figure, every claim, and what is missing."""
     yield f"\n{row.title}"
-    if any(one.kib for one in found.values()):
-        yield f"  {'':<18}{'KiB each':>12}{'set up/s':>12}"
-        for name, one in found.items():
-            yield f"  {name:<18}{one.kib:>12.1f}{one.set_up:>12,.0f}"
-    elif any(one.hooked for one in found.values()):
-        yield f"  {'':<18}{'without ms':>12}{'with ms':>12}{'adds ms':>12}"
-        for name, one in found.items():
-            lost = "" if one.ok else "  LOST"
-            yield f"  {name:<18}{one.plain:>12.2f}{one.hooked:>12.2f}{one.cost:>12.2f}{lost}"
-    else:
+    if any(one.del_s or one.ev_s for one in found.values()):
         yield from _loads(found)
+    else:
+        yield from _figures_of(found)
     for line in row.lines:
         if line.plot:
             yield from plot(line, found)
@@ -49,6 +42,19 @@ def text(row: Row, found: Found, missing: Sequence[str]) -> Iterator[str]:
             yield f"  {_word(claim, is_reached):<6}{claim.text}: {number(value)}"
     for reason in missing:
         yield f"  ({reason})"
+
+
+def _figures_of(found: Found) -> Iterator[str]:
+    """Yield a line for each run, with all its figures."""
+    names = [
+        field
+        for field in Medians.__struct_fields__
+        if field not in ("ok", "beside") and any(_figure(one, field) for one in found.values())
+    ]
+    yield f"  {'':<18}" + "".join(f"{name.replace('_', ' '):>12}" for name in names)
+    for name, one in found.items():
+        cells = "".join(f"{number(_figure(one, field)):>12}" for field in names)
+        yield f"  {name:<18}{cells}" + ("" if one.ok else "  LOST")
 
 
 def _loads(found: Found) -> Iterator[str]:

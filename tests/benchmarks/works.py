@@ -6,8 +6,11 @@ import msgspec
 
 from tests.benchmarks import peers
 from tests.benchmarks.claims import Claim, cpu, figure, ratio, took, within
-from tests.benchmarks.load import Work
+from tests.benchmarks.hook import pairs
+from tests.benchmarks.load import Work, idle
 from tests.benchmarks.measure import Line, Row, Run
+from tests.benchmarks.revoked import revoked
+from tests.benchmarks.watched import watched
 
 
 def _fan_out(subscribers: int, over: str, events: int, **work: int | str) -> Work:
@@ -175,8 +178,8 @@ FILTERS = Row(
 IDLE = Row(
     "10,000 idle connections",
     [
-        Run("sse", peers.rtevents, _fan_out(10_000, "sse", 0), True),
-        Run("ws", peers.rtevents, _fan_out(10_000, "ws", 0), True),
+        Run("sse", peers.rtevents, _fan_out(10_000, "sse", 0), idle),
+        Run("ws", peers.rtevents, _fan_out(10_000, "ws", 0), idle),
     ],
     [
         Line(
@@ -334,7 +337,7 @@ _PAIRS = 200
 HOOK = Row(
     "git commit with the hook and without, in turns",
     [
-        Run(state, peers.rtevents_by_socket, Work(pairs=_PAIRS, daemon=state))
+        Run(state, peers.rtevents_by_socket, Work(pairs=_PAIRS, daemon=state), pairs)
         for state in ("up", "stopped", "down", "elsewhere")
     ],
     [
@@ -352,6 +355,56 @@ HOOK = Row(
     ],
 )  # fmt: skip
 
+WATCHED = Row(
+    "50,000 files watched, nothing happens",
+    [Run("rtevents", peers.rtevents_by_socket, Work(files=50_000), watched)],
+    [
+        Line(
+            text="50,000 files watched, nothing happens: % of a core · seconds of a warm start",
+            fields=["share", "warm"],
+            claims=[
+                Claim("share <= 1 %", figure("share", "rtevents"), 1),
+                Claim("warm <= 3 s", figure("warm", "rtevents"), 3),
+            ],
+        )
+    ],
+)
+
+REVOKED = Row(
+    "a token with 1,000 streams is revoked",
+    [Run("rtevents", peers.rtevents_by_socket, Work(subscribers=1000), revoked)],
+    [
+        Line(
+            text="a token with 1,000 streams is revoked: ms until the last of them has ended",
+            fields=["ended"],
+            claims=[within("ended", 1000)],
+        )
+    ],
+)
+
+_PAGE: dict[str, int] = {"rate": 5_000, "batch": 50, "stored": 12_000}
+
+DASHBOARD = Row(
+    "a reader of 5,000 events/s, without and with the dashboard open in Chromium",
+    [
+        Run("alone", peers.rtevents, _fan_out(1, "sse", 40_000, **_PAGE)),
+        Run("rtevents", peers.rtevents, _fan_out(1, "sse", 40_000, beside="dashboard", **_PAGE)),
+    ],
+    [
+        Line(
+            text="5,000 events/s, without and with the dashboard open: p99 ms of a reader",
+            fields=["p99"],
+            claims=[Claim("p99 <= 1.5 x alone", ratio("p99", "rtevents", "alone"), 1.5)],
+        ),
+        Line(
+            text="the dashboard, from its address to the first event on the screen",
+            latency="first event",
+            runs=["rtevents"],
+            claims=[took("first event", "p50", 500)],
+        ),
+    ],
+)
+
 ROWS: dict[str, Row] = {
     "flat-out": FLAT_OUT,
     "steady": STEADY,
@@ -367,5 +420,8 @@ ROWS: dict[str, Row] = {
     "growth-subscribers": GROWTH_SUBSCRIBERS,
     "growth-store": GROWTH_STORE,
     "hook": HOOK,
+    "watched": WATCHED,
+    "revoked": REVOKED,
+    "dashboard": DASHBOARD,
 }
 """The rows by the names that the command line knows."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from rtevents.core.event import Event
 from tests.chromium import CHROMIUM
 from tests.conftest import PATIENCE, Daemon
+from tests.fetched import npm
+
+from .firefox import FIREFOX, Firefox, firefox
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
@@ -68,6 +71,10 @@ class Screen:
     def ask(self, script: str) -> Any:
         """Return what a script evaluates to."""
         return self.page.evaluate(script)
+
+    def sibling(self) -> Screen:
+        """Return another tab of the same profile, not open yet."""
+        return Screen(self.page.context.new_page(), self.daemon)
 
     def until(self, script: str, wanted: object = True) -> None:
         """Return when a script evaluates to what is wanted; to anything true by default."""
@@ -140,7 +147,26 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
+@pytest.fixture(scope="package")
+def mozilla(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
+    """Return Firefox."""
+    if FIREFOX is None:
+        pytest.skip("needs firefox-esr")
+    with firefox(npm("puppeteer-core@24", tmp_path_factory.mktemp("firefox"))) as browser:
+        yield browser
+
+
 @pytest.fixture
-def screen(context: BrowserContext, daemon: Daemon) -> Screen:
-    """Return a tab that is not open yet."""
-    return Screen(context.new_page(), daemon)
+def screen(request: pytest.FixtureRequest, daemon: Daemon) -> Iterator[Screen]:
+    """Return a tab that is not open yet: of Chromium, or of what the parameter names."""
+    if getattr(request, "param", "chromium") == "chromium":
+        yield Screen(request.getfixturevalue("context").new_page(), daemon)
+        return
+    with request.getfixturevalue("mozilla").new_context() as context:
+        yield Screen(cast("Page", context.new_page()), daemon)
+
+
+in_both = pytest.mark.parametrize(
+    "screen", ["chromium", pytest.param("firefox", marks=pytest.mark.slow)], indirect=True
+)
+"""Runs a test in either browser."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ import pytest
 from rtevents.core.event import Event
 from rtevents.server.app import PAGES
 from tests.conftest import Daemon
+from tests.fetched import npm
 
 from .conftest import SHOWN, Screen, publish, risk
 
@@ -113,19 +112,8 @@ def test_the_first_event_is_on_the_screen_within_half_a_second(
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the source of axe-core, which npm fetches."""
-    if (npm := shutil.which("npm")) is None:
-        pytest.skip("needs npm")
-    folder = tmp_path_factory.mktemp("axe")
-    try:
-        done = subprocess.run(
-            [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "axe-core@4"],
-            cwd=folder, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm has no network")
-    if done.returncode:
-        pytest.skip(f"npm has no axe-core: {done.stderr[-200:]}")
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    folder = npm("axe-core@4", tmp_path_factory.mktemp("axe"))
+    return (folder / "axe-core" / "axe.min.js").read_text()
 
 
 def violations(screen: Screen, axe: str) -> list[Any]:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.conftest import Daemon, wait_for
 
-from .conftest import SHOWN, Screen, publish, risk
-
-if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext
+from .conftest import SHOWN, Screen, in_both, publish, risk
 
 GAP = "Gap: "
 
@@ -37,6 +32,7 @@ def streams(daemon: Daemon) -> int:
         return sum(each["kind"] == "sse" for each in client.connections())
 
 
+@in_both
 def test_what_was_before_is_there_and_what_comes_is_put_on_top(
     screen: Screen, daemon: Daemon
 ) -> None:
@@ -48,6 +44,7 @@ def test_what_was_before_is_there_and_what_comes_is_put_on_top(
     assert screen.complaints == []
 
 
+@pytest.mark.parametrize("screen", ["chromium", "firefox"], indirect=True)
 def test_a_killed_daemon_is_told_and_nothing_is_missed(screen: Screen, daemon: Daemon) -> None:
     screen.open()
     publish(daemon, risk("before"))
@@ -102,6 +99,7 @@ def test_a_gap_is_shown_where_it_is(screen: Screen, daemon: Daemon) -> None:
     assert shown == [*kept, gap, "low: before"]
 
 
+@in_both
 def test_another_log_is_told_and_shown_from_its_beginning(screen: Screen, daemon: Daemon) -> None:
     publish(daemon, risk("one"), risk("two"), risk("three"))
     screen.open()
@@ -120,13 +118,12 @@ def test_another_log_is_told_and_shown_from_its_beginning(screen: Screen, daemon
     assert shown[2:] == ["low: three", "low: two", "low: one"]
 
 
-def test_tabs_share_one_stream_and_each_shows_everything(
-    context: BrowserContext, screen: Screen, daemon: Daemon
-) -> None:
+@in_both
+def test_tabs_share_one_stream_and_each_shows_everything(screen: Screen, daemon: Daemon) -> None:
     publish(daemon, risk("one"))
     screen.open()
     publish(daemon, risk("two"))
-    others = [Screen(context.new_page(), daemon).open() for _ in range(7)]
+    others = [screen.sibling().open() for _ in range(7)]
     publish(daemon, risk("three"))
 
     for tab in (screen, *others):
@@ -135,11 +132,12 @@ def test_tabs_share_one_stream_and_each_shows_everything(
     assert streams(daemon) == 1
 
 
+@in_both
 def test_the_stream_goes_on_when_the_tab_that_began_it_is_closed(
-    context: BrowserContext, screen: Screen, daemon: Daemon
+    screen: Screen, daemon: Daemon
 ) -> None:
     screen.open()
-    other = Screen(context.new_page(), daemon).open()
+    other = screen.sibling().open()
     screen.page.close()
     publish(daemon, risk("one"))
 
@@ -150,9 +148,9 @@ def test_the_stream_goes_on_when_the_tab_that_began_it_is_closed(
 
 
 def test_without_a_shared_worker_a_tab_has_a_stream_of_its_own(
-    context: BrowserContext, screen: Screen, daemon: Daemon
+    screen: Screen, daemon: Daemon
 ) -> None:
-    other = Screen(context.new_page(), daemon)
+    other = screen.sibling()
     for tab in (screen, other):
         tab.page.add_init_script("delete window.SharedWorker")
         tab.open()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import venv
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import pytest
 
 from rtevents.producers import hook
 from rtevents.producers.spool import Spool
+from tests.fetched import fetch, npm
 from tests.producers.conftest import commit, git
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -32,30 +32,20 @@ repos:
 LEFTHOOK = "post-commit:\n  commands:\n    ran:\n      run: echo manager >> ran\n"
 
 
-def fetched(command: Sequence[str | Path], folder: Path) -> None:
-    """Run what fetches a program; skip the test where it cannot."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"{command[0]} fetches nothing here: {done.stderr.strip()[-200:]}")
-
-
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which `pre-commit` and `lefthook` are."""
     folder = tmp_path_factory.mktemp("managers")
     venv.create(folder, with_pip=True)
-    fetched([folder / "bin" / "pip", "install", "-q", "pre-commit", "lefthook"], folder)
+    fetch([folder / "bin" / "pip", "install", "-q", "pre-commit", "lefthook"], folder)
     return folder / "bin"
 
 
 @pytest.fixture(scope="session")
 def husky(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return husky's program."""
-    if shutil.which("npm") is None:
-        pytest.skip("husky needs npm")
     folder = tmp_path_factory.mktemp("husky")
-    fetched(["npm", "install", "--silent", "--no-audit", "--no-fund", "husky@9"], folder)
-    return folder / "node_modules" / "husky" / "bin.js"
+    return npm("husky@9", folder) / "husky" / "bin.js"
 
 
 class Managed:

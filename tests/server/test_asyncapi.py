@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from rtevents.core.payloads import PAYLOADS
 from rtevents.server.asyncapi import SEEN_ASIDE
 from rtevents.server.commands import _COMMANDS
+from tests.fetched import npm
 
 from .conftest import Houses, Server, risk, task
 from .readers import Object
@@ -142,14 +142,7 @@ console.log(JSON.stringify({
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_the_parser_of_asyncapi_accepts_it(server: Server, tmp_path: Path) -> None:
-    if shutil.which("npm") is None:
-        pytest.skip("needs npm")
-    fetched = subprocess.run(
-        ["npm", "install", "--silent", "--no-audit", "--no-fund", "@asyncapi/parser@3"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if fetched.returncode:
-        pytest.skip(f"@asyncapi/parser cannot be fetched: {fetched.stderr[-200:]}")
+    npm("@asyncapi/parser@3", tmp_path)
     (tmp_path / "parse.mjs").write_text(PARSE)
     assert (await server.owner.post("/v1/types", {"name": "DEPLOY", "schema": None})).status == 201
 

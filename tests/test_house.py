@@ -55,7 +55,7 @@ ALLOWED = {
     "tests",
     "config",
     "completions",
-    "uv.lock",
+    "requirements.lock",
 }
 
 

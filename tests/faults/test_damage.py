@@ -223,7 +223,8 @@ def test_a_damaged_database_is_put_aside_and_a_new_log_begins(
     assert entry.seq == 101
     status, reason = health(daemon)
     assert (status, aside.name in reason) == ("degraded", True)
-    assert f"rtevents doctor --recover {aside}" in daemon.log.read_text()
+    advice = f"rtevents doctor --recover {aside}"
+    wait_for(lambda: advice in daemon.log.read_text(), "the log tells what to do")
     gap, *rest = resume(daemon, f"{name}-100")
     assert isinstance(gap, Gap)
     assert (gap.before, gap.reason) == (101, "other-epoch")

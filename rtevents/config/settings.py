@@ -210,7 +210,7 @@ class HealthSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     memory_bytes: Positive = 500 * 1024**2
     loop_lag_ms: Annotated[float, msgspec.Meta(gt=0)] = 1000.0
     interval: Seconds = 5.0
-    dashboard_interval: Seconds = 5.0
+    dashboard_interval: Seconds = 3.0
     connections_interval: Seconds = 30.0
     connections_timeout: Seconds = 10.0
     queue_interval: Seconds = 60.0

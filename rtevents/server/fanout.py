@@ -37,7 +37,7 @@ class Fanout:
         *,
         send_timeout: float,
         pong_timeout: float,
-        dashboard_interval: float = 5.0,
+        dashboard_interval: float = 3.0,
     ) -> None:
         self.service = service
         self._dashboard_interval = dashboard_interval

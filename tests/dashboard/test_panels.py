@@ -212,3 +212,19 @@ def test_figures_stand_beside_their_thresholds(screen: Screen, daemon: Daemon) -
 
     screen.until_text("#health .figures", " of 800")
     assert screen.ask("document.querySelectorAll('#health progress').length") == 6
+
+
+def test_statistics_come_with_the_stream_and_are_not_asked_for(
+    screen: Screen, stopped_daemon: Daemon
+) -> None:
+    daemon = stopped_daemon
+    daemon.stop()
+    daemon.start(env={"RTEVENTS_HEALTH__DASHBOARD_INTERVAL": "0.2"})
+    asked: list[str] = []
+    screen.open()
+    screen.page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    publish(daemon, risk("one"), risk("two"))
+
+    screen.until_text("#health .facts", "1 to 2")
+    wait_for(lambda: (screen.ask("1"), asked.count("connections") > 3)[1], "it goes on")
+    assert "stats" not in asked

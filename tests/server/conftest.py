@@ -353,7 +353,7 @@ class Houses:
         *,
         send_timeout: float = 30.0,
         pong_timeout: float = 10.0,
-        dashboard_interval: float = 5.0,
+        dashboard_interval: float = 3.0,
         hosts: Iterable[str] = (),
         limits: Limits | None = None,
         **settings: Any,

@@ -19,6 +19,7 @@ import { $, clock, count, local, plural, say, visible } from "./text.js";
 const DRAW_MS = 500; // between two looks at whether a panel has changed
 const AGE_MS = 5000; // after which "3 min ago" is told anew
 const POLL_MS = 3000;
+const SILENT_MS = 10000; // without a DASHBOARD_UPDATE, after one
 const AGAIN_MS = 2000; // after which a page that could not begin tries again
 
 const form = new Form((filter) => attempt(() => show(filter)));
@@ -38,7 +39,7 @@ const tasks = new Tasks({ open });
 const connections = new Connections();
 const health = new HealthPanel();
 const panels = [commits, risks, tasks]; // what begins with a page of its own types
-const stream = new Stream({ events, gap, state, lost: () => (mustBegin = true) });
+const stream = new Stream({ events, gap, state, update: poll, lost: () => (mustBegin = true) });
 let connection = null;
 let mustBegin = false;
 
@@ -193,16 +194,19 @@ function notice(text) {
 }
 
 let nextPoll = null;
+let restsUntil = 0;
 
-// What no event tells, while somebody looks.
-async function poll() {
+// What no event tells, while somebody looks; a DASHBOARD_UPDATE has the statistics, and comes to
+// who may see them all.
+async function poll(metrics) {
+  const begun = performance.now();
+  if (metrics && begun < restsUntil) return;
   clearTimeout(nextPoll);
   if (document.hidden || $("state").dataset.state !== "live") return;
-  const begun = performance.now();
   try {
-    const [status, stats, { connections: all }] = await Promise.all(
-      ["status", "stats", "connections"].map((path) => ask(path)),
-    );
+    const [stats, status, { connections: all }] = await Promise.all([
+      metrics ?? ask("stats"), ask("status"), ask("connections"),
+    ]);
     for (const { id } of status.projects) form.learnName("project", id);
     health.draw(status, stats);
     connections.draw(all, connection);
@@ -213,7 +217,10 @@ async function poll() {
     }
   }
   // Thousands of connections take a while to tell: that is asked for less often.
-  nextPoll = setTimeout(poll, Math.max(POLL_MS, 20 * (performance.now() - begun)));
+  const now = performance.now();
+  restsUntil = now + 20 * (now - begun);
+  clearTimeout(nextPoll);
+  nextPoll = setTimeout(poll, Math.max(metrics ? SILENT_MS : POLL_MS, restsUntil - now));
 }
 
 let drawnAt = 0;

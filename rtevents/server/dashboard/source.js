@@ -5,7 +5,7 @@ const BATCH = 200; // events of one message to a tab: each message is a task of 
 const BACK_MS = [1000, 2000, 5000, 10000]; // before the stream is opened anew
 
 export class Source {
-  // `tell` is called with {kind: "state" | "events" | "gap", ...}.
+  // `tell` is called with {kind: "state" | "events" | "gap" | "update", ...}.
   constructor(tell) {
     this.tell = tell;
     this.state = "connecting";
@@ -27,6 +27,9 @@ export class Source {
     for (const name of ["hello", "live", "gap", "bye", "HEALTH_CHECK"]) {
       stream.addEventListener(name, (message) => this.#control(name, message));
     }
+    stream.addEventListener("DASHBOARD_UPDATE", ({ data }) =>
+      this.tell({ kind: "update", metrics: JSON.parse(data).data.metrics }),
+    );
   }
 
   #arrive(message) {

@@ -6,7 +6,7 @@ import { Source } from "./source.js";
 const PAGE = 1000;
 
 export class Stream {
-  // `on` has `events(list)`, `gap(gap)`, `state(state, connection)` and `lost()`.
+  // `on` has `events(list)`, `gap(gap)`, `state(state, connection)`, `update(metrics)`, `lost()`.
   constructor(on) {
     this.on = on;
     this.waiting = null; // what came while the tab catches up with the others
@@ -42,6 +42,7 @@ export class Stream {
 
   #hear(message) {
     if (message.kind === "joined") this.#catchUp(message);
+    else if (message.kind === "update") this.on.update(message.metrics);
     else if (this.waiting) this.waiting.push(message);
     else this.#take(message);
   }

@@ -173,7 +173,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ClickException as error:
-        return _tell(_misuse(error), EXIT_MISUSE)
+        return _tell(misuse(error), EXIT_MISUSE)
     except Exception as error:
         if is_debugging:
             raise
@@ -206,7 +206,7 @@ def _debug_first(arguments: list[str]) -> list[str]:
     return ["--debug"] * (len(words) < end) + words + arguments[end:]
 
 
-def _misuse(error: ClickException) -> str:
+def misuse(error: ClickException) -> str:
     """Return what is wrong with a command line, and where the help is, in one line."""
     text = _safe(" ".join(error.format_message().split()).rstrip("."))
     text = text.removeprefix("Invalid value: ")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 import typer
 
-from rtevents.cli import options
+# The vendored click has no public name in typer; the version is bounded in pyproject.toml.
+from typer._click.core import Context
+from typer._click.exceptions import ClickException
+from typer.core import TyperCommand
+
+from rtevents.cli import misuse, options
 from rtevents.cli.output import print_json, safe
 from rtevents.errors import NotReachable, RteventsError, Unavailable
 
@@ -74,7 +79,23 @@ class Found(msgspec.Struct, frozen=True):
     metrics: dict[str, dict[str, float]] = {}
 
 
-@app.command()
+class Plugin(TyperCommand):
+    """A command that ends with UNKNOWN where it is misused: 2 would be an alarm."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Take the words of the command line."""
+        try:
+            return super().parse_args(ctx, args)
+        except ClickException as error:
+            _give_up(misuse(error))
+
+
+def _give_up(text: str) -> NoReturn:
+    print(f"RTEVENTS UNKNOWN - {text}")
+    raise typer.Exit(UNKNOWN)
+
+
+@app.command(cls=Plugin)
 def check(
     form: Annotated[
         str,
@@ -97,8 +118,7 @@ def check(
     answers, 3 when that cannot be told.
     """  # fmt: skip
     if form not in _FORMATS:
-        print(f"RTEVENTS UNKNOWN - no format {safe(form)}, expected one of {', '.join(_FORMATS)}")
-        raise typer.Exit(UNKNOWN)
+        _give_up(f"no format {safe(form)}, expected one of {', '.join(_FORMATS)}")
     found = _look()
     _FORMATS[form](found)
     raise typer.Exit(found.code)

@@ -65,7 +65,10 @@ def test_what_may_not_be_asked_is_unknown(daemon: Daemon) -> None:
 
     assert done.returncode == 3
     assert done.stdout.startswith("RTEVENTS UNKNOWN - ")
-    assert daemon.run("check", "--format", "xml").returncode == 3
+    for wrong in (["--format", "xml"], ["--fromat", "nagios"], ["--format"], ["now"]):
+        done = daemon.run("check", *wrong)
+        assert (done.returncode, done.stdout[:19]) == (3, "RTEVENTS UNKNOWN - "), wrong
+    assert daemon.run("check", "--help").returncode == 0
 
 
 def test_a_limited_token_is_told_the_verdict_and_no_figure(daemon: Daemon) -> None:

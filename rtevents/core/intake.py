@@ -13,7 +13,7 @@ import msgspec
 from rtevents.core.event import Event, Stored
 from rtevents.core.log import Log
 from rtevents.core.stats import Counters
-from rtevents.errors import EventConflict, LogClosed, QueueFull, Unavailable
+from rtevents.errors import EventConflict, LogClosed, QueueFull, StoreError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -177,11 +177,12 @@ class Intake:
         begun = time.monotonic()
         try:
             answers = await self._log.append([batch.events for batch in batches])
-        except Unavailable as error:
-            self.note_trouble(error)
+        except Exception as error:  # noqa: BLE001 - who waits is answered, and the writer goes on
+            refusal = _refusal(error)
+            self.note_trouble(refusal)
             for batch in batches:
                 self._counters.refused += len(batch.events)
-                _settle(batch.answer, error)
+                _settle(batch.answer, refusal)
         else:
             self.trouble = None
             now = time.monotonic()
@@ -200,7 +201,7 @@ class Intake:
             count += len(batch.events)
             self.size_bytes -= batch.size_bytes
         self.events -= count
-        self._pace += PACE_SHARE * ((time.monotonic() - begun) / count - self._pace)
+        self._pace += PACE_SHARE * ((time.monotonic() - begun) / max(1, count) - self._pace)
         self._drained.set()
 
     def note_trouble(self, error: Unavailable) -> None:
@@ -209,6 +210,14 @@ class Intake:
         if self.trouble != str(error):
             logger.error("events cannot be stored: %s", error)
         self.trouble = str(error)
+
+
+def _refusal(error: Exception) -> Unavailable:
+    """Return what publishers are told of a failed transaction."""
+    if isinstance(error, Unavailable):
+        return error
+    logger.error("a bug in storing events", exc_info=error)
+    return StoreError(f"a bug: {type(error).__name__}: {error}")
 
 
 def _settle(answer: asyncio.Future[list[Stored]], outcome: list[Stored] | Exception) -> None:

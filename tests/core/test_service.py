@@ -64,6 +64,12 @@ async def test_what_is_published_is_stored_in_order(service: EventService) -> No
 
 async def test_nothing_is_published_by_an_empty_batch(service: EventService) -> None:
     assert await service.publish_many([]) == []
+    offered = service.offer([])
+    assert offered is not None
+    assert await offered == []
+
+    async with asyncio.timeout(10):
+        assert (await service.publish(task(1))).seq == 1
 
 
 async def test_a_repeated_event_is_answered_with_its_first_seq(service: EventService) -> None:
@@ -194,6 +200,23 @@ async def test_a_broken_store_is_told_and_forgotten_when_it_works_again(
     store.failure = None
     await service.publish(task(1))
     assert service.health().status == "ok"
+
+
+async def test_a_bug_in_the_store_refuses_what_waits_and_nothing_else(
+    service: EventService, store: TroubledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = store.append
+
+    async def broken(batches: object) -> list[list[Stored] | EventConflict]:
+        store.append = append  # type: ignore[method-assign]
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(store, "append", broken)
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreError, match="a bug: RecursionError: too deep"):
+            await service.publish(task(1))
+
+        assert (await service.publish(task(2))).seq == 1
 
 
 async def test_every_event_that_the_store_refuses_is_counted(

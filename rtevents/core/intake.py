@@ -68,6 +68,9 @@ class Intake:
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._turn = asyncio.Lock()
+        # Publishers that wait for room. Not to be asked of the lock, which is free for a moment
+        # between two of them.
+        self._waiting = 0
         self._is_closed = False
         # Seconds that the store takes for an event, the newest transactions counting most.
         self._pace = 0.0
@@ -101,7 +104,7 @@ class Intake:
             LogClosed: The intake is closed.
         """
         size = sum([len(event.body) for event in events])
-        if self._turn.locked() or not self._has_room(len(events), size):
+        if self._waiting or not self._has_room(len(events), size):
             return None
         return self._queue_up(events, size, time.monotonic())
 
@@ -125,6 +128,7 @@ class Intake:
 
     async def _wait_for_room(self, count: int, size: int) -> None:
         before = self.events
+        self._waiting += 1
         try:
             async with asyncio.timeout(self._timeout), self._turn:
                 while not self._has_room(count, size):
@@ -137,6 +141,8 @@ class Intake:
                 f"for {count} more within {self._timeout:g} s",
                 retry_after=self._retry_after(),
             ) from None
+        finally:
+            self._waiting -= 1
 
     def _retry_after(self) -> float:
         """Return the seconds in which the queue drains at its present pace."""

@@ -151,6 +151,21 @@ async def test_a_publisher_that_waits_gets_room_when_the_queue_drains(
         assert [(await other).seq for other in others] == [3, 4, 5]
 
 
+async def test_who_comes_later_does_not_overtake_who_waits_for_room(store: TroubledStore) -> None:
+    async with EventService(store, max_queue_size=2, queue_timeout=30) as service:
+        store.gate.clear()
+        first = asyncio.create_task(service.publish_many([task(1), task(2)]))
+        await waiting(service, 2)
+        others = [asyncio.create_task(service.publish(task(number))) for number in (3, 4)]
+        await asyncio.sleep(0)
+        store.gate.set()
+        await first
+        late = service.offer([task(5)])
+
+        assert late is None
+        assert [(await each).seq for each in others] == [3, 4]
+
+
 async def test_the_queue_is_bounded_in_bytes(store: TroubledStore) -> None:
     async with EventService(store, max_queue_bytes=500, queue_timeout=0.01) as service:
         store.gate.clear()

@@ -442,6 +442,30 @@ async def test_a_handler_that_raises_is_counted_and_goes_on(
     assert len(caplog.records) == 1
 
 
+async def test_a_handler_goes_on_when_the_store_could_not_be_read(
+    store: TroubledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    read = store.read
+
+    async def broken(*given: object, **named: object) -> object:
+        monkeypatch.setattr(store, "read", read)
+        raise StoreError("the disk failed", retry_after=0.001)
+
+    async with EventService(store, event_retention=1) as service:
+        service.on(lambda entry: seen.append(entry.seq))
+        monkeypatch.setattr(store, "read", broken)
+        await service.publish_many([task(1), task(2), task(3)])
+        async with asyncio.timeout(10):
+            while len(seen) < 3:
+                await asyncio.sleep(0.001)
+            service.log.close()
+            while service.statistics().handlers["registered"]:
+                await asyncio.sleep(0)
+
+    assert seen == [1, 2, 3]
+
+
 async def test_a_handler_is_told_of_entries_and_not_of_gaps(store: TroubledStore) -> None:
     async with EventService(store, event_retention=1) as service:
         seen: list[int] = []

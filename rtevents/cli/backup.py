@@ -26,7 +26,7 @@ def backup(
     Copy the log as it is at this moment, while events are published and read.
 
     It works without a daemon. The copy is verified, and for you alone. To go back to it: end the
-    daemon, put the copy in the place of events.db, and start it again.
+    daemon, remove events.db and events.db-wal, put the copy in its place, and start it again.
 
     \b
     rtevents backup ~/backup/events-$(date +%F).db

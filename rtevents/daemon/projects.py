@@ -238,7 +238,7 @@ class Projects:
             return Stored(event.event_id, conflict.seq, duplicate=True)
 
     async def _project_of(self, path: Path) -> Project | None:
-        for project in self._projects.values():
+        for project in list(self._projects.values()):  # one may come or go meanwhile
             if project.git and await project.git.owns(path):
                 return project
         return None

@@ -15,6 +15,7 @@ from rtevents.core.service import EventService
 from rtevents.daemon.project import Project
 from rtevents.daemon.projects import Projects
 from rtevents.errors import BadInput, NotFound, Taken
+from rtevents.producers.git import GitProducer
 from rtevents.producers.known import project_id_of
 from rtevents.stores.memory import MemoryStore
 
@@ -224,6 +225,20 @@ async def test_a_producer_that_is_ended_has_noted_what_was_stored(
         page = await service.log.read(0, Filter(), limit=1000)
         ids = [entry.event.event_id for entry in page.entries]  # type: ignore[union-attr]
         assert [name for name in ids if name.startswith("e")] == noted
+
+
+async def test_a_commit_is_told_while_projects_come_and_go(
+    projects: Projects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await projects.add(folder(tmp_path, "web"))
+
+    async def owns(producer: GitProducer, path: Path) -> bool:
+        projects._projects["new"] = Project(ProjectSettings(path=str(path), id="new"), path)
+        return False
+
+    monkeypatch.setattr(GitProducer, "owns", owns)
+    with pytest.raises(BadInput, match="not in a git repository"):
+        await projects.commit(tmp_path, "HEAD")
 
 
 def test_a_folders_name_makes_an_id() -> None:

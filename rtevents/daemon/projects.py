@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os.path
 import shutil
@@ -46,6 +47,10 @@ BACKOFF_MAX = 60.0
 
 STORE_SECONDS = 2.0
 """Longest time, in seconds, that a producer's end waits for the batch that is being stored."""
+
+
+MAX_FOLDER_NAME = 255
+"""Longest name of a folder, in bytes, on the file systems that there are."""
 
 
 class Projects:
@@ -274,8 +279,11 @@ class Projects:
         return project
 
     def _place(self, project_id: str) -> Path:
-        # An id may hold any printable character, a folder's name may not.
-        return self._places / project_id.encode().hex()
+        # An id may hold any printable character, a folder's name may not, nor be as long.
+        name = project_id.encode().hex()
+        if len(name) > MAX_FOLDER_NAME:
+            name = hashlib.blake2b(project_id.encode(), digest_size=32).hexdigest()
+        return self._places / name
 
     def _start(self, project: Project, kind: str, producer: Producer) -> None:
         name = f"{kind} of {project.settings.id}"

@@ -59,6 +59,15 @@ async def test_an_added_project_is_watched_and_remembered(
     await later.stop()
 
 
+async def test_an_id_is_as_long_as_it_may_be_in_any_script(
+    projects: Projects, tmp_path: Path
+) -> None:
+    root = folder(tmp_path, "web")
+    project, _ = await projects.add(root, id="監" * 48)
+
+    assert (project["id"], project["state"]) == ("監" * 48, "watching")
+
+
 async def test_an_id_that_another_folder_has_is_refused(projects: Projects, tmp_path: Path) -> None:
     await projects.add(folder(tmp_path, "a/web"))
     with pytest.raises(Taken, match=r"project id 'web' is taken by .*/a/web: give another"):

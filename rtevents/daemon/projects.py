@@ -209,11 +209,12 @@ class Projects:
 
     async def _drop(self, project_id: str) -> None:
         project = self._projects.pop(project_id)
+        # First, for its producers may still warn of something meanwhile.
+        await _end(project)
         for kind in project.producers:
             self._service.warnings.pop(f"{kind} of {project_id}", None)
             self._note_gap(project, kind, None)
-        self._note_loss(project.settings.id, None)
-        await _end(project)
+        self._note_loss(project_id, None)
 
     async def commit(self, path: Path, revision: str) -> Stored:
         """

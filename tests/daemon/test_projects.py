@@ -199,6 +199,36 @@ async def test_a_producer_that_fails_is_told_and_started_again(
     assert service.warnings == {}
 
 
+class Late:
+    """A producer that has always seen something late."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        self.gap: str | None = "not all can be watched"
+
+    async def events(self) -> AsyncGenerator[list[Event], None]:
+        """Yield batch after batch, of nothing."""
+        self.ready.set()
+        while True:
+            await asyncio.sleep(0)
+            yield []
+
+
+async def test_a_project_that_is_ended_leaves_no_warning(
+    projects: Projects, service: EventService, tmp_path: Path
+) -> None:
+    project = Project(ProjectSettings(path=str(tmp_path), id="web"), tmp_path)
+    projects._projects["web"] = project
+    projects._start(project, "tasks", Late())
+    async with asyncio.timeout(10), project.storing:
+        dropping = asyncio.create_task(projects._drop("web"))
+        await asyncio.sleep(0)
+        projects._note_gap(project, "tasks", "not all can be watched")
+    await dropping
+
+    assert service.warnings == {}
+
+
 class Endless:
     """A producer that always has more to tell, and notes what was stored."""
 

@@ -237,3 +237,12 @@ def test_serve_is_about_this_machine_whatever_the_url_names(stopped_daemon: Daem
     assert done.returncode == 0, done.stderr
     assert stopped_daemon.run("serve", str(stopped_daemon.home), env=env).returncode == 0
     assert stopped_daemon.run("stop", env=env).returncode == 0
+
+
+def test_a_folder_that_cannot_be_watched_is_no_reason_why_nothing_listens(
+    stopped_daemon: Daemon,
+) -> None:
+    stopped_daemon.start(str(stopped_daemon.home / "missing"), env={"RTEVENTS_LISTEN": "none"})
+
+    assert "missing: No such file" in stopped_daemon.log.read_text()
+    assert "http     none\n" in stopped_daemon.run("status").stdout

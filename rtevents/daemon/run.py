@@ -222,7 +222,9 @@ def _one_line(service: EventService) -> Callable[[], str]:
 
     def status() -> str:
         health = service.health()
-        reasons = "; ".join(health.reasons)
+        # A reason may name a file, whose name may have a line's end: what follows would be a word
+        # of its own to the service manager.
+        reasons = " ".join("; ".join(health.reasons).split())
         return (
             f"{health.status}{reasons and ': '}{reasons} · {service.log.last} events, "
             f"{len(service.connections)} connections"

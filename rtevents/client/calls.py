@@ -285,7 +285,10 @@ _STATUSES: dict[int, type[RteventsError]] = {
     404: NotFound,
     409: Taken,
     429: Throttled,
+    # A proxy in front of a daemon that is not there now.
+    502: Unavailable,
     503: Unavailable,
+    504: Unavailable,
 }
 
 

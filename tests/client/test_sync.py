@@ -274,6 +274,18 @@ def test_an_answer_in_no_known_form_names_its_status(staged: Staged) -> None:
         client.publish(risk("a"))
 
 
+def test_what_answers_and_is_no_daemon_is_told(staged: Staged) -> None:
+    staged.answers.append((200, {"Content-Type": "text/html"}, b"<h1>It works</h1>"))
+    with Client(staged.url) as client, pytest.raises(NotReachable, match="is no daemon"):
+        client.publish(risk("a"))
+
+
+def test_a_refusal_that_is_not_utf_8_names_its_status(staged: Staged) -> None:
+    staged.answers.append((500, {"Content-Type": "text/html"}, b'{"detail":"\xff"}'))
+    with Client(staged.url) as client, pytest.raises(RteventsError, match="answered 500"):
+        client.publish(risk("a"))
+
+
 def test_a_busy_daemon_is_asked_again_with_the_same_event(staged: Staged) -> None:
     staged.answer(503, {"detail": "queue full", "status": 503}, Retry_After="0")
     staged.answer(503, {"detail": "queue full", "status": 503}, Retry_After="0")

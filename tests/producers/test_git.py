@@ -695,7 +695,9 @@ async def test_a_revision_becomes_the_same_event_as_when_it_was_told(commits: Co
     assert again.data == commits.watching.events[0].data
 
 
-@pytest.mark.parametrize("revision", ["nothing", "--all", "HEAD:file.txt", "", "a\nb", "HEAD~99"])
+@pytest.mark.parametrize(
+    "revision", ["nothing", "--all", "HEAD:file.txt", "", "a\nb", "a\0b", "HEAD~99"]
+)
 async def test_a_revision_that_is_no_commit_is_refused(repository: Path, revision: str) -> None:
     with pytest.raises(BadInput, match=r"^revision: no commit"):
         await build_commit(repository, revision, "web", timeout=10)

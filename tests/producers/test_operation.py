@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rtevents.config.settings import Config, FilesSettings
+from rtevents.producers.operation import Operations, own_git_folder
 from tests.producers.conftest import Watching, World, commit, git
 
 
@@ -302,3 +303,14 @@ async def test_raw_tells_changes_as_they_come(repository: Path, world: World) ->
         await watching.until(lambda: len(watching.events) >= 31)
 
     assert not any("cause" in event.data for event in watching.events)
+
+
+def test_a_git_folder_is_named_no_further_than_a_nul(tmp_path: Path) -> None:
+    (tmp_path / ".git").write_bytes(b"gitdir: theirs\0more\n")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "commondir").write_bytes(b"..\0\n")
+
+    folder = own_git_folder(tmp_path)
+
+    assert folder == tmp_path / "theirs"
+    assert not Operations(folder).is_running()

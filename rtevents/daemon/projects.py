@@ -96,8 +96,8 @@ class Projects:
 
     def _wanted(self) -> list[ProjectSettings]:
         """Return the projects to watch: of one that was added, what the configuration says."""
-        named = {_path(settings).resolve() for settings in self._config.projects}
-        added = (each for each in self._added.values() if _path(each).resolve() not in named)
+        named = {_real(settings) for settings in self._config.projects}
+        added = (each for each in self._added.values() if _real(each) not in named)
         return [*self._config.projects, *added]
 
     async def reload(self, config: Config) -> list[str]:
@@ -112,7 +112,7 @@ class Projects:
         sections = ("files", "git", "auto_commit")
         is_same = all(getattr(config, name) == getattr(self._config, name) for name in sections)
         self._config = config
-        wanted = {_path(settings).resolve(): settings for settings in self._wanted()}
+        wanted = {_real(settings): settings for settings in self._wanted()}
         for name, project in list(self._projects.items()):
             if not is_same or wanted.get(project.root) != project.given:
                 await self._drop(name)
@@ -404,6 +404,11 @@ def _warning(settings: ProjectSettings) -> str:
 def _path(settings: ProjectSettings) -> Path:
     # Not Path.expanduser: that raises where there is no such user.
     return Path(os.path.expanduser(settings.path))  # noqa: PTH111
+
+
+def _real(settings: ProjectSettings) -> Path:
+    # Not Path.resolve: that raises where links lead round, until Python 3.13.
+    return Path(os.path.realpath(_path(settings)))
 
 
 def _folder(path: Path) -> Path:

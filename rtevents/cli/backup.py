@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from rtevents.cli import options
-from rtevents.cli.doctor.check import size
-from rtevents.cli.output import print_json, safe
+from rtevents.cli.output import print_json, safe, size
 from rtevents.errors import RteventsError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)

@@ -216,6 +216,7 @@ def split(address: str) -> SplitResult:
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise wrong
+        parts.hostname.encode("idna")  # as whoever looks it up does
     except ValueError as error:
         raise wrong from error
     return parts

@@ -79,7 +79,7 @@ class Connection:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body is not None:
             lines.append(f"Content-Length: {len(body)}")
-        head = "\r\n".join([*lines, "\r\n"]).encode("latin-1")
+        head = "\r\n".join([*lines, "\r\n"]).encode()
         self._socket.settimeout(seconds)
         # A body that is refused is not read to its end, but the refusal may be there already.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):

@@ -240,8 +240,12 @@ def test_over_tcp_a_token_is_needed(daemon: Daemon) -> None:
         token = owner.create_token("publisher", name="ci")["token"]
     with Client(f"http://{listen}", token=token) as client:
         stored = client.publish(risk("a"))
-    with Client(f"http://{listen}") as nobody, pytest.raises(NotAuthenticated):
-        nobody.publish(risk("b"))
+    for secret in (None, "über", "秘密"):
+        with (
+            Client(f"http://{listen}", token=secret) as nobody,
+            pytest.raises(NotAuthenticated),
+        ):
+            nobody.publish(risk("b"))
 
     assert stored.seq == 1
 

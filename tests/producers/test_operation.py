@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 from rtevents.config.settings import Config, FilesSettings
+from rtevents.producers import files
 from rtevents.producers.operation import Operations, own_git_folder
+from rtevents.producers.worktrees import WorkTrees
 from tests.producers.conftest import Watching, World, commit, git
 
 
@@ -66,6 +69,30 @@ async def tree(repository: Path, world: World) -> AsyncIterator[Tree]:
     branch_off(repository)
     async with world.watch("files", repository) as watching:
         yield Tree(repository, watching)
+
+
+async def test_a_disk_that_hangs_does_not_hold_the_event_loop(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, set[threading.Thread]] = {}
+
+    def note(owner: object, name: str) -> None:
+        act = getattr(owner, name)
+
+        def ask(*given: Any) -> Any:
+            asked.setdefault(name, set()).add(threading.current_thread())
+            return act(*given)
+
+        monkeypatch.setattr(owner, name, ask)
+
+    note(files, "_inode")
+    note(WorkTrees, "is_running")
+    note(WorkTrees, "finished")
+    git(tree.root, "checkout", "-q", "other")
+    await tree.told(31)
+
+    assert asked.keys() == {"_inode", "is_running", "finished"}
+    assert threading.main_thread() not in set().union(*asked.values())
 
 
 async def test_a_checkout_is_one_batch_with_its_cause(tree: Tree) -> None:

@@ -88,7 +88,7 @@ class Projects:
         for settings in self._wanted():
             try:
                 self._watch(settings, _place_of(_path(settings)))
-            except (BadInput, Taken) as error:
+            except (BadInput, StoreError, Taken) as error:
                 logger.warning("a project is not watched: %s", error)
                 self._service.warnings[_warning(settings)] = str(error)
                 refused.append(str(error))
@@ -260,6 +260,11 @@ class Projects:
             raise Taken(f"project id {name!r} is taken by {other.root}: give another with --id")
         if other:
             return other
+        places = self._place(name)
+        try:
+            places.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{places} cannot be made: {error.strerror}") from error
         given = settings
         settings = msgspec.structs.replace(settings, id=name, path=str(root))
         project = Project(settings, root)
@@ -269,11 +274,10 @@ class Projects:
             root=root,
             project=settings,
             config=self._config,
-            places=self._place(name),
+            places=places,
             find=self._service.log.find,
             own=self._own,
         )
-        watched.places.mkdir(mode=0o700, parents=True, exist_ok=True)
         for kind in PRODUCERS:
             if getattr(settings, kind):
                 self._start(project, kind, open_producer(kind, watched))

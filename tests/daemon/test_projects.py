@@ -14,7 +14,7 @@ from rtevents.core.filter import Filter
 from rtevents.core.service import EventService
 from rtevents.daemon.project import Project
 from rtevents.daemon.projects import Projects
-from rtevents.errors import BadInput, NotFound, Taken
+from rtevents.errors import BadInput, NotFound, StoreError, Taken
 from rtevents.producers.git import GitProducer
 from rtevents.producers.known import project_id_of
 from rtevents.stores.memory import MemoryStore
@@ -85,6 +85,21 @@ async def test_what_cannot_be_a_project_is_refused(projects: Projects, tmp_path:
         await projects.add(tmp_path / "file")
     with pytest.raises(BadInput, match="1 to 48 printable characters"):
         await projects.add(folder(tmp_path, "web"), id="a:b")
+
+
+async def test_a_project_whose_place_cannot_be_made_is_not_watched(
+    projects: Projects, service: EventService, tmp_path: Path
+) -> None:
+    root = folder(tmp_path, "web")
+    places = tmp_path / "state" / "projects"
+    places.rmdir()
+    places.write_text("")
+    with pytest.raises(StoreError, match=r"/projects/\w+ cannot be made: Not a directory"):
+        await projects.add(root)
+
+    assert projects.all() == []
+    refused = await projects.reload(Config(projects=[ProjectSettings(path=str(root))]))
+    assert len(refused) == len(service.warnings) == 1
 
 
 async def test_a_removed_project_is_forgotten(projects: Projects, tmp_path: Path) -> None:

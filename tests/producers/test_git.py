@@ -684,6 +684,11 @@ def test_a_commit_that_was_pruned_a_moment_ago_is_left_out(repository: Path) -> 
     assert asked.describe(["f" * 40]) == []
 
 
+def test_a_path_that_is_too_long_is_in_no_repository(tmp_path: Path) -> None:
+    assert common_dir(tmp_path / ("a" * 300)) is None
+    assert common_dir(tmp_path / ("a" * 300) / "b") is None
+
+
 async def test_a_revision_becomes_the_same_event_as_when_it_was_told(commits: Commits) -> None:
     sha = commit(commits.root)
     await commits.has(sha)

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from rtevents.cli import options
-from rtevents.cli.doctor.check import size
-from rtevents.cli.output import print_json, safe
+from rtevents.cli.output import print_json, safe, size
 from rtevents.errors import RteventsError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -26,7 +25,7 @@ def backup(
     Copy the log as it is at this moment, while events are published and read.
 
     It works without a daemon. The copy is verified, and for you alone. To go back to it: end the
-    daemon, put the copy in the place of events.db, and start it again.
+    daemon, remove events.db and events.db-wal, put the copy in its place, and start it again.
 
     \b
     rtevents backup ~/backup/events-$(date +%F).db

@@ -50,6 +50,15 @@ def moment(seconds: float, form: str) -> str:
         return f"{seconds:g} s after 1970"
 
 
+def size(count: float) -> str:
+    """Return a number of bytes in words: `1.5 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
 def notice(text: str) -> None:
     """Say something about the work, on stderr."""
     print(f"rtevents: {safe(text)}", file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rtevents.cli import options
-from rtevents.cli.output import is_terminal, print_json, safe
+from rtevents.cli.output import is_terminal, print_json, safe, size
 from rtevents.cli.status import extent, span
 from rtevents.errors import ConnectionLost, NotReachable, Unavailable
 
@@ -217,13 +217,3 @@ def _rate(connection: dict[str, Any]) -> dict[str, str]:
         return {}
     rate = connection["rate"]
     return {"rate": "-" if rate is None else f"{rate:.1f}/s"}
-
-
-def size(count: int) -> str:
-    """Return a number of bytes in words: `1.5 MiB`."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"

@@ -48,7 +48,7 @@ def _print(found: dict[str, Any]) -> None:
     for reason in health["reasons"]:
         print(f"  {safe(reason)}")
     print(f"socket   {safe(found['socket'])}")
-    print(f"http     {found['listen'] or found['listen_error'] or 'none'}")
+    print(f"http     {safe(found['listen'] or found['listen_error'] or 'none')}")
     print(f"store    {found['store']}, durability {found['durability']}")
     print(f"log      {found['epoch']}, {extent(found['oldest'], found['newest'])}")
     spool = found["spool"]

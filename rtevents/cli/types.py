@@ -51,7 +51,7 @@ def types(
             field["name"] if field["required"] else f"[{field['name']}]" for field in each["fields"]
         ]
         if fields:
-            typer.echo(typer.style(_indented(" ".join(fields)), dim=True))
+            typer.echo(typer.style(_indented(safe(" ".join(fields))), dim=True))
 
 
 def _section(kind: dict[str, Any]) -> str:

@@ -314,7 +314,7 @@ class Client:
         is_lines = response.content_type == "application/x-ndjson"
         if response.status >= 400 and not is_lines:
             calls.fail(response.status, response.headers.get("Retry-After"), body)
-        return call.read(body)
+        return calls.result(call, self.address, body)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -11,6 +11,7 @@ import msgspec
 
 from rtevents.core.event import (
     MAX_EVENT_BYTES,
+    NOT_JSON,
     Bookmark,
     Entry,
     Event,
@@ -28,6 +29,7 @@ from rtevents.errors import (
     NotAllowed,
     NotAuthenticated,
     NotFound,
+    NotReachable,
     RteventsError,
     Taken,
     Throttled,
@@ -231,7 +233,7 @@ def fail(status: int, retry_after: str | None, body: bytes) -> NoReturn:
     """
     try:
         fields = _object(body)
-    except msgspec.DecodeError:
+    except NOT_JSON:
         fields = {}
     fields.setdefault("detail", f"the daemon answered {status}")
     fields["status"] = status
@@ -239,6 +241,19 @@ def fail(status: int, retry_after: str | None, body: bytes) -> NoReturn:
     if isinstance(error, Unavailable) and retry_after and retry_after.isdigit():
         error.retry_after = float(retry_after)
     raise error
+
+
+def result(call: Call[T], address: str, body: bytes) -> T:
+    """
+    Return what a successful answer holds.
+
+    Raises:
+        NotReachable: It is not one of a daemon's.
+    """
+    try:
+        return call.read(body)
+    except NOT_JSON as error:
+        raise NotReachable(f"what answers at {address} is no daemon") from error
 
 
 def no_daemon(address: str, error: Exception | None = None) -> str:
@@ -285,7 +300,10 @@ _STATUSES: dict[int, type[RteventsError]] = {
     404: NotFound,
     409: Taken,
     429: Throttled,
+    # A proxy in front of a daemon that is not there now.
+    502: Unavailable,
     503: Unavailable,
+    504: Unavailable,
 }
 
 

@@ -79,7 +79,7 @@ class Connection:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body is not None:
             lines.append(f"Content-Length: {len(body)}")
-        head = "\r\n".join([*lines, "\r\n"]).encode("latin-1")
+        head = "\r\n".join([*lines, "\r\n"]).encode()
         self._socket.settimeout(seconds)
         # A body that is refused is not read to its end, but the refusal may be there already.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -216,6 +216,7 @@ def split(address: str) -> SplitResult:
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise wrong
+        parts.hostname.encode("idna")  # as whoever looks it up does
     except ValueError as error:
         raise wrong from error
     return parts

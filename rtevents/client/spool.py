@@ -72,8 +72,8 @@ def count(folder: Path) -> tuple[int, int]:
 def deliver(client: Client, folder: Path) -> None:
     """Publish what waits, in order; what the daemon refuses is set aside as ``.bad``."""
     for file in sorted(folder.glob("*.json")):
-        # The daemon looks here too, and may be quicker.
-        with contextlib.suppress(FileNotFoundError):
+        # The daemon looks here too, and may be quicker. What cannot be read keeps nothing back.
+        with contextlib.suppress(OSError):
             try:
                 client.publish(read(file))
             except (BadInput, EventRefused):

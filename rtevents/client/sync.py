@@ -303,7 +303,7 @@ class Client:
         is_lines = fields.get("content-type", "").startswith("application/x-ndjson")
         if response.status >= 400 and not is_lines:
             calls.fail(response.status, fields.get("retry-after"), body)
-        return call.read(body)
+        return calls.result(call, self.address, body)
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}

@@ -43,8 +43,9 @@ async def keep_asking(check: Check, warnings: MutableMapping[str, str]) -> None:
             if not (await asyncio.wait([asking], timeout=check.timeout))[0]:
                 warnings[name] = f"no answer within {check.timeout:g} s"
             await asking
-        except RteventsError as error:
-            warnings[name] = str(error)
+        except Exception as error:  # noqa: BLE001 - what fails by a bug is told and asked again, too
+            is_bug = not isinstance(error, RteventsError)
+            warnings[name] = f"a bug: {error!r}" if is_bug else str(error)
         else:
             warnings.pop(name, None)
         finally:

@@ -389,7 +389,8 @@ def is_same_body(event: Event, stored: Event) -> bool:
     again = _event_decoder.decode(event.body)
     return (
         again.type == stored.type
-        and again.data == stored.data
+        # Not by ==: to Python true is 1.
+        and _sorted_encoder.encode(again.data) == _sorted_encoder.encode(stored.data)
         and again.project_id == stored.project_id
         and (not event.is_dated or again.timestamp == stored.timestamp)
     )
@@ -414,6 +415,7 @@ _CORRUPT_END = b',"corrupt":true}'
 
 _timestamp = attrgetter("timestamp")
 _encoder = msgspec.json.Encoder()
+_sorted_encoder = msgspec.json.Encoder(order="deterministic")
 _event_decoder = msgspec.json.Decoder(Event)
 _numbered_decoder = msgspec.json.Decoder(_Numbered)
 

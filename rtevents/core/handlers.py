@@ -11,6 +11,7 @@ from rtevents.core.event import Entry
 from rtevents.core.filter import Filter
 from rtevents.core.log import Cursor, Log
 from rtevents.core.stats import Counters
+from rtevents.errors import LogClosed, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,15 @@ class Handlers:
 
     async def _run(self, handler: Handler, cursor: Cursor) -> None:
         while True:
-            for item in await cursor.next(math.inf):
+            try:
+                items = await cursor.next(math.inf)
+            except LogClosed:
+                return
+            except Unavailable as error:
+                # The store cannot be read for now: it goes on from its place.
+                await asyncio.sleep(error.retry_after)
+                continue
+            for item in items:
                 if isinstance(item, Entry):
                     await self._call(handler, item)
 

@@ -13,7 +13,7 @@ import msgspec
 from rtevents.core.event import Event, Stored
 from rtevents.core.log import Log
 from rtevents.core.stats import Counters
-from rtevents.errors import EventConflict, LogClosed, QueueFull, Unavailable
+from rtevents.errors import EventConflict, LogClosed, QueueFull, StoreError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,9 @@ class Intake:
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._turn = asyncio.Lock()
+        # Publishers that wait for room. Not to be asked of the lock, which is free for a moment
+        # between two of them.
+        self._waiting = 0
         self._is_closed = False
         # Seconds that the store takes for an event, the newest transactions counting most.
         self._pace = 0.0
@@ -101,7 +104,7 @@ class Intake:
             LogClosed: The intake is closed.
         """
         size = sum([len(event.body) for event in events])
-        if self._turn.locked() or not self._has_room(len(events), size):
+        if self._waiting or not self._has_room(len(events), size):
             return None
         return self._queue_up(events, size, time.monotonic())
 
@@ -125,6 +128,7 @@ class Intake:
 
     async def _wait_for_room(self, count: int, size: int) -> None:
         before = self.events
+        self._waiting += 1
         try:
             async with asyncio.timeout(self._timeout), self._turn:
                 while not self._has_room(count, size):
@@ -137,6 +141,8 @@ class Intake:
                 f"for {count} more within {self._timeout:g} s",
                 retry_after=self._retry_after(),
             ) from None
+        finally:
+            self._waiting -= 1
 
     def _retry_after(self) -> float:
         """Return the seconds in which the queue drains at its present pace."""
@@ -177,11 +183,12 @@ class Intake:
         begun = time.monotonic()
         try:
             answers = await self._log.append([batch.events for batch in batches])
-        except Unavailable as error:
-            self.note_trouble(error)
+        except Exception as error:  # noqa: BLE001 - who waits is answered, and the writer goes on
+            refusal = _refusal(error)
+            self.note_trouble(refusal)
             for batch in batches:
                 self._counters.refused += len(batch.events)
-                _settle(batch.answer, error)
+                _settle(batch.answer, refusal)
         else:
             self.trouble = None
             now = time.monotonic()
@@ -200,7 +207,7 @@ class Intake:
             count += len(batch.events)
             self.size_bytes -= batch.size_bytes
         self.events -= count
-        self._pace += PACE_SHARE * ((time.monotonic() - begun) / count - self._pace)
+        self._pace += PACE_SHARE * ((time.monotonic() - begun) / max(1, count) - self._pace)
         self._drained.set()
 
     def note_trouble(self, error: Unavailable) -> None:
@@ -209,6 +216,14 @@ class Intake:
         if self.trouble != str(error):
             logger.error("events cannot be stored: %s", error)
         self.trouble = str(error)
+
+
+def _refusal(error: Exception) -> Unavailable:
+    """Return what publishers are told of a failed transaction."""
+    if isinstance(error, Unavailable):
+        return error
+    logger.error("a bug in storing events", exc_info=error)
+    return StoreError(f"a bug: {type(error).__name__}: {error}")
 
 
 def _settle(answer: asyncio.Future[list[Stored]], outcome: list[Stored] | Exception) -> None:

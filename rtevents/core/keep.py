@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from rtevents.core.event import NOT_JSON
 from rtevents.errors import StoreError
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def load(file: Path, kind: type[T], default: T) -> T:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except FileNotFoundError:
         return default
-    except msgspec.MsgspecError as error:
+    except NOT_JSON as error:
         aside = file.with_name(file.name + ".bad")
         logger.error("%s cannot be read and is set aside as %s: %s", file, aside.name, error)
         file.replace(aside)

@@ -74,7 +74,7 @@ def _check_ids(loaded: Loaded) -> None:
     taken: dict[str, int] = {}
     folders: dict[Path, int] = {}
     for index, project in enumerate(loaded.config.projects):
-        if (other := folders.setdefault(_folder(project).resolve(), index)) != index:
+        if (other := folders.setdefault(_real(project), index)) != index:
             text = f"{project.path} is projects[{other}] already"
             raise _wrong(loaded, f"projects[{index}].path", text)
         key = f"projects[{index}].id"
@@ -100,6 +100,11 @@ def _problem(project: ProjectSettings) -> str | None:
 
 def _folder(project: ProjectSettings) -> Path:
     return _file(project.path)
+
+
+def _real(project: ProjectSettings) -> Path:
+    # Not Path.resolve: that raises where links lead round, until Python 3.13.
+    return Path(os.path.realpath(_folder(project)))
 
 
 def _file(path: str) -> Path:

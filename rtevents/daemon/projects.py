@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os.path
 import shutil
@@ -48,6 +49,10 @@ STORE_SECONDS = 2.0
 """Longest time, in seconds, that a producer's end waits for the batch that is being stored."""
 
 
+MAX_FOLDER_NAME = 255
+"""Longest name of a folder, in bytes, on the file systems that there are."""
+
+
 class Projects:
     """
     Every project of the daemon.
@@ -83,7 +88,7 @@ class Projects:
         for settings in self._wanted():
             try:
                 self._watch(settings, _place_of(_path(settings)))
-            except (BadInput, Taken) as error:
+            except (BadInput, StoreError, Taken) as error:
                 logger.warning("a project is not watched: %s", error)
                 self._service.warnings[_warning(settings)] = str(error)
                 refused.append(str(error))
@@ -91,8 +96,8 @@ class Projects:
 
     def _wanted(self) -> list[ProjectSettings]:
         """Return the projects to watch: of one that was added, what the configuration says."""
-        named = {_path(settings).resolve() for settings in self._config.projects}
-        added = (each for each in self._added.values() if _path(each).resolve() not in named)
+        named = {_real(settings) for settings in self._config.projects}
+        added = (each for each in self._added.values() if _real(each) not in named)
         return [*self._config.projects, *added]
 
     async def reload(self, config: Config) -> list[str]:
@@ -107,7 +112,7 @@ class Projects:
         sections = ("files", "git", "auto_commit")
         is_same = all(getattr(config, name) == getattr(self._config, name) for name in sections)
         self._config = config
-        wanted = {_path(settings).resolve(): settings for settings in self._wanted()}
+        wanted = {_real(settings): settings for settings in self._wanted()}
         for name, project in list(self._projects.items()):
             if not is_same or wanted.get(project.root) != project.given:
                 await self._drop(name)
@@ -204,11 +209,12 @@ class Projects:
 
     async def _drop(self, project_id: str) -> None:
         project = self._projects.pop(project_id)
+        # First, for its producers may still warn of something meanwhile.
+        await _end(project)
         for kind in project.producers:
             self._service.warnings.pop(f"{kind} of {project_id}", None)
             self._note_gap(project, kind, None)
-        self._note_loss(project.settings.id, None)
-        await _end(project)
+        self._note_loss(project_id, None)
 
     async def commit(self, path: Path, revision: str) -> Stored:
         """
@@ -238,7 +244,7 @@ class Projects:
             return Stored(event.event_id, conflict.seq, duplicate=True)
 
     async def _project_of(self, path: Path) -> Project | None:
-        for project in self._projects.values():
+        for project in list(self._projects.values()):  # one may come or go meanwhile
             if project.git and await project.git.owns(path):
                 return project
         return None
@@ -254,6 +260,11 @@ class Projects:
             raise Taken(f"project id {name!r} is taken by {other.root}: give another with --id")
         if other:
             return other
+        places = self._place(name)
+        try:
+            places.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{places} cannot be made: {error.strerror}") from error
         given = settings
         settings = msgspec.structs.replace(settings, id=name, path=str(root))
         project = Project(settings, root)
@@ -263,19 +274,21 @@ class Projects:
             root=root,
             project=settings,
             config=self._config,
-            places=self._place(name),
+            places=places,
             find=self._service.log.find,
             own=self._own,
         )
-        watched.places.mkdir(mode=0o700, parents=True, exist_ok=True)
         for kind in PRODUCERS:
             if getattr(settings, kind):
                 self._start(project, kind, open_producer(kind, watched))
         return project
 
     def _place(self, project_id: str) -> Path:
-        # An id may hold any printable character, a folder's name may not.
-        return self._places / project_id.encode().hex()
+        # An id may hold any printable character, a folder's name may not, nor be as long.
+        name = project_id.encode().hex()
+        if len(name) > MAX_FOLDER_NAME:
+            name = hashlib.blake2b(project_id.encode(), digest_size=32).hexdigest()
+        return self._places / name
 
     def _start(self, project: Project, kind: str, producer: Producer) -> None:
         name = f"{kind} of {project.settings.id}"
@@ -395,6 +408,11 @@ def _warning(settings: ProjectSettings) -> str:
 def _path(settings: ProjectSettings) -> Path:
     # Not Path.expanduser: that raises where there is no such user.
     return Path(os.path.expanduser(settings.path))  # noqa: PTH111
+
+
+def _real(settings: ProjectSettings) -> Path:
+    # Not Path.resolve: that raises where links lead round, until Python 3.13.
+    return Path(os.path.realpath(_path(settings)))
 
 
 def _folder(path: Path) -> Path:

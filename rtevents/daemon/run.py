@@ -51,6 +51,7 @@ class Running(msgspec.Struct):
     Args:
         socket: The Unix socket on which it listens.
         listen: ``host:port`` on which it listens; None for none.
+        listen_error: Why it does not, though it was to; one of the warnings.
         url: Where browsers and clients find that.
         warnings: What could not be done, in words.
         projects: The ids of what it watches.
@@ -59,6 +60,7 @@ class Running(msgspec.Struct):
 
     socket: Path
     listen: str | None = None
+    listen_error: str | None = None
     url: str | None = None
     warnings: list[str] = []
     projects: list[str] = []
@@ -220,7 +222,9 @@ def _one_line(service: EventService) -> Callable[[], str]:
 
     def status() -> str:
         health = service.health()
-        reasons = "; ".join(health.reasons)
+        # A reason may name a file, whose name may have a line's end: what follows would be a word
+        # of its own to the service manager.
+        reasons = " ".join("; ".join(health.reasons).split())
         return (
             f"{health.status}{reasons and ': '}{reasons} · {service.log.last} events, "
             f"{len(service.connections)} connections"
@@ -242,10 +246,11 @@ async def _listen(
         return None
     host, port = address
     if host not in LOOPBACK and not guard.has_credentials:
-        running.warnings.append(
+        running.listen_error = (
             f"not listening on {config.listen}: no token lets anybody in; first: rtevents token "
             "create, then rtevents stop and serve"
         )
+        running.warnings.append(running.listen_error)
         return None
     try:
         server = await asyncio.get_running_loop().create_server(
@@ -257,7 +262,8 @@ async def _listen(
             ssl_handshake_timeout=config.head_timeout if certificate else None,
         )
     except OSError as error:
-        running.warnings.append(f"not listening on {config.listen}: {error.strerror or error}")
+        running.listen_error = f"not listening on {config.listen}: {error.strerror or error}"
+        running.warnings.append(running.listen_error)
         return None
     let_wait(server)
     bound = server.sockets[-1].getsockname()[1]
@@ -305,7 +311,7 @@ def _status(config: Config, running: Running) -> Callable[[], dict[str, Any]]:
             "socket": str(running.socket),
             "listen": running.listen,
             "url": running.url,
-            "listen_error": next(iter(running.warnings), None) if not running.listen else None,
+            "listen_error": running.listen_error,
             "store": config.store,
             "durability": config.durability,
         }

@@ -21,7 +21,7 @@ async def deliver(service: EventService, folder: Path) -> None:
     while True:
         try:
             await _deliver_once(service, folder)
-        except Unavailable as error:
+        except (Unavailable, OSError) as error:
             logger.warning("the spool waits: %s", error)
         await asyncio.sleep(INTERVAL)
 
@@ -39,7 +39,7 @@ async def _deliver_once(service: EventService, folder: Path) -> None:
             continue
         except Unavailable:
             raise
-        except RteventsError as error:
+        except (RteventsError, PermissionError, IsADirectoryError) as error:
             logger.warning("%s is set aside: %s", file.name, error)
             _set_aside(file)
             continue

@@ -134,7 +134,7 @@ class FilesProducer:
 
         What happens before the next watch stands is found by that one's first look.
         """
-        inode = _inode(self._root)
+        inode = await asyncio.to_thread(_inode, self._root)
         await asyncio.sleep(self._may_begin - time.monotonic())
         self._mounts = Mounts(self._root, LOOK_SECONDS)
         try:
@@ -215,7 +215,7 @@ class FilesProducer:
     async def _next(self, watch: Watch, inode: _Inode | None) -> _Look | None:
         """Return what changed next, perhaps nothing; None when another watch is needed."""
         burst = await self._gather(watch)
-        is_lost = _inode(self._root) != inode or watch.is_lost
+        is_lost = await asyncio.to_thread(_inode, self._root) != inode or watch.is_lost
         if is_lost:
             self._loss = await asyncio.to_thread(self._tree.trouble)
             self._loss = self._loss or f"{self._root}: another folder is in its place"
@@ -266,10 +266,10 @@ class FilesProducer:
             if git is None or time.monotonic() > until:
                 return _Burst(hints, missed)
             places |= git.around(map(self._relative, told))
-            if not git.is_running(places):
+            if not await asyncio.to_thread(git.is_running, places):
                 break
             wait = HOLD_SECONDS
-        operations = git.finished(places)
+        operations = await asyncio.to_thread(git.finished, places)
         while operations and (told := await watch.next(self._linger)):
             hints |= told
         return _Burst(hints, missed, operations)

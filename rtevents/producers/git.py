@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os.path
 import time
 from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -348,5 +349,6 @@ def _rewrites(look: _Look) -> Iterator[tuple[str, str, str]]:
 
 def common_dir(path: Path, timeout: float = 10.0) -> Path | None:
     """Return the folder that holds the refs of the repository around `path`; None for none."""
-    folder = path if path.is_dir() else path.parent
-    return Repository(folder, timeout).common_dir() if folder.is_dir() else None
+    # Not Path.is_dir: that raises where a name is too long.
+    folder = path if os.path.isdir(path) else path.parent  # noqa: PTH112
+    return Repository(folder, timeout).common_dir() if os.path.isdir(folder) else None  # noqa: PTH112

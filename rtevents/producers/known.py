@@ -23,8 +23,9 @@ def known_projects(config: Config, paths: Paths) -> Sequence[ProjectSettings]:
         *config.projects,
         *load(paths.state / PROJECTS_FILE, list[ProjectSettings], []),
     ):
-        # Not Path.expanduser: that raises where there is no such user.
-        root = Path(os.path.expanduser(settings.path)).resolve()  # noqa: PTH111
+        # Not Path.expanduser: that raises where there is no such user. Nor Path.resolve, which does
+        # where links lead round.
+        root = Path(os.path.realpath(os.path.expanduser(settings.path)))  # noqa: PTH111
         name = settings.id or project_id_of(root)
         found.setdefault(name, msgspec.structs.replace(settings, id=name, path=str(root)))
     return list(found.values())

@@ -163,15 +163,20 @@ def own_git_folder(folder: Path) -> Path | None:
         return None
     if not words.startswith(b"gitdir: "):
         return None
-    return folder / os.fsdecode(words.removeprefix(b"gitdir: ").strip())
+    return folder / _path(words.removeprefix(b"gitdir: "))
 
 
 def _common(folder: Path) -> Path:
     """Return the git folder that all work trees share."""
     try:
-        return folder / os.fsdecode((folder / "commondir").read_bytes().strip())
+        return folder / _path((folder / "commondir").read_bytes())
     except OSError:
         return folder
+
+
+def _path(words: bytes) -> str:
+    """Return the path that a file holds, as git reads it: no further than a NUL."""
+    return os.fsdecode(words.partition(b"\0")[0].strip())
 
 
 def _size(file: Path) -> int:

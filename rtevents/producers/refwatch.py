@@ -49,9 +49,7 @@ class RefWatch:
 
     async def follow(self, common: Path) -> None:
         """Watch this git common directory: itself, and the trees of refs in it."""
-        trees = [path for name in TREES if (path := common / name).is_dir()]
-        # A repository that was made anew has the same paths, and no watch.
-        now = _inodes([common, *trees])
+        trees, now = await asyncio.to_thread(_look, common)
         if now == self._folders and not any(task.done() for task in self._tasks):
             return
         await self.close()
@@ -102,12 +100,15 @@ class RefWatch:
         self.hinted.set()
 
 
-def _inodes(paths: Sequence[Path]) -> list[tuple[Path, int]]:
-    found = []
-    for path in paths:
+def _look(common: Path) -> tuple[list[Path], list[tuple[Path, int]]]:
+    """Return the trees of refs, and the folders that are watched with their inodes."""
+    trees = [path for name in TREES if (path := common / name).is_dir()]
+    # A repository that was made anew has the same paths, and no watch.
+    inodes = []
+    for path in (common, *trees):
         with contextlib.suppress(OSError):
-            found.append((path, path.stat().st_ino))
-    return found
+            inodes.append((path, path.stat().st_ino))
+    return trees, inodes
 
 
 def _is_about_refs(path: str) -> bool:

@@ -374,6 +374,8 @@ class Repository:
         return sha
 
     def _sha_of(self, revision: str) -> str | None:
+        if "\0" in revision:
+            return None  # no program can be given that
         told = self._ask(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}",
             check=False,

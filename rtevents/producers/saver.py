@@ -422,9 +422,7 @@ class Saver:
         try:
             said, wrong = process.communicate(given, timeout=self._settings.timeout)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            _kill(process)
             raise SaveError(
                 f"git {_name(arguments)} took longer than {self._settings.timeout:g} s"
             ) from None
@@ -433,6 +431,18 @@ class Saver:
             why = [line for line in details.splitlines() if line.startswith(("fatal:", "error:"))]
             raise SaveError(": ".join([f"git {_name(arguments)} failed", *why[-1:]]), details)
         return said
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End git and what it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    # Not until its output ends: a hook may have left somebody who holds that open.
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 def _environment(index: Path | None) -> Mapping[str, str]:

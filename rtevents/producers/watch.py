@@ -112,7 +112,7 @@ class Watch:
         Raises:
             FileNotFoundError: The first of the paths is not there.
         """
-        if not paths[0].exists():
+        if not await asyncio.to_thread(paths[0].exists):
             raise FileNotFoundError(f"{paths[0]} is not there")
         watch = cls(
             paths,

@@ -116,6 +116,8 @@ def new_file(
             os.fsync(opened.fileno())
         # Somebody else may have come first.
         _check_free(target, force=force, otherwise=otherwise)
+        for file in _beside(target):
+            file.unlink(missing_ok=True)
         new.replace(target)
         sync_folder(target.parent)
     except OSError as error:
@@ -131,6 +133,13 @@ def _check_free(target: Path, *, force: bool, otherwise: str) -> None:
             raise Taken(f"{target}: there is something else than a file; name another")
         if not force:
             raise Taken(f"{target}: there is a file already; {otherwise}")
+    if not force and any(file.exists() for file in _beside(target)):
+        raise Taken(f"{target}: the write-ahead log of another database is there; {otherwise}")
+
+
+def _beside(target: Path) -> list[Path]:
+    """Return what SQLite would take for a part of a new file of that name."""
+    return [target.with_name(f"{target.name}{end}") for end in ("-wal", "-shm")]
 
 
 def _copy(db: sqlite3.Connection, new: Path, tell: Callable[[float], None]) -> None:

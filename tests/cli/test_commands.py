@@ -303,6 +303,13 @@ def test_the_types_are_shown_with_their_fields(daemon: Daemon) -> None:
     assert len(names) == 12
 
 
+def test_the_names_of_fields_are_made_safe(daemon: Daemon) -> None:
+    schema = json.dumps({"properties": {"a\x1b[2Jb": {}}})
+    daemon.run("types", "add", "DEPLOY", "--schema", schema)
+
+    assert "[a\\x1b[2Jb]" in daemon.run("types").stdout
+
+
 def test_the_page_of_types_is_the_reference_that_is_shipped(daemon: Daemon) -> None:
     """And a type of one's own cannot break its table."""
     schema = {"properties": {"stage": {"description": "test | live"}}, "required": ["stage"]}

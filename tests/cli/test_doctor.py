@@ -10,15 +10,21 @@ import signal
 import sqlite3
 import stat
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rtevents.cli.doctor import daemon as doctor
 from rtevents.cli.doctor import machine, projects
+from rtevents.client.calls import History
 from rtevents.client.sync import Client
+from rtevents.config.paths import Paths
 from rtevents.core.event import Event
 from rtevents.core.filter import Filter
+from rtevents.errors import Unavailable
 from tests.conftest import Daemon
 
 
@@ -310,3 +316,29 @@ def test_the_reader_of_the_canary_leaves_nothing_open(daemon: Daemon) -> None:
     examined(daemon)
     with Client(daemon.socket) as client:
         assert len(client.connections()) <= 1
+
+
+class Refused(Client):
+    """A client that the daemon lets ask for its status, and for nothing else."""
+
+    def stream(self, *_: object, **__: object) -> Iterator[Any]:
+        """Refuse."""
+        raise Unavailable("too many connections")
+
+    def history(self, *_: object, **__: object) -> History:
+        """Refuse."""
+        raise Unavailable("the disk failed")
+
+
+def test_what_the_daemon_refuses_is_told_as_a_problem(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rtevents.cli.doctor.daemon.PATIENCE", 0.1)
+    paths = Paths(daemon.home, daemon.home, daemon.home)
+    with Refused(daemon.socket) as client:
+        found = [*doctor.daemon(client, paths), doctor.canary(client, client)]
+
+    told = {each.name: each.text for each in found if each.verdict == "problem"}
+    assert told["history"] == "it cannot be read: the disk failed"
+    assert told["canary"] == "a subscriber was not let in"
+    assert capfd.readouterr().err == ""

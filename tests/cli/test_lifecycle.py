@@ -237,3 +237,23 @@ def test_serve_is_about_this_machine_whatever_the_url_names(stopped_daemon: Daem
     assert done.returncode == 0, done.stderr
     assert stopped_daemon.run("serve", str(stopped_daemon.home), env=env).returncode == 0
     assert stopped_daemon.run("stop", env=env).returncode == 0
+
+
+def test_a_folder_that_cannot_be_watched_is_no_reason_why_nothing_listens(
+    stopped_daemon: Daemon,
+) -> None:
+    stopped_daemon.start(str(stopped_daemon.home / "missing"), env={"RTEVENTS_LISTEN": "none"})
+
+    assert "missing: No such file" in stopped_daemon.log.read_text()
+    assert "http     none\n" in stopped_daemon.run("status").stdout
+
+
+def test_a_project_whose_path_leads_round_is_waited_for(stopped_daemon: Daemon) -> None:
+    (stopped_daemon.home / "round").symlink_to("round")
+    file = stopped_daemon.home / "mine.yaml"
+    file.write_text(f"projects:\n  - {{path: {stopped_daemon.home}/round, id: web}}\n")
+
+    stopped_daemon.start("--no-project", "--config", str(file))
+
+    assert "project  web " in stopped_daemon.run("status").stdout
+    assert "a bug" not in stopped_daemon.run("doctor").stderr

@@ -37,7 +37,9 @@ STATUSES: list[tuple[int, dict[str, Any], type[RteventsError]]] = [
     (421, {}, BadInput),
     (422, {"index": 3, "field": "data.status"}, EventRefused),
     (500, {}, RteventsError),
+    (502, {}, Unavailable),
     (503, {}, Unavailable),
+    (504, {}, Unavailable),
 ]
 """What an answer says, and the error that it is."""
 

@@ -190,6 +190,8 @@ def test_a_refusal_is_read_though_the_body_was_not(home: Path) -> None:
         "http://127.0.0.1:x",
         "ftp://a",
         "http://[::",
+        "http://.a:1",
+        f"http://{'a' * 64}:1",
     ],
 )
 def test_what_is_no_address_of_a_daemon_is_refused(address: str) -> None:

@@ -43,6 +43,15 @@ def test_what_is_refused_is_set_aside_and_holds_nothing_up(daemon: Daemon, tmp_p
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_what_cannot_be_read_keeps_nothing_back(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "0-folder.json").mkdir()
+    keep(tmp_path, risk("a"))
+    with daemon.client() as client:
+        deliver(client, tmp_path)
+
+        assert [entry.event_id for entry in client.history().events] == ["a"]
+
+
 def test_what_nobody_dated_is_delivered_as_a_duplicate(daemon: Daemon, tmp_path: Path) -> None:
     first = risk("a")
     for event in (first, risk("a"), risk("b", timestamp=5.0), risk("b")):

@@ -240,8 +240,12 @@ def test_over_tcp_a_token_is_needed(daemon: Daemon) -> None:
         token = owner.create_token("publisher", name="ci")["token"]
     with Client(f"http://{listen}", token=token) as client:
         stored = client.publish(risk("a"))
-    with Client(f"http://{listen}") as nobody, pytest.raises(NotAuthenticated):
-        nobody.publish(risk("b"))
+    for secret in (None, "über", "秘密"):
+        with (
+            Client(f"http://{listen}", token=secret) as nobody,
+            pytest.raises(NotAuthenticated),
+        ):
+            nobody.publish(risk("b"))
 
     assert stored.seq == 1
 
@@ -267,7 +271,22 @@ def test_each_status_is_its_error(
 
 def test_an_answer_in_no_known_form_names_its_status(staged: Staged) -> None:
     staged.answers.append((502, {"Content-Type": "text/html"}, b"<h1>Bad gateway</h1>"))
-    with Client(staged.url) as client, pytest.raises(RteventsError, match="answered 502"):
+    with (
+        Client(staged.url, retry_for=0) as client,
+        pytest.raises(Unavailable, match="answered 502"),
+    ):
+        client.publish(risk("a"))
+
+
+def test_what_answers_and_is_no_daemon_is_told(staged: Staged) -> None:
+    staged.answers.append((200, {"Content-Type": "text/html"}, b"<h1>It works</h1>"))
+    with Client(staged.url) as client, pytest.raises(NotReachable, match="is no daemon"):
+        client.publish(risk("a"))
+
+
+def test_a_refusal_that_is_not_utf_8_names_its_status(staged: Staged) -> None:
+    staged.answers.append((500, {"Content-Type": "text/html"}, b'{"detail":"\xff"}'))
+    with Client(staged.url) as client, pytest.raises(RteventsError, match="answered 500"):
         client.publish(risk("a"))
 
 

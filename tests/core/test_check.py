@@ -92,3 +92,18 @@ async def test_a_task_of_the_service_that_has_ended_is_told(store: TroubledStore
         with pytest.raises(RteventsError, match="rtevents writer has ended"):
             await service.answers()
         service._tasks[0] = asyncio.create_task(service._intake.run())
+
+
+async def test_a_question_that_fails_by_a_bug_is_told_and_asked_again() -> None:
+    questions = 0
+
+    async def ask() -> None:
+        nonlocal questions
+        questions += 1
+        raise RuntimeError("can't start new thread")
+
+    async with asked(ask) as warnings:
+        await until(lambda: questions > 1)
+
+        said = """a bug: RuntimeError("can't start new thread")"""
+        assert warnings == {"queue check": said}

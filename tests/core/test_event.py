@@ -88,6 +88,10 @@ def test_the_same_body_is_type_data_project_and_a_given_timestamp() -> None:
     assert not is_same_body(event(**fields, timestamp=5.0, type="OTHER"), stored)
     assert not is_same_body(event(**fields, timestamp=5.0, project_id="web"), stored)
     assert not is_same_body(event(event_id="x", timestamp=5.0), stored)
+    reordered = {"list": [1, 2], "task_id": "T"}
+    assert is_same_body(event(event_id="x", timestamp=5.0, data=reordered), stored)
+    as_true = {"task_id": "T", "list": [True, 2]}
+    assert not is_same_body(event(event_id="x", timestamp=5.0, data=as_true), stored)
 
 
 def test_a_time_that_nobody_gave_is_that_of_the_making_and_no_part_of_the_body() -> None:

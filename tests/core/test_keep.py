@@ -41,12 +41,12 @@ def test_a_file_that_cannot_be_read_is_told_and_set_aside(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "place.json"
-    for garbage in (b"{", b'{"a": "text"}'):
+    for garbage in (b"{", b'{"a": "text"}', b'{"\xff": 1}'):
         write_whole(file, garbage)
         assert load(file, dict[str, int], {}) == {}
         assert (tmp_path / "place.json.bad").read_bytes() == garbage
 
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == 3
 
 
 def test_a_symlink_is_not_followed(tmp_path: Path) -> None:

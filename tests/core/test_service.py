@@ -64,6 +64,12 @@ async def test_what_is_published_is_stored_in_order(service: EventService) -> No
 
 async def test_nothing_is_published_by_an_empty_batch(service: EventService) -> None:
     assert await service.publish_many([]) == []
+    offered = service.offer([])
+    assert offered is not None
+    assert await offered == []
+
+    async with asyncio.timeout(10):
+        assert (await service.publish(task(1))).seq == 1
 
 
 async def test_a_repeated_event_is_answered_with_its_first_seq(service: EventService) -> None:
@@ -145,6 +151,21 @@ async def test_a_publisher_that_waits_gets_room_when_the_queue_drains(
         assert [(await other).seq for other in others] == [3, 4, 5]
 
 
+async def test_who_comes_later_does_not_overtake_who_waits_for_room(store: TroubledStore) -> None:
+    async with EventService(store, max_queue_size=2, queue_timeout=30) as service:
+        store.gate.clear()
+        first = asyncio.create_task(service.publish_many([task(1), task(2)]))
+        await waiting(service, 2)
+        others = [asyncio.create_task(service.publish(task(number))) for number in (3, 4)]
+        await asyncio.sleep(0)
+        store.gate.set()
+        await first
+        late = service.offer([task(5)])
+
+        assert late is None
+        assert [(await each).seq for each in others] == [3, 4]
+
+
 async def test_the_queue_is_bounded_in_bytes(store: TroubledStore) -> None:
     async with EventService(store, max_queue_bytes=500, queue_timeout=0.01) as service:
         store.gate.clear()
@@ -194,6 +215,23 @@ async def test_a_broken_store_is_told_and_forgotten_when_it_works_again(
     store.failure = None
     await service.publish(task(1))
     assert service.health().status == "ok"
+
+
+async def test_a_bug_in_the_store_refuses_what_waits_and_nothing_else(
+    service: EventService, store: TroubledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = store.append
+
+    async def broken(batches: object) -> list[list[Stored] | EventConflict]:
+        store.append = append  # type: ignore[method-assign]
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(store, "append", broken)
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreError, match="a bug: RecursionError: too deep"):
+            await service.publish(task(1))
+
+        assert (await service.publish(task(2))).seq == 1
 
 
 async def test_every_event_that_the_store_refuses_is_counted(
@@ -402,6 +440,30 @@ async def test_a_handler_that_raises_is_counted_and_goes_on(
 
     assert seen == [1, 2, 3]
     assert len(caplog.records) == 1
+
+
+async def test_a_handler_goes_on_when_the_store_could_not_be_read(
+    store: TroubledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    read = store.read
+
+    async def broken(*given: object, **named: object) -> object:
+        monkeypatch.setattr(store, "read", read)
+        raise StoreError("the disk failed", retry_after=0.001)
+
+    async with EventService(store, event_retention=1) as service:
+        service.on(lambda entry: seen.append(entry.seq))
+        monkeypatch.setattr(store, "read", broken)
+        await service.publish_many([task(1), task(2), task(3)])
+        async with asyncio.timeout(10):
+            while len(seen) < 3:
+                await asyncio.sleep(0.001)
+            service.log.close()
+            while service.statistics().handlers["registered"]:
+                await asyncio.sleep(0)
+
+    assert seen == [1, 2, 3]
 
 
 async def test_a_handler_is_told_of_entries_and_not_of_gaps(store: TroubledStore) -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from rtevents.core.service import EventService
 from rtevents.daemon.notify import Notifier
+from rtevents.daemon.run import _one_line
+from rtevents.stores.memory import MemoryStore
 from tests.conftest import PATIENCE, Daemon
 
 
@@ -68,3 +71,10 @@ def test_an_abstract_socket_is_heard() -> None:
         manager.settimeout(PATIENCE)
         Notifier({"NOTIFY_SOCKET": f"@{name}"}).tell("READY", status="well")
         assert manager.recv(100) == b"READY=1\nSTATUS=well"
+
+
+async def test_the_name_of_a_file_is_no_word_to_the_service_manager() -> None:
+    async with EventService(MemoryStore()) as service:
+        service.warnings["files of web"] = "cannot be read: a\nWATCHDOG=trigger"
+
+        assert "files of web: cannot be read: a WATCHDOG=trigger" in _one_line(service)()

@@ -14,7 +14,8 @@ from rtevents.core.filter import Filter
 from rtevents.core.service import EventService
 from rtevents.daemon.project import Project
 from rtevents.daemon.projects import Projects
-from rtevents.errors import BadInput, NotFound, Taken
+from rtevents.errors import BadInput, NotFound, StoreError, Taken
+from rtevents.producers.git import GitProducer
 from rtevents.producers.known import project_id_of
 from rtevents.stores.memory import MemoryStore
 
@@ -58,6 +59,15 @@ async def test_an_added_project_is_watched_and_remembered(
     await later.stop()
 
 
+async def test_an_id_is_as_long_as_it_may_be_in_any_script(
+    projects: Projects, tmp_path: Path
+) -> None:
+    root = folder(tmp_path, "web")
+    project, _ = await projects.add(root, id="監" * 48)
+
+    assert (project["id"], project["state"]) == ("監" * 48, "watching")
+
+
 async def test_an_id_that_another_folder_has_is_refused(projects: Projects, tmp_path: Path) -> None:
     await projects.add(folder(tmp_path, "a/web"))
     with pytest.raises(Taken, match=r"project id 'web' is taken by .*/a/web: give another"):
@@ -75,6 +85,21 @@ async def test_what_cannot_be_a_project_is_refused(projects: Projects, tmp_path:
         await projects.add(tmp_path / "file")
     with pytest.raises(BadInput, match="1 to 48 printable characters"):
         await projects.add(folder(tmp_path, "web"), id="a:b")
+
+
+async def test_a_project_whose_place_cannot_be_made_is_not_watched(
+    projects: Projects, service: EventService, tmp_path: Path
+) -> None:
+    root = folder(tmp_path, "web")
+    places = tmp_path / "state" / "projects"
+    places.rmdir()
+    places.write_text("")
+    with pytest.raises(StoreError, match=r"/projects/\w+ cannot be made: Not a directory"):
+        await projects.add(root)
+
+    assert projects.all() == []
+    refused = await projects.reload(Config(projects=[ProjectSettings(path=str(root))]))
+    assert len(refused) == len(service.warnings) == 1
 
 
 async def test_a_removed_project_is_forgotten(projects: Projects, tmp_path: Path) -> None:
@@ -189,6 +214,36 @@ async def test_a_producer_that_fails_is_told_and_started_again(
     assert service.warnings == {}
 
 
+class Late:
+    """A producer that has always seen something late."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        self.gap: str | None = "not all can be watched"
+
+    async def events(self) -> AsyncGenerator[list[Event], None]:
+        """Yield batch after batch, of nothing."""
+        self.ready.set()
+        while True:
+            await asyncio.sleep(0)
+            yield []
+
+
+async def test_a_project_that_is_ended_leaves_no_warning(
+    projects: Projects, service: EventService, tmp_path: Path
+) -> None:
+    project = Project(ProjectSettings(path=str(tmp_path), id="web"), tmp_path)
+    projects._projects["web"] = project
+    projects._start(project, "tasks", Late())
+    async with asyncio.timeout(10), project.storing:
+        dropping = asyncio.create_task(projects._drop("web"))
+        await asyncio.sleep(0)
+        projects._note_gap(project, "tasks", "not all can be watched")
+    await dropping
+
+    assert service.warnings == {}
+
+
 class Endless:
     """A producer that always has more to tell, and notes what was stored."""
 
@@ -224,6 +279,20 @@ async def test_a_producer_that_is_ended_has_noted_what_was_stored(
         page = await service.log.read(0, Filter(), limit=1000)
         ids = [entry.event.event_id for entry in page.entries]  # type: ignore[union-attr]
         assert [name for name in ids if name.startswith("e")] == noted
+
+
+async def test_a_commit_is_told_while_projects_come_and_go(
+    projects: Projects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await projects.add(folder(tmp_path, "web"))
+
+    async def owns(producer: GitProducer, path: Path) -> bool:
+        projects._projects["new"] = Project(ProjectSettings(path=str(path), id="new"), path)
+        return False
+
+    monkeypatch.setattr(GitProducer, "owns", owns)
+    with pytest.raises(BadInput, match="not in a git repository"):
+        await projects.commit(tmp_path, "HEAD")
 
 
 def test_a_folders_name_makes_an_id() -> None:

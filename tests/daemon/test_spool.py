@@ -67,12 +67,14 @@ async def test_what_cannot_be_delivered_is_set_aside_and_told(
     keep(tmp_path, task("T-2", event_id="one"))
     (tmp_path / "0-garbage.json").write_text("{")
     keep(tmp_path, Event(type="NO_SUCH", data={}))
+    (tmp_path / "1-folder.json").mkdir()
+    keep(tmp_path, task("T-3"))
     async with EventService(MemoryStore()) as service:
         await deliver_all(service, tmp_path)
-        assert service.log.last == 1
+        assert service.log.last == 2
 
-    assert len(list(tmp_path.glob("*.bad"))) == 3
-    assert len(caplog.records) == 3
+    assert len(list(tmp_path.glob("*.bad"))) == 4
+    assert len(caplog.records) == 4
 
 
 def test_a_line_that_is_no_event_is_not_kept(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -435,6 +436,17 @@ async def test_a_hook_that_hangs_is_given_up(world: World, repository: Path) -> 
     async with automatic(world, repository, timeout=5) as auto:
         auto.write()
         assert await auto.error() == "the pre-commit hook refuses it"
+
+
+async def test_whom_a_hook_leaves_behind_is_not_waited_for(world: World, repository: Path) -> None:
+    hook(repository, "pre-commit", "setsid sleep 20 & echo $! > .git/left")
+    begun = time.monotonic()
+    async with automatic(world, repository, timeout=3) as auto:
+        auto.write()
+        assert await auto.error() == "the pre-commit hook refuses it"
+    os.kill(int((repository / ".git" / "left").read_text()), signal.SIGKILL)
+
+    assert time.monotonic() - begun < 15
 
 
 async def test_a_signature_that_cannot_be_made_is_told(auto: Auto) -> None:

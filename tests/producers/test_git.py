@@ -684,6 +684,11 @@ def test_a_commit_that_was_pruned_a_moment_ago_is_left_out(repository: Path) -> 
     assert asked.describe(["f" * 40]) == []
 
 
+def test_a_path_that_is_too_long_is_in_no_repository(tmp_path: Path) -> None:
+    assert common_dir(tmp_path / ("a" * 300)) is None
+    assert common_dir(tmp_path / ("a" * 300) / "b") is None
+
+
 async def test_a_revision_becomes_the_same_event_as_when_it_was_told(commits: Commits) -> None:
     sha = commit(commits.root)
     await commits.has(sha)
@@ -695,7 +700,9 @@ async def test_a_revision_becomes_the_same_event_as_when_it_was_told(commits: Co
     assert again.data == commits.watching.events[0].data
 
 
-@pytest.mark.parametrize("revision", ["nothing", "--all", "HEAD:file.txt", "", "a\nb", "HEAD~99"])
+@pytest.mark.parametrize(
+    "revision", ["nothing", "--all", "HEAD:file.txt", "", "a\nb", "a\0b", "HEAD~99"]
+)
 async def test_a_revision_that_is_no_commit_is_refused(repository: Path, revision: str) -> None:
     with pytest.raises(BadInput, match=r"^revision: no commit"):
         await build_commit(repository, revision, "web", timeout=10)

@@ -130,6 +130,19 @@ def test_a_script_of_husky_that_is_a_link_is_not_written_through(
         install(repository)
 
 
+def test_a_link_that_a_repository_brought_is_not_written_through(
+    repository: Path, husky: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "profile"
+    theirs.write_text("precious")
+    (husky.parent / ".post-commit.rtevents").symlink_to(theirs)
+
+    install(repository)
+
+    assert theirs.read_text() == "precious"
+    assert "rtevents" in husky.read_text()
+
+
 LEFTHOOK = """\
 #!/bin/sh
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 import pytest
 
 from rtevents.config.settings import Config, FilesSettings
+from rtevents.producers import files
+from rtevents.producers.operation import Operations, own_git_folder
+from rtevents.producers.worktrees import WorkTrees
 from tests.producers.conftest import Watching, World, commit, git
 
 
@@ -65,6 +69,30 @@ async def tree(repository: Path, world: World) -> AsyncIterator[Tree]:
     branch_off(repository)
     async with world.watch("files", repository) as watching:
         yield Tree(repository, watching)
+
+
+async def test_a_disk_that_hangs_does_not_hold_the_event_loop(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, set[threading.Thread]] = {}
+
+    def note(owner: object, name: str) -> None:
+        act = getattr(owner, name)
+
+        def ask(*given: Any) -> Any:
+            asked.setdefault(name, set()).add(threading.current_thread())
+            return act(*given)
+
+        monkeypatch.setattr(owner, name, ask)
+
+    note(files, "_inode")
+    note(WorkTrees, "is_running")
+    note(WorkTrees, "finished")
+    git(tree.root, "checkout", "-q", "other")
+    await tree.told(31)
+
+    assert asked.keys() == {"_inode", "is_running", "finished"}
+    assert threading.main_thread() not in set().union(*asked.values())
 
 
 async def test_a_checkout_is_one_batch_with_its_cause(tree: Tree) -> None:
@@ -302,3 +330,14 @@ async def test_raw_tells_changes_as_they_come(repository: Path, world: World) ->
         await watching.until(lambda: len(watching.events) >= 31)
 
     assert not any("cause" in event.data for event in watching.events)
+
+
+def test_a_git_folder_is_named_no_further_than_a_nul(tmp_path: Path) -> None:
+    (tmp_path / ".git").write_bytes(b"gitdir: theirs\0more\n")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "commondir").write_bytes(b"..\0\n")
+
+    folder = own_git_folder(tmp_path)
+
+    assert folder == tmp_path / "theirs"
+    assert not Operations(folder).is_running()

@@ -108,6 +108,21 @@ def test_what_is_there_is_not_replaced_without_force(path: Path, tmp_path: Path)
     assert backup(path, target, force=True).entries == 2000
 
 
+def test_a_write_ahead_log_that_was_left_is_no_part_of_the_copy(path: Path, tmp_path: Path) -> None:
+    target, wal = tmp_path / "copy", tmp_path / "copy-wal"
+    with closing(sqlite3.connect(tmp_path / "other")) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("CREATE TABLE other (x)")
+        wal.write_bytes((tmp_path / "other-wal").read_bytes())
+
+    with pytest.raises(Taken, match="the write-ahead log of another database is there"):
+        backup(path, target)
+
+    assert backup(path, target, force=True).entries == 2000
+    with closing(sqlite3.connect(target)) as copy:
+        assert copy.execute("SELECT count(*) FROM entry").fetchone() == (2000,)
+
+
 def test_what_comes_meanwhile_is_not_replaced(path: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy"
 

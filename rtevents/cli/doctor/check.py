@@ -39,12 +39,3 @@ def warning(name: str, text: str, remedy: str | None = None) -> Check:
 def problem(name: str, text: str, remedy: str | None = None) -> Check:
     """Return a check that found what does not work."""
     return Check(name, "problem", text, remedy)
-
-
-def size(count: float) -> str:
-    """Return a number of bytes in words."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import threading
 import time
@@ -95,7 +96,11 @@ def lock_owner(file: Path) -> tuple[str, bool]:
 
 def _clock(client: Client) -> Iterator[Check]:
     """Tell whether the clock is behind what was stored."""
-    newest = client.history(limit=1, order="desc").events
+    try:
+        newest = client.history(limit=1, order="desc").events
+    except RteventsError as error:
+        yield problem("history", f"it cannot be read: {error}", "see the daemon's log")
+        return
     ahead = newest[0].event.timestamp - time.time() if newest else 0.0
     if ahead > FUTURE:
         yield warning(
@@ -128,12 +133,14 @@ def canary(client: Client, reader: Client) -> Check:
 
     def read() -> None:
         wanted = Filter(sources=frozenset({SOURCE}))
-        for frame in reader.stream(wanted, since="new", reconnect=False, control=True):
-            if isinstance(frame, Control) and frame.name == "hello":
-                is_ready.set()
-            elif isinstance(frame, Entry) and frame.event.event_id == event.event_id:
-                times["received"] = time.perf_counter()
-                return
+        # Who is not let in, or loses the connection, has received nothing: that is told below.
+        with contextlib.suppress(RteventsError):
+            for frame in reader.stream(wanted, since="new", reconnect=False, control=True):
+                if isinstance(frame, Control) and frame.name == "hello":
+                    is_ready.set()
+                elif isinstance(frame, Entry) and frame.event.event_id == event.event_id:
+                    times["received"] = time.perf_counter()
+                    return
 
     thread = threading.Thread(target=read, name="rtevents-canary", daemon=True)
     thread.start()

@@ -10,8 +10,9 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rtevents.cli.doctor.check import Check, ok, problem, size, warning
+from rtevents.cli.doctor.check import Check, ok, problem, warning
 from rtevents.cli.doctor.daemon import lock_owner
+from rtevents.cli.output import size
 from rtevents.config.load import Loaded
 from rtevents.config.paths import Paths
 from rtevents.errors import StoreDamaged, StoreError

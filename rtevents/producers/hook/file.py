@@ -107,7 +107,10 @@ def read(file: Path) -> str | None:
 def write(file: Path, text: str, permissions: int) -> None:
     """Write a hook, whole."""
     temporary = file.with_name(f".{file.name}.rtevents")
-    temporary.write_bytes(text.encode(errors="surrogateescape"))
+    # A repository may have brought a link of that name, to a file that is not its own.
+    temporary.unlink(missing_ok=True)
+    with temporary.open("xb") as opened:
+        opened.write(text.encode(errors="surrogateescape"))
     temporary.chmod(permissions)
     temporary.replace(file)
 

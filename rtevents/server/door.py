@@ -165,7 +165,7 @@ class Door:
         holder = far_address(transport)
         if self.open >= self.most - kept or self.has_enough(holder):
             self._refuse()
-            transport.write(encode(problem_of(_FULL), is_last=True))
+            transport.write(encode(problem_of(_full()), is_last=True))
             transport.close()
             return None
         self.open += 1
@@ -179,7 +179,7 @@ class Door:
             NoRoom: The places that are left are for who asks and goes.
         """
         if self.open > self.most - FOR_QUESTIONS:
-            raise _FULL
+            raise _full()
 
     def has_enough(self, holder: str | None) -> bool:
         """Tell whether a principal or an address has as many connections as it may have."""
@@ -278,7 +278,9 @@ def too_late(what: str, seconds: float) -> web.Response:
     return problem_of(error)
 
 
-_FULL = NoRoom(
-    "as many connections are open as there may be: close some, or come back later",
-    retry_after=RETRY_AFTER,
-)
+def _full() -> NoRoom:
+    # A new one each time: what is raised keeps the frames that it came through.
+    return NoRoom(
+        "as many connections are open as there may be: close some, or come back later",
+        retry_after=RETRY_AFTER,
+    )

@@ -91,11 +91,16 @@ class Talker(Follower):
             return
         if not self._is_over and (pongs := self._protocol.data_to_send()):
             member.write(b"".join(pongs))
-        if self._task is not None:
-            # Who says more than can be answered is heard no further.
+        if self._task is not None or self._room is not None:
+            # Who says more than can be answered, or reads no answer, is heard no further.
             member.transport.pause_reading()
-        elif self._said or self._is_over:
+        if self._task is None and (self._said or self._is_over):
             self._task = asyncio.get_running_loop().create_task(self._converse())
+
+    def resume_writing(self) -> None:
+        """Let ``drain`` go on, and hear on: a pong is an answer, too."""
+        super().resume_writing()
+        self._read_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything; what was published is stored all the same."""

@@ -294,6 +294,23 @@ async def test_who_is_heard_no_further_is_told_the_end_all_the_same(houses: Hous
     assert server.service.log.last == MAX_UNANSWERED
 
 
+async def test_who_reads_no_pong_is_heard_no_further(server: Server) -> None:
+    """P5: it costs its socket's buffer, and no memory that grows."""
+    ws = await (await server.ws()).live()
+    [member] = server.house.members.values()
+    pings = masked(PING, bytes(125)) * 80_000
+
+    pinging = asyncio.create_task(ws.wire.send(pings))
+    await until(lambda: not member.transport.is_reading(), "it is heard no further")
+    assert member.transport.get_write_buffer_size() < 1024**2
+    assert not pinging.done(), "the rest waits at the peer"
+    pongs = [await ws.frame() for _ in range(80_000)]
+    await pinging
+
+    assert {frame.opcode for frame in pongs} == {PONG}
+    assert (await ws.ask(op="ping", ref=1))["ref"] == 1
+
+
 async def test_who_closes_is_answered_what_it_asked_before(houses: Houses) -> None:
     store = StagedStore()
     server = await houses.open(store)

@@ -256,15 +256,15 @@ class Express(asyncio.Protocol):
 
     def _may_take(self) -> bool:
         """Tell whether the next request may be served; read no further while it may not."""
-        is_full = self._is_unread or len(self._slots) >= MAX_WAITING
+        # What takes a while is waited for, so that a publisher's events stay in their order.
+        is_full = self._is_unread or bool(self._tasks) or len(self._slots) >= MAX_WAITING
         if is_full != self._is_paused and self._transport is not None:
             self._is_paused = is_full
             if is_full:
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
-        # What takes a while is waited for, so that a publisher's events stay in their order.
-        return not (is_full or self._is_leaving or self._tasks or self._transport is None)
+        return not (is_full or self._is_leaving or self._transport is None)
 
     def _serve(self, plain: Plain, body: bytes) -> None:
         """Publish; the answer is written when all before it are."""
@@ -377,8 +377,13 @@ class Express(asyncio.Protocol):
 
     def _hand_over(self) -> None:
         """Give the connection to aiohttp, with what was not served; its answers come first."""
-        if self._transport is None or self._slots:
-            return  # it is tried again when the last answer is written
+        if self._transport is None:
+            return
+        if self._slots:
+            # It is tried again when the last answer is written, and read no further until then.
+            self._transport.pause_reading()
+            self._is_paused = True
+            return
         assert self._seat is not None  # noqa: S101 - it has a connection
         transport, given, seat = self._transport, self._given, self._seat
         self._entrance.leave(self)

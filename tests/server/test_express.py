@@ -15,7 +15,7 @@ from rtevents.server import door
 from rtevents.server.door import Limits
 from rtevents.server.express import MAX_BODY, MAX_HEAD, MAX_WAITING, read_head
 
-from .conftest import Houses, Server
+from .conftest import Houses, Server, StagedStore
 from .readers import PATIENCE, until
 
 
@@ -197,6 +197,31 @@ async def test_who_reads_no_answers_is_read_no_further(houses: Houses) -> None:
         assert express._transport.get_write_buffer_size() < 1024 * 1024
         assert (await answers.next())[0] == 201
         await until(lambda: server.service.log.last >= last, "it goes on")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request(event(1) + b"\n{\n", kind="application/x-ndjson") + request(event(2)),
+        request(event(1)) + request(event(2), "Origin: null"),
+    ],
+    ids=["what takes a while", "what is to be handed over"],
+)
+async def test_who_waits_for_an_answer_is_read_no_further(houses: Houses, sent: bytes) -> None:
+    store = StagedStore()
+    server = await houses.open(store)
+    store.answers.clear()
+    async with Answers(server.socket) as answers:
+        answers.writer.write(sent)
+        await until(lambda: server._entrance.open, "it has come in")
+        [express] = server._entrance.open
+        transport = express._transport
+        assert transport is not None
+        await until(lambda: not transport.is_reading(), "it is read no further")
+        store.answers.set()
+        got = [(await answers.next())[0] for _ in range(2)]
+
+    assert got[1] == 201
 
 
 async def test_a_peer_that_resets_leaves_nothing(server: Server) -> None:

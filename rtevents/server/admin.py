@@ -107,13 +107,13 @@ async def live(request: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     """Answer whether events can be accepted; 503 with the reasons when not."""
-    house = request.app[HOUSE]
-    health = house.service.health()
-    if health.status == "failed":
-        return answer(health, status=503)
-    # What is amiss with a project is for those to know who may see it: they ask /v1/status.
-    is_owner = request[PRINCIPAL].grant.allows("admin")
-    return answer(health if is_owner else Health(health.status, []))
+    health = request.app[HOUSE].service.health()
+    is_failed = health.status == "failed"
+    if not request[PRINCIPAL].grant.allows("admin"):
+        # Why no event is accepted comes first, and is for all to know. What else is amiss, as with
+        # a project, is for those who may see it: they ask /v1/status.
+        health = Health(health.status, health.reasons[:1] if is_failed else [])
+    return answer(health, status=503 if is_failed else 200)
 
 
 async def types(request: web.Request) -> web.Response:

@@ -94,6 +94,19 @@ async def test_a_daemon_that_cannot_store_is_live_and_not_ready(houses: Houses) 
     assert (await get(server, "/v1/health/ready"))["status"] == "ok"
 
 
+async def test_a_stranger_is_told_why_nothing_is_stored_and_no_more(houses: Houses) -> None:
+    store = StagedStore()
+    server = await houses.open(store)
+    server.service.warnings["files of secret"] = "too many watches"
+    store.failure = "database or disk is full"
+    await server.owner.post("/v1/events", {"type": "RISK_ALERT", "data": risk().data})
+
+    ready = await server.caller().get("/v1/health/ready")
+
+    assert ready.status == 503
+    assert ready.json["reasons"] == ["events cannot be stored: database or disk is full"]
+
+
 async def test_a_degraded_daemon_is_ready_and_tells_why(houses: Houses) -> None:
     server = await houses.open(thresholds=Thresholds(connections=1))
     server.service.warnings["files of web"] = "too many watches"

@@ -20,7 +20,7 @@ from rtevents.errors import BadInput, EventTooLarge, RteventsError, outcome
 from rtevents.server.fanout import Fanout
 from rtevents.server.guard import Guard, Misdirected, Rule, UnsupportedMedia
 from rtevents.server.member import Member
-from rtevents.server.principal import Principal
+from rtevents.server.principal import NOBODY, Principal
 
 logger = logging.getLogger(__name__)
 
@@ -189,20 +189,29 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     return decode(await read_body(request), kind)
 
 
+MAX_STRANGERS = 16 * 1024
+"""Longest body of who has shown no credential, in bytes: it lies in memory until it is whole."""
+
+
 async def read_body(request: web.Request) -> bytes:
     """
     Return the request's body.
 
     Raises:
         UnsupportedMedia: It is compressed: a little would become much (S18).
-        EventTooLarge: It says that it is too long; none of it was waited for.
+        EventTooLarge: It says that it is too long, or is a stranger's and does not say; none of it
+            was waited for.
         NotAllowed: The credential counts no more: a body may take its time, and what it asks for
             is done only now.
     """
     if "Content-Encoding" in request.headers:
         raise UnsupportedMedia("a compressed body is not taken: send it as it is")
-    if (request.content_length or 0) > request.client_max_size:
-        raise EventTooLarge(f"a request of more than {request.client_max_size} bytes")
+    most, length = request.client_max_size, request.content_length
+    if request[PRINCIPAL].grant is NOBODY:
+        # What does not say how long it is may be too long.
+        most, length = MAX_STRANGERS, most if length is None else length
+    if (length or 0) > most:
+        raise EventTooLarge(f"a request of more than {most} bytes")
     body = await request.read()
     request.app[HOUSE].guard.confirm(request, request[PRINCIPAL])
     return body

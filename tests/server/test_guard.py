@@ -417,6 +417,15 @@ async def test_what_is_no_ticket_is_not_taken(server: Server, ticket: str) -> No
     assert "Set-Cookie" not in answer.headers
 
 
+@pytest.mark.parametrize("length", [f"Content-Length: {2**20}", "Transfer-Encoding: chunked"])
+async def test_a_stranger_is_not_waited_for_with_a_long_body(server: Server, length: str) -> None:
+    """S18: what it sends lies in memory until it is whole."""
+    lines = (f"Host: {server.host['Host']}", "Content-Type: application/json", length, "", "")
+    head = await knock(server, "\r\n".join(("POST /v1/login HTTP/1.1", *lines)).encode())
+
+    assert head.status == 413
+
+
 async def test_tickets_do_not_displace_one_another(server: Server) -> None:
     tickets = [server.ticket() for _ in range(5)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -367,7 +366,7 @@ async def log_in(request: web.Request) -> web.Response:
     guard = request.app[HOUSE].guard
     given = await read_json(request, Ticket)
     session, secret = guard.log_in(request, request[RULE], given.ticket)
-    await asyncio.to_thread(guard.audit.sync)
+    await guard.audit.sync()
     response = answer({"until": session.expires})
     response.set_cookie(
         guard.cookie,

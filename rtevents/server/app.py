@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
@@ -235,7 +234,7 @@ async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     try:
         if rule.is_change:
-            await asyncio.to_thread(guard.audit.sync)
+            await guard.audit.sync()
             guard.confirm(request, request[PRINCIPAL])
         response = await handler(request)
     except NotAllowed as error:

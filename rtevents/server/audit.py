@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
@@ -172,15 +173,17 @@ class Audit:
                 self._fail(error)
         return {"number": self.number, "hash": self.head, "trouble": self._trouble}
 
-    def sync(self) -> None:
+    async def sync(self) -> None:
         """
-        Return when what is written survives a power cut.
+        Return when what is written by now survives a power cut.
 
         Raises:
             Unavailable: It cannot be.
         """
         try:
-            os.fsync(self._fd)
+            # By a number of its own: the file may be full, and closed, before that is done.
+            with os.fdopen(os.dup(self._fd), "rb", buffering=0) as opened:
+                await asyncio.to_thread(os.fsync, opened)
         except OSError as error:
             self._fail(error)
             raise Unavailable(

@@ -80,6 +80,12 @@ def find_paths(environ: Mapping[str, str] = os.environ, *, config: str | None = 
     return Paths(run, state, file if named else file / "config.yaml")
 
 
+def expand(path: str) -> Path:
+    """Return a path of the configuration; `~` is the home folder, where there is such a user."""
+    # Not Path.expanduser: that raises where there is none.
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
 class Target(msgspec.Struct, frozen=True):
     """
     The daemon that a client talks to.

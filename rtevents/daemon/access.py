@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
-from rtevents.config.paths import Paths
+from rtevents.config.paths import Paths, expand
 from rtevents.config.settings import Config
 from rtevents.core.event import type_name
 from rtevents.core.filter import Grant
@@ -47,7 +46,7 @@ def load_issuers(config: Config) -> Issuers:
         load_issuer(
             each.issuer,
             each.audience,
-            Path(each.keys).expanduser(),
+            expand(each.keys),
             each.algorithms,
             Grant(
                 role=each.role,

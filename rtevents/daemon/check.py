@@ -32,7 +32,10 @@ def check(loaded: Loaded) -> list[str]:
         raise _wrong(loaded, "tls", str(error).removeprefix("tls: ")) from error
     _check_types(loaded)
     _check_ids(loaded)
-    load_issuers(loaded.config)
+    try:
+        load_issuers(loaded.config)
+    except ConfigError as error:
+        raise _wrong(loaded, "issuers", str(error).removeprefix("issuers: ")) from error
     return [
         f"{loaded.where(f'projects[{index}].path')}: {problem}"
         for index, project in enumerate(loaded.config.projects)

@@ -151,13 +151,18 @@ def load_issuer(
             field="issuers",
         )
     if grant.role not in ROLES:
-        raise ConfigError(f"issuers: role of {name}: expected one of {', '.join(ROLES)}")
+        raise ConfigError(
+            f"issuers: role of {name}: expected one of {', '.join(ROLES)}", field="issuers"
+        )
     try:
         raw = read_own(keys, MAX_KEYS)
         found = KeySet.import_key_set(msgspec.json.decode(raw))
     except ConfigError as error:
         raise ConfigError(f"issuers: keys of {name}: {error}", field="issuers") from error
-    except (OSError, msgspec.MsgspecError, JoseError, ValueError, KeyError, TypeError) as error:
+    except FileNotFoundError as error:
+        text = f"issuers: keys of {name}: {keys}: no such file"
+        raise ConfigError(text, field="issuers") from error
+    except (msgspec.MsgspecError, JoseError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"issuers: keys of {name}: {keys}: {error}", field="issuers") from error
     # A public key taken for the secret of an HS256 is the oldest of attacks (CVE-2015-9256).
     kinds = {KINDS[algorithm[:2]] for algorithm in algorithms}

@@ -49,6 +49,15 @@ def test_what_the_daemon_would_refuse_is_told_with_its_place(
     assert str(caught.value) == f"config.yaml:{said}"
 
 
+@pytest.mark.parametrize("keys", ["/no/such", "~nobody-here/x"])
+def test_keys_that_are_not_there_are_told_with_their_place(tmp_path: Path, keys: str) -> None:
+    pytest.importorskip("joserfc", reason="joserfc is not installed")
+    with pytest.raises(ConfigError) as caught:
+        checked(tmp_path, f"\nissuers: [{{issuer: a, audience: b, keys: {keys}}}]")
+
+    assert str(caught.value) == f"config.yaml:2: issuers: keys of a: {keys}: no such file"
+
+
 def test_a_project_that_cannot_be_watched_now_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     text = f"projects:\n- path: /no/such\n- path: {tmp_path}/file\n- path: ~nobody-here/x\n"

@@ -150,8 +150,12 @@ async def publish_as(house: House, principal: Principal, events: Sequence[Event]
         _spend(house, principal, events)
         try:
             return await house.service.publish_many(events)
-        except EventConflict as error:
-            raise told_to(principal, error) from None
+        except RteventsError as error:
+            # Not stored is not published: each line of a chunk that is refused is tried again.
+            _spend(house, principal, events, times=-1)
+            if isinstance(error, EventConflict):
+                raise told_to(principal, error) from None
+            raise
 
 
 def told_to(principal: Principal, error: BaseException) -> BaseException:
@@ -178,11 +182,11 @@ def _may_publish(house: House, principal: Principal, events: Sequence[Event]) ->
     return bool(events)
 
 
-def _spend(house: House, principal: Principal, events: Sequence[Event]) -> None:
+def _spend(house: House, principal: Principal, events: Sequence[Event], *, times: int = 1) -> None:
     """Count what is published over TCP against its limit; the daemon's own user has none."""
     if house.guard.rates.is_on and principal.address is not None:
         size = sum(len(event.body) for event in events)
-        house.guard.rates.spend(principal.name, len(events), size)
+        house.guard.rates.spend(principal.name, times * len(events), times * size)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import pytest
 
 from rtevents.core.event import MAX_EVENT_BYTES, new_event_id
 from rtevents.server.app import MAX_REQUEST
+from rtevents.server.limits import Rates
 from rtevents.server.publish import MAX_ARRAY, MAX_LINES
 
 from .conftest import Answer, Houses, Server, StagedStore, risk, task
@@ -46,6 +47,11 @@ def cloud_event(**attributes: Any) -> Object:
         "data": {"task_id": "T-1", "status": "open"},
         **attributes,
     }
+
+
+def lines_of(*events: Object) -> bytes:
+    """Return events as NDJSON."""
+    return b"".join(json.dumps(event).encode() + b"\n" for event in events)
 
 
 async def post(server: Server, body: Any, headers: Mapping[str, str] = JSON) -> Answer:
@@ -625,6 +631,16 @@ async def test_a_store_that_fails_is_told_with_the_reason_and_when_to_come_back(
     assert (lines.status, lines.headers["Retry-After"]) == (503, "1")
     store.failure = None
     assert (await post(server, new_task())).status == 201
+
+
+async def test_what_is_refused_is_not_counted_against_a_limit(server: Server) -> None:
+    server.guard.rates = Rates(events=10)
+    publisher = server.bearer("publisher")
+    lines = lines_of(*[new_task()] * 6, {"type": "UNKNOWN", "data": {}})
+
+    answer = await publisher.post("/v1/events", lines, LINES)
+
+    assert [line.get("status", 201) for line in answer.lines] == [201] * 6 + [422]
 
 
 async def test_a_full_queue_refuses_and_loses_nothing_that_waits(houses: Houses) -> None:

@@ -349,8 +349,8 @@ async def _publish_lines(
         answers.append(_json.encode_lines(fields))
         if status == 201:
             status = next((f["status"] for f in fields if isinstance(f, dict)), 201)
-        if isinstance(outcomes[0], Unavailable):
-            retry_after = max(retry_after, outcomes[0].retry_after)
+        waits = [outcome.retry_after for outcome in outcomes if isinstance(outcome, Unavailable)]
+        retry_after = max([retry_after, *waits])
     headers = {"Retry-After": retry_seconds(retry_after)} if retry_after else {}
     return web.Response(
         body=b"".join(answers),

@@ -643,6 +643,20 @@ async def test_what_is_refused_is_not_counted_against_a_limit(server: Server) ->
     assert [line.get("status", 201) for line in answer.lines] == [201] * 6 + [422]
 
 
+async def test_lines_of_which_some_are_throttled_are_told_when_to_come_back(
+    server: Server,
+) -> None:
+    """P6: whichever line it is that has to come again."""
+    server.guard.rates = Rates(events=2)
+    publisher = server.bearer("publisher")
+    lines = lines_of(*[new_task()] * 3, {"type": "UNKNOWN", "data": {}})
+
+    answer = await publisher.post("/v1/events", lines, LINES)
+
+    assert [line.get("status", 201) for line in answer.lines] == [201, 201, 429, 429]
+    assert (answer.status, answer.headers.get("Retry-After")) == (429, "1")
+
+
 async def test_a_full_queue_refuses_and_loses_nothing_that_waits(houses: Houses) -> None:
     store = StagedStore()
     server = await houses.open(store, max_queue_size=10, queue_timeout=0.05)

@@ -180,6 +180,17 @@ def test_a_file_that_was_named_must_be_there(paths: Paths) -> None:
         load(paths, {}, named=True)
 
 
+def test_an_empty_variable_names_no_file(paths: Paths) -> None:
+    assert load(paths, {"RTEVENTS_CONFIG": ""}) == Config()
+
+
+@pytest.mark.parametrize("runtime", ["", "relative"])
+def test_a_runtime_folder_that_is_none_is_ignored(runtime: str) -> None:
+    found = find_paths({"XDG_RUNTIME_DIR": runtime, "XDG_STATE_HOME": "/s"})
+
+    assert found.run == Path("/s/rtevents/run")
+
+
 def test_the_files_are_where_the_xdg_variables_say() -> None:
     found = find_paths(
         {"XDG_RUNTIME_DIR": "/run/user/7", "XDG_STATE_HOME": "/s", "XDG_CONFIG_HOME": "/c"}

@@ -72,7 +72,7 @@ def read(paths: Paths, environ: Mapping[str, str] = os.environ, *, named: bool =
     Raises:
         ConfigError: A setting cannot be used; the text names the file, the line and the key.
     """
-    text = _read(paths.config, is_named=named or "RTEVENTS_CONFIG" in environ)
+    text = _read(paths.config, is_named=named or bool(environ.get("RTEVENTS_CONFIG")))
     document, lines = _parse(text, str(paths.config))
     _overlay(document, environ)
     try:

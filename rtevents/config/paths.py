@@ -73,8 +73,9 @@ def find_paths(environ: Mapping[str, str] = os.environ, *, config: str | None = 
         config: The configuration file that the command line named.
     """
     state = _xdg(environ, "XDG_STATE_HOME", "user_state_path")
-    runtime = environ.get("XDG_RUNTIME_DIR")
-    run = Path(runtime) / "rtevents" if runtime else state / "run"
+    # An empty or relative value is to be ignored (XDG Base Directory Specification).
+    runtime = environ.get("XDG_RUNTIME_DIR", "")
+    run = Path(runtime) / "rtevents" if runtime.startswith("/") else state / "run"
     named = config or environ.get("RTEVENTS_CONFIG")
     file = Path(named) if named else _xdg(environ, "XDG_CONFIG_HOME", "user_config_path")
     return Paths(run, state, file if named else file / "config.yaml")
@@ -106,7 +107,7 @@ def find_target(environ: Mapping[str, str] = os.environ) -> Target:
 
 
 def _xdg(environ: Mapping[str, str], name: str, fallback: str) -> Path:
-    # An empty or relative value is to be ignored (XDG Base Directory Specification).
+    # As above.
     if (value := environ.get(name, "")).startswith("/"):
         return Path(value) / "rtevents"
     # Imported here: a command that finds its variable set does not pay for it.

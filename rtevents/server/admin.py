@@ -321,8 +321,9 @@ async def revoke_token(request: web.Request) -> web.Response:
     if not any(each.id == token_id and grant.holds(each.grant.visible) for each in sets):
         raise NotFound(f"no token and no session {token_id[:40]!r}")
     if any(each.id == token_id for each in guard.tokens.all()):
-        guard.tokens.revoke(token_id)
+        # The token last: what cannot be kept can be asked for again as long as it is there.
         ended |= {f"browser:{each}" for each in guard.browsers.revoke_of(f"token:{token_id}")}
+        guard.tokens.revoke(token_id)
     else:
         guard.browsers.revoke(token_id)
     guard.look_again()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -461,6 +462,21 @@ def browser(server: Server, **headers: str) -> Caller:
     """Return a caller that says what a browser says on a page of this server's own."""
     origin = f"http://127.0.0.1:{server.tcp[1]}"
     return server.caller(Origin=origin, **{"Sec-Fetch-Site": "same-origin"}, **headers)
+
+
+async def test_a_token_is_revoked_with_its_browsers_or_not_at_all(server: Server) -> None:
+    made = await server.bearer("owner").post("/v1/tickets", {})
+    await browser(server).post("/v1/login", {"ticket": made.json["url"].partition("#t=")[2]})
+    [token] = server.guard.tokens.all()
+    in_the_way = Path(server.socket).with_name(".sessions.json.tmp")
+    in_the_way.mkdir()
+
+    refused = await server.owner.ask("DELETE", f"/v1/tokens/{token.id}")
+    in_the_way.rmdir()
+    done = await server.owner.ask("DELETE", f"/v1/tokens/{token.id}")
+
+    assert (refused.status, done.status) == (503, 204)
+    assert server.guard.browsers.all() == []
 
 
 async def test_a_ticket_becomes_a_cookie_with_which_a_browser_looks(server: Server) -> None:

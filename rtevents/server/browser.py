@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import secrets
 import time
 from pathlib import Path
@@ -141,11 +140,7 @@ class Browsers:
             NotAuthenticated: Nobody knows it here, or it has ended.
         """
         session = self._sessions.get(digest(secret))
-        if (
-            session is None
-            or session.expires <= latest()
-            or not hmac.compare_digest(session.origin, origin)
-        ):
+        if session is None or session.expires <= latest() or session.origin != origin:
             raise NotAuthenticated("the browser's session has ended: run rtevents dashboard again")
         return session
 

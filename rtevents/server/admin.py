@@ -21,6 +21,7 @@ from rtevents.server.answers import TypeReference
 from rtevents.server.browser import TICKET_SECONDS, Session
 from rtevents.server.commands import FILTER, change
 from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, House, answer, read_json
+from rtevents.server.publish import stored_fields
 from rtevents.server.requests import (
     NewCommit,
     NewFilter,
@@ -235,8 +236,7 @@ async def commit(request: web.Request) -> web.Response:
     given = await read_json(request, NewCommit)
     _note(request, f"{given.revision[:48]} of {given.path}")
     stored = await house.projects.commit(_absolute(given.path), given.revision)
-    bookmark = str(house.service.log.bookmark(stored.seq))
-    return answer({"events": [stored], "bookmark": bookmark}, status=201)
+    return answer(stored_fields(house, [stored]), status=201)
 
 
 def _note(request: web.Request, about: str) -> None:

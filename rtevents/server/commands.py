@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -16,7 +16,13 @@ from rtevents.server.guard import require
 from rtevents.server.keys import House
 from rtevents.server.member import Member
 from rtevents.server.principal import Principal
-from rtevents.server.publish import offer_as, publish_as, read_each, read_event
+from rtevents.server.publish import (
+    offer_as,
+    publish_as,
+    read_each,
+    read_event,
+    stored_fields,
+)
 
 FILTER = ("type", "not_type", "project", "source", "path")
 """The keys of a filter, each with a list of values."""
@@ -107,12 +113,6 @@ async def change(
     bookmark = str(house.service.log.bookmark(position))
     verdict = {"verdict": start.verdict} if start else {}
     return {"bookmark": bookmark, "filter": wanted.as_dict(), **verdict}
-
-
-def stored_fields(house: House, stored: Sequence[Stored]) -> dict[str, Any]:
-    """Return what a `publish` is answered."""
-    last = max((one.seq for one in stored), default=house.service.log.last)
-    return {"events": stored, "bookmark": str(house.service.log.bookmark(last))}
 
 
 def _events(principal: Principal, command: Command) -> list[Event]:

@@ -36,6 +36,7 @@ from rtevents.server.publish import (
     PLAIN_TYPES,
     answer_to,
     offer,
+    stored_fields,
     told_to,
 )
 from rtevents.server.raw import date, encode
@@ -477,13 +478,11 @@ _USUAL = {
 
 
 def _encode_stored(house: House, stored: list[Stored], *, is_lines: bool) -> bytes:
-    """Return what a publisher is answered whose events are stored."""
+    """Return the answer to a plain request whose events are stored."""
     if is_lines:
         kind, body = b"x-ndjson", _json.encode_lines(stored)
     else:
-        last = max(one.seq for one in stored)
-        bookmark = str(house.service.log.bookmark(last))
-        kind, body = b"json", _json.encode({"events": stored, "bookmark": bookmark})
+        kind, body = b"json", _json.encode(stored_fields(house, stored))
     return (
         b"HTTP/1.1 201 Created\r\nContent-Type: application/%b\r\nContent-Length: %d\r\n"
         b"Date: %b\r\n\r\n%b" % (kind, len(body), date(int(time.time())), body)

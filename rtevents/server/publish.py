@@ -93,7 +93,8 @@ async def answer_to(
     if content_type == NDJSON_TYPE:
         return await _publish_lines(house, principal, body, trace)
     events = traced(_read(content_type, headers, body), trace)
-    return _stored(house, await publish_as(house, principal, events))
+    stored = await publish_as(house, principal, events)
+    return answer(stored_fields(house, stored), status=201)
 
 
 def offer(
@@ -325,11 +326,10 @@ _RANDOM_ID = re.compile(
 """A UUID of version 4 or 7, as they are made where nobody gives an id: not to be guessed."""
 
 
-def _stored(house: House, stored: Sequence[Stored]) -> web.Response:
+def stored_fields(house: House, stored: Sequence[Stored]) -> dict[str, Any]:
+    """Return what a publisher is answered whose events are stored."""
     last = max((one.seq for one in stored), default=house.service.log.last)
-    return answer(
-        {"events": list(stored), "bookmark": str(house.service.log.bookmark(last))}, status=201
-    )
+    return {"events": stored, "bookmark": str(house.service.log.bookmark(last))}
 
 
 async def _publish_lines(

@@ -13,12 +13,12 @@ from websockets.protocol import OPEN, Protocol, Side
 
 from rtevents.core.event import Stored
 from rtevents.errors import BadInput, NotAllowed
-from rtevents.server.commands import Command, Referring, obey, offer, stored_fields
+from rtevents.server.commands import Command, Referring, obey, offer
 from rtevents.server.follower import Follower
 from rtevents.server.keys import House, decode, problem_fields, told_of
 from rtevents.server.member import Member
 from rtevents.server.principal import Principal
-from rtevents.server.publish import ACTION, told_to
+from rtevents.server.publish import ACTION, stored_fields, told_to
 
 logger = logging.getLogger(__name__)
 

@@ -349,9 +349,9 @@ class Reloaded(msgspec.Struct):
     warnings: list[str]
 
 
-class Problem(msgspec.Struct):
+class Refusal(msgspec.Struct, kw_only=True):
     """
-    Why a request was not done (RFC 9457).
+    Why something was not done.
 
     Args:
         detail: What is wrong, in one line.
@@ -361,7 +361,6 @@ class Problem(msgspec.Struct):
         seq: Where that one is.
     """
 
-    type: str
     title: str
     status: int
     detail: str
@@ -369,6 +368,12 @@ class Problem(msgspec.Struct):
     field: str | msgspec.UnsetType = msgspec.UNSET
     event_id: str | msgspec.UnsetType = msgspec.UNSET
     seq: Seq | msgspec.UnsetType = msgspec.UNSET
+
+
+class Problem(Refusal, kw_only=True):
+    """Why a request was not done (RFC 9457)."""
+
+    type: str
 
 
 class Alive(msgspec.Struct):

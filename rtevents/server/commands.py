@@ -23,23 +23,19 @@ from rtevents.server.publish import (
     read_event,
     stored_fields,
 )
+from rtevents.server.requests import FilterQuery
 
-FILTER = ("type", "not_type", "project", "source", "path")
+FILTER = FilterQuery.__struct_fields__
 """The keys of a filter, each with a list of values."""
 
 
-class Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class Command(FilterQuery, kw_only=True, forbid_unknown_fields=True):
     """What a client may send over a WebSocket; `ref` comes back in the answer."""
 
     op: str
     ref: Any = None
-    type: list[str] = []
-    not_type: list[str] = []
-    project: list[str] = []
-    source: list[str] = []
-    path: list[str] = []
     since: str | float | None = None
-    events: list[msgspec.Raw] = []
+    events: list[msgspec.Raw] = msgspec.field(default_factory=list)
 
     @property
     def query(self) -> Mapping[str, list[str]]:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import msgspec
 
 from rtevents.core.event import Stored
-from rtevents.server.answers import Missing
-from rtevents.server.requests import NewEvent
+from rtevents.server.answers import Missing, Refusal
+from rtevents.server.requests import FilterQuery, NewEvent
 
 Verdict = Literal["new", "complete", "truncated", "unknown-id", "other-epoch"]
 
@@ -80,7 +80,7 @@ FRAMES: dict[str, type[msgspec.Struct]] = {
 """The control frames of a stream, by name."""
 
 
-class SubscribeCommand(msgspec.Struct, kw_only=True):
+class SubscribeCommand(FilterQuery, kw_only=True):
     """
     Replace the filter of the stream.
 
@@ -91,11 +91,6 @@ class SubscribeCommand(msgspec.Struct, kw_only=True):
 
     op: Literal["subscribe"]
     ref: Any = None
-    type: list[str] = []
-    not_type: list[str] = []
-    project: list[str] = []
-    source: list[str] = []
-    path: list[str] = []
     since: str | float | None = None
 
 
@@ -162,28 +157,16 @@ class CommandDone(msgspec.Struct, kw_only=True):
     events: list[Stored] | msgspec.UnsetType = msgspec.UNSET
 
 
-class CommandRefused(msgspec.Struct, kw_only=True):
+class CommandRefused(Refusal, kw_only=True):
     """
     The answer to a command that was not obeyed; nothing was changed.
 
     Args:
         ref: That of the command.
         status: What HTTP would answer.
-        detail: What is wrong, in one line.
-        index: Of several events, the one that is meant, from 0.
-        field: The field that is meant.
-        event_id: The id that is taken by another event.
-        seq: Where that one is.
     """
 
     ref: Any
-    title: str
-    status: int
-    detail: str
-    index: int | msgspec.UnsetType = msgspec.UNSET
-    field: str | msgspec.UnsetType = msgspec.UNSET
-    event_id: str | msgspec.UnsetType = msgspec.UNSET
-    seq: int | msgspec.UnsetType = msgspec.UNSET
 
 
 COMMANDS: dict[str, type[msgspec.Struct]] = {

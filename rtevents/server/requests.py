@@ -26,7 +26,6 @@ Glob = Annotated[str, _told(maxLength=1024)]
 Place = Annotated[str, _told(pattern=r"^(([0-9a-f]{8}-)?[0-9]{1,18})?$")]
 Duration = Annotated[str, _told(pattern=r"^([0-9]{1,9}(\.[0-9]{1,6})?(ms|s|m|h|d|w))+$")]
 Time = Annotated[str, _told(format="date-time", pattern=r"^(19[89][0-9]|[2-9][0-9]{3})-")]
-Seq = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class FilterQuery(msgspec.Struct, kw_only=True):
@@ -142,7 +141,7 @@ class NewType(msgspec.Struct, forbid_unknown_fields=True):
     schema: dict[str, Any] | None = None
 
 
-class NewFilter(msgspec.Struct, forbid_unknown_fields=True):
+class NewFilter(FilterQuery, kw_only=True, forbid_unknown_fields=True):
     """
     Another filter for a stream.
 
@@ -150,11 +149,6 @@ class NewFilter(msgspec.Struct, forbid_unknown_fields=True):
         since: Where it goes on; where it is when left out.
     """
 
-    type: list[str] = []
-    not_type: list[str] = []
-    project: list[str] = []
-    source: list[str] = []
-    path: list[str] = []
     since: str | float | None = None
 
 

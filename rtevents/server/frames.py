@@ -61,8 +61,8 @@ class ByeFrame(msgspec.Struct):
     The last frame of a stream that the daemon ends.
 
     Args:
-        reason: Why: `shutdown`, `slow`, `inactive`, `no pong` or `ended`; after that one, do not
-            come back.
+        reason: Why: `shutdown`, `slow`, `inactive`, `no pong`, `changed`, `error` or `ended`; after
+            that last one, do not come back.
         bookmark: The place to come back to.
     """
 

@@ -14,6 +14,7 @@ import pytest
 from rtevents.core.payloads import PAYLOADS
 from rtevents.server.asyncapi import SEEN_ASIDE
 from rtevents.server.commands import _COMMANDS
+from rtevents.server.stream import CLOSE_CODES
 from tests.fetched import npm
 
 from .conftest import Houses, Server, risk, task
@@ -126,6 +127,13 @@ async def test_what_a_websocket_says_is_what_is_told(houses: Houses) -> None:
         judge(found, name)(message)
         seen.add(name)
     assert seen == {"hello", "live", "bookmark", "ok", "error", *kinds.values()}
+
+
+async def test_every_reason_to_end_a_stream_is_told(server: Server) -> None:
+    bye = (await document(server))["components"]["schemas"]["ByeFrame"]
+
+    told = bye["properties"]["reason"]["description"]
+    assert [reason for reason in (*CLOSE_CODES, "error") if f"`{reason}`" not in told] == []
 
 
 PARSE = """

@@ -46,6 +46,7 @@ class Fanout:
         # By the latency that their members allow, in seconds.
         self._groups: dict[float, Group] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # What serves those that ride nowhere.
         self._climbing: dict[Member, asyncio.Task[None]] = {}
         self._beats = _Shared(service.heartbeat)
         self._updates = _Shared(service.dashboard_update)
@@ -106,6 +107,8 @@ class Fanout:
         """Let a member stay where it is and get nothing, until its filter is changed."""
         self.leave(member)
         member.is_subscribed = False
+        if not member.connection.is_closed:
+            self._climbing[member] = self._spawn(self._stay(member))
 
     def finish(self, member: Member, code: int = 1001) -> None:
         """Write what a member that kept up has not had yet, then ``bye`` and the end."""
@@ -182,6 +185,22 @@ class Fanout:
             # It comes back with its bookmark, and is told then what is wrong.
             self._climbing.pop(member, None)
             connection.close("shutdown" if isinstance(error, LogClosed) else "error")
+
+    async def _stay(self, member: Member) -> None:
+        """Send a member that gets nothing the heartbeats of a group, with the place it stays at."""
+        connection, pause = member.connection, self.service.heartbeat_interval
+        try:
+            while not connection.is_closed:
+                await asyncio.sleep(max(0.0, pause - self._pong_timeout))
+                await self.drained(member)
+                bookmark = self.service.log.bookmark(connection.position)
+                member.write(member.encoding.heartbeat(self._beats(), bookmark))
+                member.unanswered_since = asyncio.get_running_loop().time()
+                await asyncio.sleep(self._pong_timeout)
+                if member.unanswered_since is not None:
+                    connection.close("no pong")
+        except ConnectionError:
+            connection.close("lost")
 
     async def _step(self, member: Member, cursor: Cursor) -> None:
         """Bring a member one page further, or wait until the others have come as far as it is."""

@@ -468,6 +468,23 @@ async def test_who_answers_stays(houses: Houses, opcode: int) -> None:
     assert len(server.service.connections) == 1
 
 
+async def test_who_unsubscribed_gets_heartbeats_and_has_to_answer_them(houses: Houses) -> None:
+    """Else it would be cleaned up, since nothing comes or goes."""
+    server = await houses.open(heartbeat_interval=0.3, pong_timeout=0.28)
+    ws = await (await server.ws()).live()
+    place = (await ws.ask(op="unsubscribe"))["bookmark"]
+    await server.publish(task())
+
+    for _ in range(3):
+        assert (await ws.message())["bookmark"] == place
+        assert (await ws.message())["type"] == "HEALTH_CHECK"
+        assert await ws.frame() == Frame(PING, b"")
+        await ws.send(PONG)
+    bye = (await ws.until("bye"))[-1]
+
+    assert (bye["reason"], bye["bookmark"]) == ("no pong", place)
+
+
 # The end
 
 

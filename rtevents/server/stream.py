@@ -17,7 +17,7 @@ from rtevents.core.connection import Connection
 from rtevents.core.filter import FILTER_KEYS, Filter, Grant, parse_filter
 from rtevents.core.log import Start
 from rtevents.core.since import Since, parse_duration, parse_since
-from rtevents.errors import BadInput, NotAllowed, RteventsError, Unavailable
+from rtevents.errors import BadInput, NotAllowed, NotAuthenticated, RteventsError, Unavailable
 from rtevents.server.first_word import first_word
 from rtevents.server.follower import Follower
 from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, SECRET, House, query_of
@@ -111,7 +111,11 @@ async def _let_in_late(request: web.Request, response: web.StreamResponse) -> we
     response.force_close()
     await response.prepare(request)
     try:
-        secret, early = await first_word(request)
+        try:
+            secret, early = await first_word(request)
+        except NotAuthenticated:
+            guard.audit.refuse(stranger, rule.action, "credential")
+            raise
         request[PRINCIPAL] = guard.admit_late(stranger, secret, rule)
         request[SECRET] = secret
         claim(request)

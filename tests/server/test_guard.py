@@ -469,6 +469,18 @@ def test_the_tokens_file_is_for_the_user_alone_and_holds_no_secret(tmp_path: Pat
     assert list(tmp_path.iterdir()) == [file]
 
 
+async def test_a_first_word_that_is_no_token_is_in_the_audit_log(server: Server) -> None:
+    server.guard.know((), ["https://app.example"])
+    headers = {**server.host, "Origin": "https://app.example"}
+    page = await Socket.open(await server.wire(server.tcp), "", headers)
+
+    await page.say(op="publish")
+    assert (await page.frame()).code == 4501
+
+    lines = Path(server.socket).with_name("audit.jsonl").read_text().splitlines()
+    assert [json.loads(line).get("rule") for line in lines] == [None, "credential"]
+
+
 async def test_no_secret_reaches_the_log(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     secret, ticket = server.token("viewer"), server.ticket()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,9 +42,11 @@ class Verdict(NamedTuple):
 def lines(file: Path) -> Iterator[tuple[Path, int, bytes]]:
     """Yield each line of an audit log, the oldest first: its file, its place there, itself."""
     files = [path for _, path in older_files(file)] + ([file] if file.exists() else [])
-    for each in files:
-        with each.open("rb") as opened:
-            for place, line in enumerate(opened, 1):
+    with ExitStack() as stack:
+        # All of them first: one that is full meanwhile gets another name.
+        parts = [(each, stack.enter_context(each.open("rb"))) for each in files]
+        for each, part in parts:
+            for place, line in enumerate(part, 1):
                 if line.endswith(b"\n"):  # else it is being written
                     yield each, place, line[:-1]
 

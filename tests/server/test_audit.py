@@ -8,9 +8,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rtevents.server.audit import Audit
+from rtevents.server.chain import lines
 from rtevents.server.principal import NOBODY, Principal
 
 from .readers import until
@@ -44,3 +46,19 @@ async def test_a_file_that_is_full_is_synced_all_the_same(
 
     [file] = synced
     assert os.path.samestat(file, (tmp_path / "audit.1.jsonl").stat())
+
+
+def test_a_file_that_is_full_while_it_is_read_is_read_on(tmp_path: Path) -> None:
+    """Else lines would seem to be missing that nobody took out."""
+    file = tmp_path / "audit.jsonl"
+    audit = Audit(file, max_bytes=1)
+    for _ in range(3):
+        audit.allow(SOMEBODY, "token made", always=True)
+
+    reading = lines(file)
+    first = next(reading)
+    audit.allow(SOMEBODY, "token made", always=True)
+    read = [msgspec.json.decode(line)["n"] for _, _, line in (first, *reading)]
+    audit.close()
+
+    assert read == [1, 2, 3, 4, 5, 6, 7]

@@ -101,7 +101,8 @@ class Reload:
     async def _take_on(self) -> tuple[list[str], list[str]]:
         # A file that is away for a moment, as while it is written anew, is no empty one.
         loaded = await asyncio.to_thread(read, self._paths, named=self._has_file)
-        warnings = [*loaded.warnings, *check(loaded)]
+        # In a thread too: it looks for folders, which may be on a disk that has gone.
+        warnings = [*loaded.warnings, *await asyncio.to_thread(check, loaded)]
         config = loaded.config
         fields = (field.name for field in msgspec.structs.fields(Config))
         changed = [name for name in fields if getattr(config, name) != getattr(self._config, name)]
@@ -111,10 +112,10 @@ class Reload:
                 "daemon starts: rtevents stop, then rtevents serve",
                 field=fixed[0],
             )
-        # What can still be refused comes first.
+        # What can still be refused comes first, what changes nothing before all.
+        issuers = load_issuers(config)
         if self._certificate and self._certificate.load():
             changed.append("tls")
-        issuers = load_issuers(config)
         self._types.reload(config)
         take_on(self._guard, config, issuers)
         self._service.retention = Retention(**msgspec.structs.asdict(config.retention))

@@ -241,7 +241,7 @@ class Door:
         if self._refused and now >= self._tell_at:
             logger.warning(
                 "refused %d connections: %d are open and %d may be; raise max_connections, "
-                "or the limit of open files (ulimit -n)",
+                "max_connections_each, or the limit of open files (ulimit -n)",
                 self._refused, self.open, self.most,
             )  # fmt: skip
             self._refused, self._tell_at = 0, now + TELL_EVERY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
@@ -236,7 +237,9 @@ async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         if rule.is_change:
             await guard.audit.sync()
             guard.confirm(request, request[PRINCIPAL])
-        response = await handler(request)
+            response = await _to_the_end(handler(request))
+        else:
+            response = await handler(request)
     except NotAllowed as error:
         check = "credential" if isinstance(error, NotAuthenticated) else "grant"
         guard.audit.refuse(request[PRINCIPAL], rule.action, check, about=error.about or about)
@@ -247,6 +250,16 @@ async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     if response.status != HTTPStatus.FORBIDDEN:  # else each line was looked at by itself
         _note_allowed(request, about)
     return response
+
+
+async def _to_the_end(change: Awaitable[web.StreamResponse]) -> web.StreamResponse:
+    """Make a change whole though who asked for it hangs up: half of it would be nobody's wish."""
+    making = asyncio.ensure_future(change)
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        await asyncio.gather(making, return_exceptions=True)
+        raise
 
 
 def _note_allowed(request: web.Request, about: str) -> None:

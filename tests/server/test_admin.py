@@ -464,6 +464,25 @@ def browser(server: Server, **headers: str) -> Caller:
     return server.caller(Origin=origin, **{"Sec-Fetch-Site": "same-origin"}, **headers)
 
 
+async def test_a_change_is_made_whole_though_who_asked_for_it_hangs_up(server: Server) -> None:
+    begun, may_go_on, is_done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def reload() -> dict[str, Any]:
+        begun.set()
+        await may_go_on.wait()
+        is_done.set()
+        return {"changed": [], "warnings": []}
+
+    server.house.reload = reload
+    async with await server.wire() as wire:
+        await wire.send(request_head("POST", "/v1/reload", {"Content-Length": "0"}))
+        await begun.wait()
+    await until(lambda: not server._entrance.door.open, "it has hung up")
+    may_go_on.set()
+
+    await until(is_done.is_set, "it is done")
+
+
 async def test_a_token_is_revoked_with_its_browsers_or_not_at_all(server: Server) -> None:
     made = await server.bearer("owner").post("/v1/tickets", {})
     await browser(server).post("/v1/login", {"ticket": made.json["url"].partition("#t=")[2]})

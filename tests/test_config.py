@@ -119,6 +119,7 @@ def test_a_variable_comes_before_the_file(paths: Paths) -> None:
          "config.yaml:1: cleanup_timeout: expected more than heartbeat_interval"),
         ("heartbeat_interval: 300\n",
          "config.yaml:1: heartbeat_interval: expected less than cleanup_timeout"),
+        ('projects:\n  - {path: "/a\\0b"}\n', "config.yaml:2: a null character is in no setting"),
         ("#" * 300_000, "config.yaml: more than 262144 bytes"),
     ],
 )  # fmt: skip

@@ -165,6 +165,9 @@ def _lines(node: Any, place: str, file: str, seen: set[int]) -> Iterator[tuple[s
     if id(node) in seen:
         raise ConfigError(f"{file}:{node.start_mark.line + 1}: aliases are not allowed here")
     seen.add(id(node))
+    if node.id == "scalar" and "\0" in node.value:
+        # No path may hold one: whatever takes it for a path would fail as by a bug.
+        raise ConfigError(f"{file}:{node.start_mark.line + 1}: a null character is in no setting")
     if node.id == "sequence":
         for index, item in enumerate(node.value):
             yield f"{place}[{index}]", item.start_mark.line + 1

@@ -148,7 +148,7 @@ async def _fill(entries: list[Entry], cursor: Cursor, limit: int, until: int) ->
 async def _start(house: House, reader: _Reader, query: Any) -> Start:
     log = house.service.log
     if given := query.get("after"):
-        seq = _seq(house, given) if "-" in given else _whole(given)
+        seq = _seq(house, given)
         return await log.start(Since(bookmark=log.bookmark(seq)), reader.wanted, reader.within)
     return await log.start(parse_since(query.get("since") or "all"), reader.wanted, reader.within)
 
@@ -156,28 +156,31 @@ async def _start(house: House, reader: _Reader, query: Any) -> Start:
 async def _until(house: House, reader: _Reader, text: str | None) -> int | None:
     if not text:
         return None
-    start = await house.service.log.start(parse_since(text), reader.wanted, reader.within)
+    try:
+        place = parse_since(text)
+    except BookmarkError as error:
+        raise BookmarkError(f"until: {error}", field="until") from None
+    start = await house.service.log.start(place, reader.wanted, reader.within)
     if start.verdict in ("unknown-id", "other-epoch"):
         raise BookmarkError(f"until: {start.verdict}: {text[:40]!r}", field="until")
     return start.after
 
 
 def _seq(house: House, text: str) -> int:
-    bookmark = Bookmark.parse(text)
+    if text.isascii() and text.isdigit() and len(text) <= 18:
+        return int(text)
+    try:
+        bookmark = Bookmark.parse(text)
+    except BookmarkError:
+        raise BookmarkError(
+            f"after: expected a bookmark or a seq, got {text[:40]!r}", field="after"
+        ) from None
     if bookmark.epoch != house.service.log.epoch:
         raise BookmarkError(
             f"after: the log is {house.service.log.epoch}, the bookmark is of {bookmark.epoch}",
             field="after",
         )
     return bookmark.seq
-
-
-def _whole(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise BookmarkError(
-            f"after: expected a bookmark or a seq, got {text[:40]!r}", field="after"
-        )
-    return int(text)
 
 
 def _number(query: Any, name: str, default: float, *, least: float, most: float) -> float:

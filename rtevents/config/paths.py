@@ -87,6 +87,12 @@ def expand(path: str) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
+def real(path: str) -> Path:
+    """Return what ``expand`` does, without links."""
+    # Not Path.resolve: that raises where links lead round, until Python 3.13.
+    return Path(os.path.realpath(expand(path)))
+
+
 class Target(msgspec.Struct, frozen=True):
     """
     The daemon that a client talks to.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os.path
 from pathlib import Path
 
 from rtevents.config.load import Loaded
+from rtevents.config.paths import expand, real
 from rtevents.config.settings import Config, ProjectSettings, TypeSettings
 from rtevents.core.event import is_project_id, type_name
 from rtevents.core.payloads import EventTypes
@@ -52,7 +52,7 @@ def open_certificate(config: Config) -> Certificate | None:
     """
     if not config.tls.cert:
         return None
-    return Certificate(_file(config.tls.cert), _file(config.tls.key))
+    return Certificate(expand(config.tls.cert), expand(config.tls.key))
 
 
 def _check_types(loaded: Loaded) -> None:
@@ -77,11 +77,11 @@ def _check_ids(loaded: Loaded) -> None:
     taken: dict[str, int] = {}
     folders: dict[Path, int] = {}
     for index, project in enumerate(loaded.config.projects):
-        if (other := folders.setdefault(_real(project), index)) != index:
+        if (other := folders.setdefault(real(project.path), index)) != index:
             text = f"{project.path} is projects[{other}] already"
             raise _wrong(loaded, f"projects[{index}].path", text)
         key = f"projects[{index}].id"
-        name = project.id or project_id_of(_folder(project))
+        name = project.id or project_id_of(expand(project.path))
         if not is_project_id(name):
             wanted = "1 to 48 printable characters without ':'"
             raise _wrong(loaded, key, f"expected {wanted}, got {name[:60]!r}")
@@ -91,7 +91,7 @@ def _check_ids(loaded: Loaded) -> None:
 
 
 def _problem(project: ProjectSettings) -> str | None:
-    folder = _folder(project)
+    folder = expand(project.path)
     if not folder.is_absolute():
         return f"not from / or ~, so it depends on where the daemon is started: {project.path}"
     if not folder.exists():
@@ -99,20 +99,6 @@ def _problem(project: ProjectSettings) -> str | None:
     if not folder.is_dir():
         return f"not a folder, watched as soon as it is: {project.path}"
     return None
-
-
-def _folder(project: ProjectSettings) -> Path:
-    return _file(project.path)
-
-
-def _real(project: ProjectSettings) -> Path:
-    # Not Path.resolve: that raises where links lead round, until Python 3.13.
-    return Path(os.path.realpath(_folder(project)))
-
-
-def _file(path: str) -> Path:
-    # Not Path.expanduser: that raises where there is no such user.
-    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def _wrong(loaded: Loaded, key: str, text: str) -> ConfigError:

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from rtevents.config.paths import expand, real
 from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event, EventType, Stored, is_project_id
 from rtevents.core.keep import load, save
@@ -87,7 +88,7 @@ class Projects:
         refused = []
         for settings in self._wanted():
             try:
-                self._watch(settings, _place_of(_path(settings)))
+                self._watch(settings, _place_of(expand(settings.path)))
             except (BadInput, StoreError, Taken) as error:
                 logger.warning("a project is not watched: %s", error)
                 self._service.warnings[_warning(settings)] = str(error)
@@ -96,8 +97,8 @@ class Projects:
 
     def _wanted(self) -> list[ProjectSettings]:
         """Return the projects to watch: of one that was added, what the configuration says."""
-        named = {_real(settings) for settings in self._config.projects}
-        added = (each for each in self._added.values() if _real(each) not in named)
+        named = {real(settings.path) for settings in self._config.projects}
+        added = (each for each in self._added.values() if real(each.path) not in named)
         return [*self._config.projects, *added]
 
     async def reload(self, config: Config) -> list[str]:
@@ -112,7 +113,7 @@ class Projects:
         sections = ("files", "git", "auto_commit")
         is_same = all(getattr(config, name) == getattr(self._config, name) for name in sections)
         self._config = config
-        wanted = {_real(settings): settings for settings in self._wanted()}
+        wanted = {real(settings.path): settings for settings in self._wanted()}
         for name, project in list(self._projects.items()):
             if not is_same or wanted.get(project.root) != project.given:
                 await self._drop(name)
@@ -403,16 +404,6 @@ def _words(error: Exception) -> str:
 def _warning(settings: ProjectSettings) -> str:
     """Return the name under which the health tells that a project is not watched."""
     return f"project {settings.id or settings.path}"
-
-
-def _path(settings: ProjectSettings) -> Path:
-    # Not Path.expanduser: that raises where there is no such user.
-    return Path(os.path.expanduser(settings.path))  # noqa: PTH111
-
-
-def _real(settings: ProjectSettings) -> Path:
-    # Not Path.resolve: that raises where links lead round, until Python 3.13.
-    return Path(os.path.realpath(_path(settings)))
 
 
 def _folder(path: Path) -> Path:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from rtevents.config.paths import Paths
+from rtevents.config.paths import Paths, real
 from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.keep import load
 
@@ -23,9 +22,7 @@ def known_projects(config: Config, paths: Paths) -> Sequence[ProjectSettings]:
         *config.projects,
         *load(paths.state / PROJECTS_FILE, list[ProjectSettings], []),
     ):
-        # Not Path.expanduser: that raises where there is no such user. Nor Path.resolve, which does
-        # where links lead round.
-        root = Path(os.path.realpath(os.path.expanduser(settings.path)))  # noqa: PTH111
+        root = real(settings.path)
         name = settings.id or project_id_of(root)
         found.setdefault(name, msgspec.structs.replace(settings, id=name, path=str(root)))
     return list(found.values())

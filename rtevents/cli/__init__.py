@@ -62,7 +62,7 @@ COMMANDS = {
     "config": ("rtevents.cli.config:app", "Show, check or print the settings."),
     "docs": (
         "rtevents.cli.docs:app",
-        "Read a page: events, sse, websocket, integration, monitoring, security.",
+        "Read a page: events, where, sse, websocket, integration, monitoring, security.",
     ),
     "completion": ("rtevents.cli.completion:app", "Print the completion script of a shell."),
 }

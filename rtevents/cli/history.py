@@ -20,6 +20,7 @@ def history(
     projects: options.Projects = [],
     sources: options.Sources = [],
     paths: options.PathGlobs = [],
+    wheres: options.Wheres = [],
     since: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Where to begin: as in tail; all by default.")
     ] = None,
@@ -47,7 +48,7 @@ def history(
     """
     since, until = place(since), place(until)
     options.refuse_empty("--after", [] if after is None else [after])
-    wanted = options.wanted(types, not_types, projects, sources, paths)
+    wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
     pretty = is_terminal() if output is None else output == "pretty"
     left = limit
     with options.client() as client:

@@ -41,6 +41,15 @@ PathGlobs = Annotated[
     list[str],
     typer.Option("--path", metavar="GLOB", help="Only files of this pattern, such as 'src/**'."),
 ]
+Wheres = Annotated[
+    list[str],
+    typer.Option(
+        "--where",
+        "-w",
+        metavar="CONDITION",
+        help="Only where this holds, such as 'data.severity >= \"high\"'; see rtevents docs where.",
+    ),
+]
 Until = Annotated[
     str | None, typer.Option("--until", help="Where to end; as --since.", metavar="WHEN")
 ]
@@ -71,6 +80,7 @@ def wanted(
     projects: list[str],
     sources: list[str],
     paths: list[str],
+    wheres: list[str],
 ) -> Filter:
     """
     Return the filter; whether a type is known is the daemon's to say, its own ones included.
@@ -83,7 +93,7 @@ def wanted(
 
     for option, values in (("--type", types), ("--not-type", not_types), ("--project", projects)):
         refuse_empty(option, [part for value in values for part in value.split(",")])
-    for option, values in (("--source", sources), ("--path", paths)):
+    for option, values in (("--source", sources), ("--path", paths), ("--where", wheres)):
         refuse_empty(option, values)
 
     def names(values: list[str]) -> frozenset[str]:
@@ -95,6 +105,7 @@ def wanted(
         projects=frozenset(projects),
         sources=frozenset(sources),
         paths=frozenset(paths),
+        wheres=frozenset(wheres),
     )
 
 

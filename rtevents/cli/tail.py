@@ -44,6 +44,7 @@ def tail(
     projects: options.Projects = [],
     sources: options.Sources = [],
     paths: options.PathGlobs = [],
+    wheres: options.Wheres = [],
     since: Annotated[
         str | None,
         typer.Option(
@@ -82,13 +83,14 @@ def tail(
     rtevents tail                                      everything, from now on
     rtevents tail -t RISK_ALERT -t COMMIT --since 1h
     rtevents tail --path 'src/**' --project web -n 20
+    rtevents tail --where 'data.severity >= "high"'    see rtevents docs where
     rtevents tail --since all -T -o ndjson | jq .data  all that is kept, and end
     rtevents tail -t COMMIT --count 1 --timeout 30s    wait for a commit
     """
     if since is not None and last is not None:
         raise typer.BadParameter("--since and --last exclude each other")
     since, until = place(since), place(until)
-    wanted = options.wanted(types, not_types, projects, sources, paths)
+    wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
     ahead = _seconds_ahead(until)
     _end_with_reader()
     _end_after(options.seconds(timeout, "--timeout"), ahead)

@@ -28,6 +28,9 @@ MAX_EVENT_ID = 128
 MAX_SOURCE = 256
 """Longest name of a source, in characters."""
 
+MAX_PATH = 8192
+"""Longest path that globs look at, in characters: twice what Linux allows."""
+
 PROJECT_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f:]{1,48}\Z")
 """A project's id: `:` is kept out because it separates the parts of a commit's event id."""
 
@@ -140,7 +143,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def path(self) -> str:
         """The file this event is about, relative to its project; empty when there is none."""
         path = self.data.get("file_path") or self.data.get("path")
-        return path if isinstance(path, str) else ""
+        return path if isinstance(path, str) and len(path) <= MAX_PATH else ""
 
     @once
     def body(self) -> bytes:

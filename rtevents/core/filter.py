@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,16 +9,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rtevents.core.event import Entry, type_name
+from rtevents.core.glob import Glob
 from rtevents.errors import FilterError, NotAllowed
 
 if TYPE_CHECKING:  # a client filters, and checks no payload
     from rtevents.core.payloads import EventTypes
+    from rtevents.core.where import Where
 
 MAX_VALUES = 256
 """Most values that one key of a filter may hold."""
-
-MAX_GLOB = 1024
-"""Longest path glob, in characters."""
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +32,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         projects: Project ids.
         sources: Sources.
         paths: Globs for the event's file: ``*`` stays within a folder, ``**`` does not.
+        wheres: Conditions on any of its fields, in the language of ``core/where.py``.
     """
 
     types: frozenset[str] = frozenset()
@@ -42,6 +40,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     projects: frozenset[str] = frozenset()
     sources: frozenset[str] = frozenset()
     paths: frozenset[str] = frozenset()
+    wheres: frozenset[str] = frozenset()
 
     def matches(self, entry: Entry) -> bool:
         """Tell whether the reader wants `entry`."""
@@ -51,6 +50,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             and (not self.projects or entry.project_id in self.projects)
             and (not self.sources or entry.source in self.sources)
             and (not self.paths or any(_glob(path).matches(entry.path) for path in self.paths))
+            and (not self.wheres or any(condition(text).matches(entry) for text in self.wheres))
         )
 
     @property
@@ -168,55 +168,9 @@ def parse_filter(query: Mapping[str, Sequence[str]], types: EventTypes) -> Filte
         values[name] = frozenset(_known(value, types) for value in values[name])
     for glob in values.get("paths", ()):
         _glob(glob)
+    for text in values.get("wheres", ()):
+        condition(text)
     return Filter(**values)
-
-
-class Glob:
-    """
-    A pattern for paths: ``*``, ``?`` and ``[a-z]`` stay within a folder, ``**`` crosses folders.
-
-    A glob that ends in ``/`` means everything below. Matching takes time linear in the pattern for
-    each part of a path, whatever the pattern: a filter comes from outside.
-
-    Raises:
-        FilterError: It is empty or longer than ``MAX_GLOB``.
-    """
-
-    def __init__(self, text: str) -> None:
-        if not 0 < len(text) <= MAX_GLOB:
-            raise FilterError(
-                f"path: a glob of {len(text)} characters, expected 1 to {MAX_GLOB}", field="path"
-            )
-        parts = (text + "**" if text.endswith("/") else text).split("/")
-        if parts[-1] == "**":
-            parts.append("*")
-        self._parts = [
-            None if part == "**" else re.compile(fnmatch.translate(part)).match for part in parts
-        ]
-
-    def matches(self, path: str) -> bool:
-        """Tell whether the whole of `path` is of this pattern."""
-        wanted, given = self._parts, path.split("/")
-        at = place = 0
-        # The last `**` seen and how many parts it has taken: going back to it alone is enough.
-        star, taken = -1, 0
-        while place < len(given):
-            part = wanted[at] if at < len(wanted) else _END
-            if part is None:
-                star, taken = at, place
-                at += 1
-            elif part(given[place]):
-                at, place = at + 1, place + 1
-            elif star >= 0:
-                taken += 1
-                at, place = star + 1, taken
-            else:
-                return False
-        return all(part is None for part in wanted[at:])
-
-
-def _END(part: str) -> None:  # noqa: N802 - stands among the compiled parts of a glob
-    """Match nothing: the pattern has no part left."""
 
 
 _KEYS = {
@@ -225,6 +179,7 @@ _KEYS = {
     "project": "projects",
     "source": "sources",
     "path": "paths",
+    "where": "wheres",
 }
 """The keys of a query string and the fields of ``Filter``; DESIGN section 6."""
 
@@ -236,8 +191,22 @@ _EVERYTHING = Filter()
 _glob = lru_cache(maxsize=4096)(Glob)
 
 
+@lru_cache(maxsize=1024)
+def condition(text: str) -> Where:
+    """
+    Return a condition; one that was read lately is not read again.
+
+    Raises:
+        FilterError: It cannot be read; the text names the column.
+    """
+    # Imported here: most commands have none.
+    from rtevents.core.where import Where
+
+    return Where(text)
+
+
 def _values(key: str, given: Iterable[str]) -> list[str]:
-    """Split what was given; a path or a source may itself hold a comma."""
+    """Split what was given; a path, a source or a condition may itself hold a comma."""
     split = key in ("type", "not_type", "project")
     values = [part for value in given for part in (value.split(",") if split else [value])]
     values = [value.strip() if split else value for value in values]

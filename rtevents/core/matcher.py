@@ -26,7 +26,8 @@ class Matched:
         asked = [name for name in KEYS if getattr(wanted, name)]
         self.key = asked[0] if asked else None
         """The key by whose values it is found; None when every entry has to be shown to it."""
-        self.is_decided = asked == [self.key] and not wanted.not_types and not wanted.paths
+        more = wanted.not_types or wanted.paths or wanted.wheres
+        self.is_decided = asked == [self.key] and not more
         """Whether that key is all it asks for."""
 
 

@@ -108,7 +108,7 @@ class Member:
         wanted, grant = self.connection.wanted, self.grant
         if grant.is_limited or not grant.allows("admin") or wanted.projects or wanted.paths:
             return False
-        if wanted.sources or _UPDATE in wanted.not_types:
+        if wanted.sources or wanted.wheres or _UPDATE in wanted.not_types:
             return False
         is_browser = self.connection.principal.startswith("browser:")
         return _UPDATE in wanted.types if wanted.types else is_browser

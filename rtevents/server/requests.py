@@ -8,6 +8,7 @@ import msgspec
 
 from rtevents.core.draft import END_OF_TIME
 from rtevents.core.event import MAX_EVENT_ID, MAX_EXTENSIONS, MAX_SOURCE
+from rtevents.core.where_text import MAX_TEXT
 from rtevents.server.tokens import MAX_LIFE, MAX_NAME, ROLES
 
 
@@ -23,6 +24,7 @@ Folder = Annotated[str, _told(pattern=r"^/[^\x00]*$")]
 Source = Annotated[str, _told(pattern=r"^(?!rtevents/)", maxLength=MAX_SOURCE)]
 Role = Annotated[str, _told(enum=ROLES)]
 Glob = Annotated[str, _told(maxLength=1024)]
+Condition = Annotated[str, _told(maxLength=MAX_TEXT)]
 Place = Annotated[str, _told(pattern=r"^(([0-9a-f]{8}-)?[0-9]{1,18})?$")]
 Duration = Annotated[str, _told(pattern=r"^([0-9]{1,9}(\.[0-9]{1,6})?(ms|s|m|h|d|w))+$")]
 Time = Annotated[str, _told(format="date-time", pattern=r"^(19[89][0-9]|[2-9][0-9]{3})-")]
@@ -38,6 +40,7 @@ class FilterQuery(msgspec.Struct, kw_only=True):
         project: Project ids.
         source: Sources.
         path: Globs for the event's file: `*` stays within a folder, `**` does not.
+        where: Conditions on any field, such as `data.severity >= "high"`.
     """
 
     type: list[str] = []
@@ -45,6 +48,7 @@ class FilterQuery(msgspec.Struct, kw_only=True):
     project: list[str] = []
     source: list[str] = []
     path: list[Glob] = []
+    where: list[Condition] = []
 
 
 class HistoryQuery(FilterQuery):

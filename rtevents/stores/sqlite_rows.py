@@ -26,6 +26,7 @@ from rtevents.core.filter import Filter
 from rtevents.core.store import PAGE_BYTES
 from rtevents.errors import BadInput
 from rtevents.stores.damage import damaged_entry
+from rtevents.stores.sqlite_where import narrowing
 
 ROWS = 512
 """
@@ -322,12 +323,15 @@ class Search:
         asked = zip(KEYS, (wanted.sources, wanted.types, wanted.projects), strict=True)
         given = {key: self._bind(key, values) for key, values in asked}
         names = {key: some for key, some in given.items() if 1 <= len(some) <= BRANCHES}
+        condition, bound = narrowing(wanted.wheres)
+        self._bound |= bound
+        self._condition = f" AND {condition}" if condition else ""
         self._entries = "".join(f" AND {_written(some)}" for some in names.values())
         self._lead = next(iter(names), None)
         leading = names.pop(self._lead) if self._lead else []
         self._is_bounded = not names
         """Whether a search for blocks looks at none in vain."""
-        self._is_checked = bool(wanted.not_types or wanted.paths) or not self._lead
+        self._is_checked = bool(wanted.not_types or wanted.paths or wanted.wheres) or not self._lead
         """Whether most of what is listed may be nothing that is wanted."""
         checks = ["block >= (:low + 1) / :size", "block <= :high / :size"]
         checks += [_held_too(key, some) for key, some in names.items()]
@@ -373,6 +377,8 @@ class Search:
             listed = self._list_in(db, blocks, low, high, newest_first=newest_first)
         else:
             most = limit if self._wanted.is_everything else CANDIDATES
+            if self._condition:
+                low, high = end_at(high - SPAN + 1 if newest_first else low + SPAN)
             listed = self._list(db, low, high, most, newest_first=newest_first)
             if len(listed) == most:
                 low, high = end_at(listed[-1][0])
@@ -412,7 +418,7 @@ class Search:
         rows = (
             "SELECT seq, length(body) AS size FROM json_each(:blocks) CROSS JOIN entry "  # noqa: S608
             "WHERE seq >= max(value * :size, :low + 1) "
-            f"AND seq <= min(value * :size + :size - 1, :high){self._entries}"
+            f"AND seq <= min(value * :size + :size - 1, :high){self._entries}{self._condition}"
         )
         bounds = {"blocks": _list(blocks), "low": low, "high": high}
         return _listed(db, rows, {**self._bound, **bounds}, newest_first=newest_first)
@@ -422,11 +428,11 @@ class Search:
     ) -> list[tuple[int, int]]:
         """Return seq and length of the first entries after `low` and up to `high`."""
         rows = (
-            "SELECT seq, length(body) AS size FROM entry WHERE seq > :low AND seq <= :high "  # noqa: S608
-            f"ORDER BY seq {'DESC' if newest_first else 'ASC'} LIMIT :limit"
+            "SELECT seq, length(body) AS size FROM entry WHERE seq > :low AND seq <= :high"  # noqa: S608
+            f"{self._condition} ORDER BY seq {'DESC' if newest_first else 'ASC'} LIMIT :limit"
         )
         bounds = {"low": low, "high": high, "limit": count}
-        return _listed(db, rows, bounds, newest_first=newest_first)
+        return _listed(db, rows, {**self._bound, **bounds}, newest_first=newest_first)
 
 
 def _written(names: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtevents.core.event import (
+    MAX_PATH,
     Bookmark,
     Entry,
     Event,
@@ -76,6 +77,9 @@ def test_the_path_is_the_file_that_the_event_is_about() -> None:
     assert event(data={"path": "TODO.md"}).path == "TODO.md"
     assert event(data={"path": 3}).path == ""
     assert event().path == ""
+    long = "a/" * (MAX_PATH // 2)
+    assert event(data={"path": long}).path == long
+    assert event(data={"path": long + "b"}).path == ""
 
 
 def test_the_same_body_is_type_data_project_and_a_given_timestamp() -> None:

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from rtevents.core.event import Entry, Event
 from rtevents.core.filter import (
     INCLUDES,
-    MAX_GLOB,
     MAX_VALUES,
     OWNER,
     Filter,
-    Glob,
     Grant,
     parse_filter,
 )
+from rtevents.core.glob import MAX_GLOB, Glob
 from rtevents.core.payloads import EventTypes
 from rtevents.errors import FilterError, NotAllowed
 

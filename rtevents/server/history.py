@@ -90,13 +90,16 @@ async def _page(house: House, reader: _Reader, query: Any) -> _Page:
     after, gap = max(start.after, log.first - 1), start.gap
     until = await _until(house, reader, query.get("until"))
     order = query.get("order", "asc")
+    if order not in ("asc", "desc"):
+        raise FilterError(f"order: expected asc or desc, got {order[:20]!r}", field="order")
+    if start.snapshot:  # the newest of each type, oldest first
+        newest = list(start.snapshot)[-limit:]
+        return _Page(newest[:: -1 if order == "desc" else 1], after, gap)
     if order == "desc":
         # Fixed before anything is awaited, so that what comes meanwhile is not skipped.
         reach = log.last if until is None else until
         entries = await log.newest(limit, wanted, after=after, until=reach)
         return _Page(entries, entries[-1].seq - 1 if len(entries) == limit else after, gap, reach)
-    if order != "asc":
-        raise FilterError(f"order: expected asc or desc, got {order[:20]!r}", field="order")
     if until is not None and until <= after:
         return _Page([], after, gap)
     cursor = Cursor(log, wanted, after)

@@ -33,6 +33,8 @@ COMMANDS = {
     "publish": ("rtevents.cli.publish:app", "Publish an event."),
     "tail": ("rtevents.cli.tail:app", "Follow the stream."),
     "history": ("rtevents.cli.history:app", "Show a page of what is kept, and end."),
+    "trace": ("rtevents.cli.trace:app", "Show what caused an event, and what came of it."),
+    "risks": ("rtevents.cli.risks:app", "Show the risks that are open, and the rules for them."),
     "project": ("rtevents.cli.project:app", "Add, remove or list what is watched."),
     "watch": ("rtevents.cli.watch:app", "Tell why a path is watched, or is not."),
     "hook": ("rtevents.cli.hook:app", "Install, remove or inspect the git hook."),

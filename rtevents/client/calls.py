@@ -18,6 +18,7 @@ from rtevents.core.event import (
     Gap,
     Stored,
     decode_entry,
+    is_event_id,
     new_event_id,
 )
 from rtevents.core.filter import Filter
@@ -193,6 +194,31 @@ def history(
     given = {"since": since, "until": until, "after": after, "wait": str(wait) if wait else None}
     query += [(name, value) for name, value in given.items() if value]
     return Call("GET", f"/v1/events?{urlencode(query)}", _history, wait=wait)
+
+
+def find(event_id: str) -> Call[Entry]:
+    """Ask for the event of an id."""
+    from rtevents.core.since import parse_since
+
+    def read(body: bytes) -> Entry:
+        found = _history(body).events
+        if not found or found[0].event_id != event_id:
+            raise unknown(event_id)
+        return found[0]
+
+    if not is_event_id(event_id):
+        raise BadInput(f"not an event id: {event_id[:80]!r}", field="event_id")
+    query = {"order": "desc", "limit": "1"}
+    if parse_since(event_id).event_id is None:  # it looks like a time, for example
+        query["where"] = f'event_id == "{event_id}"'
+    else:
+        query["until"] = event_id
+    return Call("GET", f"/v1/events?{urlencode(query)}", read)
+
+
+def unknown(event_id: str) -> NotFound:
+    """Return the error for an id that no event has, or none that may be seen."""
+    return NotFound(f"no event {event_id[:128]!r} is kept")
 
 
 def get(path: str) -> Call[Object]:

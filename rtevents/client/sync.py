@@ -15,7 +15,14 @@ from rtevents.client.http import Connection
 from rtevents.config.paths import find_target
 from rtevents.core.event import Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
-from rtevents.errors import ConnectionLost, EventConflict, NotAllowed, NotReachable, Unavailable
+from rtevents.errors import (
+    BadInput,
+    ConnectionLost,
+    EventConflict,
+    NotAllowed,
+    NotReachable,
+    Unavailable,
+)
 
 T = TypeVar("T")
 
@@ -133,6 +140,21 @@ class Client:
                 wanted, since=since, until=until, after=after, limit=limit, order=order, wait=wait
             )
         )
+
+    def find(self, event_id: str) -> Entry:
+        """
+        Return the event of an id.
+
+        Raises:
+            NotFound: None is kept, or none that this client may see.
+            BadInput: It can be no event's id.
+        """
+        try:
+            return self._ask(calls.find(event_id))
+        except BadInput as error:
+            if error.field != "until":
+                raise
+            raise calls.unknown(event_id) from error
 
     @overload
     def stream(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
+from rtevents.core.causes import caused_by
 from rtevents.core.event import Event, EventType
 
 R_co = TypeVar("R_co", covariant=True)
@@ -30,8 +31,9 @@ def publish_file_change_event(
     Args:
         file_path: Relative to the project.
         change_type: ``created modified deleted renamed``.
-        common: ``project_id source event_id timestamp extensions`` of the event; any other keyword
-            becomes a field of its data. The same holds for every helper here.
+        common: ``project_id source event_id timestamp extensions`` of the event, and ``caused_by``:
+            the event that caused it, or its id; any other keyword becomes a field of its data. The
+            same holds for every helper here.
     """
     return _publish(
         to, EventType.FILE_CHANGE, {"file_path": file_path, "change_type": change_type}, common
@@ -106,4 +108,6 @@ def _publish(
     common: dict[str, Any],
 ) -> R:
     fields = {name: common.pop(name) for name in _COMMON if name in common}
+    if (cause := common.pop("caused_by", None)) is not None:
+        fields["extensions"] = caused_by(cause) | fields.get("extensions", {})
     return to.publish(Event(type=kind.value, data={**data, **common}, **fields))

@@ -313,7 +313,7 @@ class Projects:
                         project.note()
                         await self._publish(project, batch)
                         if kind == "files" and project.saver is not None:
-                            project.saver.hint()
+                            project.saver.hint(_last_change(batch))
                         pause = 1.0
                 return
             except LogClosed:
@@ -389,6 +389,12 @@ class Projects:
                 raise
             except Unavailable as error:
                 await asyncio.sleep(error.retry_after)
+
+
+def _last_change(batch: Sequence[Event]) -> str | None:
+    """Return the id of the event of the last file that changed; None where none did."""
+    changes = (event for event in reversed(batch) if event.type == EventType.FILE_CHANGE)
+    return next((event.event_id for event in changes), None)
 
 
 def _words(error: Exception) -> str:

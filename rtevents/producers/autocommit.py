@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
+from rtevents.core.causes import CAUSATION, CORRELATION
 from rtevents.core.event import Event, EventType, new_event_id
 from rtevents.core.keep import load, save, save_aside
 from rtevents.producers import Watched
+from rtevents.producers.origins import Origins
 from rtevents.producers.saver import Draft, Made, SaveError, Saver
 
 SOURCE = "rtevents/auto-commit"
@@ -32,16 +34,24 @@ class _Attempt(msgspec.Struct, frozen=True):
     A commit that was begun, and whose end is not told yet.
 
     Args:
-        start: The id of the event that told its begin; also what its events have in common.
+        start: The id of the event that told its begin.
         end: The id of the event that will tell its end.
         count: Changes it is about to commit.
         made: The commit, as soon as it is made.
+        cause: The id of the event of the last file that changed before; None for none that is
+            known.
     """
 
     start: str
     end: str
     count: int
     made: Made | None = None
+    cause: str | None = None
+
+    @property
+    def story(self) -> str:
+        """What its events have in common."""
+        return self.cause or self.start
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -78,16 +88,20 @@ class AutoCommitProducer:
         self._file = watched.places / "auto_commit.json"
         self._place = _Place()
         self._saver = Saver(watched.root, self._settings)
+        self._origins = Origins(watched.places)
         self._hinted = asyncio.Event()
         # When changes came that are not committed yet: the first, and the last.
         self._first: float | None = None
         self._last = 0.0
+        # The event of the last of those changes.
+        self._cause: str | None = None
         # Since when something is in the way that should pass.
         self._blocked: float | None = None
 
-    def hint(self) -> None:
-        """Know that a file changed."""
+    def hint(self, cause: str | None = None) -> None:
+        """Know that a file changed, and the id of the event that told it."""
         self._last = time.monotonic()
+        self._cause = cause or self._cause
         if self._first is None:
             self._first = self._last
         self._hinted.set()
@@ -177,7 +191,8 @@ class AutoCommitProducer:
             situation: What is remembered when it fails: it is not told again while that is so.
             draft: What is to be committed; None for what was refused before.
         """
-        attempt = _Attempt(new_event_id(), new_event_id(), count)
+        attempt = _Attempt(new_event_id(), new_event_id(), count, cause=self._cause)
+        self._cause = None
         await self._keep(msgspec.structs.replace(self._place, attempt=attempt))
         yield self._event(
             EventType.AUTO_COMMIT_START, {"changes_count": count}, attempt, attempt.start
@@ -203,7 +218,9 @@ class AutoCommitProducer:
             self._place = msgspec.structs.replace(
                 self._place, attempt=msgspec.structs.replace(attempt, made=made)
             )
-            # Before HEAD moves: who starts after a crash has to know what was begun.
+            # Before HEAD moves: who starts after a crash has to know what was begun, and who sees
+            # the commit where it came from.
+            self._origins.note(made.commit, attempt.start, attempt.story)
             save(self._file, self._place)
             self._saver.finish(made)
         return made
@@ -240,13 +257,14 @@ class AutoCommitProducer:
     def _event(
         self, kind: EventType, data: dict[str, Any], attempt: _Attempt, event_id: str
     ) -> Event:
+        cause = attempt.cause if event_id == attempt.start else attempt.start
         return Event(
             type=kind,
             data=data,
             source=SOURCE,
             project_id=self._project_id,
             event_id=event_id,
-            extensions={"correlation_id": attempt.start},
+            extensions={CORRELATION: attempt.story} | ({CAUSATION: cause} if cause else {}),
         )
 
     async def _keep(self, place: _Place) -> None:

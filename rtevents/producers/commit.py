@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -32,8 +33,15 @@ def build(
     branch: str | None,
     replaces: Sequence[str] = (),
     reconciled: bool = False,
+    extensions: dict[str, str] | None = None,
 ) -> Event:
-    """Return the COMMIT event of a commit: the only place where one is made."""
+    """
+    Return the COMMIT event of a commit: the only place where one is made.
+
+    Args:
+        extensions: Where it came from; None where that is unknown. They are no part of the body
+            (promise P3).
+    """
     data: dict[str, Any] = {
         "commit_hash": commit.commit_hash,
         "message": commit.message,
@@ -60,6 +68,7 @@ def build(
         source=SOURCE,
         project_id=project_id,
         event_id=event_id(project_id, commit.commit_hash),
+        extensions=extensions or msgspec.UNSET,
     )
 
 
@@ -79,10 +88,18 @@ async def build_commit(
     return await build_one(Repository(root, timeout), revision, project_id)
 
 
-async def build_one(repository: Repository, revision: str, project_id: str) -> Event:
+async def build_one(
+    repository: Repository,
+    revision: str,
+    project_id: str,
+    *,
+    origins: Mapping[str, dict[str, str]] = MappingProxyType({}),
+) -> Event:
     """
     Return the COMMIT event of a revision of an opened repository.
 
+    Args:
+        origins: The extensions of those commits of which it is known where they came from.
     Raises:
         BadInput: There is no such commit.
     """
@@ -94,7 +111,12 @@ async def build_one(repository: Repository, revision: str, project_id: str) -> E
     commits, branch = await asyncio.to_thread(describe)
     if not commits:
         raise BadInput(f"revision: no commit {revision[:80]!r} there", field="revision")
-    return build(commits[0], project_id, branch=short(branch) if branch else None)
+    return build(
+        commits[0],
+        project_id,
+        branch=short(branch) if branch else None,
+        extensions=origins.get(commits[0].commit_hash),
+    )
 
 
 def short(name: str) -> str:

@@ -14,6 +14,7 @@ from rtevents.core.event import Event, new_event_id
 from rtevents.core.keep import load, save_aside
 from rtevents.producers import Watched, batches, squash
 from rtevents.producers.commit import SOURCE, build, build_one, event_id, short
+from rtevents.producers.origins import Origins
 from rtevents.producers.refs import REF_UPDATE, Move, moves
 from rtevents.producers.refwatch import RefWatch
 from rtevents.producers.replacements import replacements
@@ -94,6 +95,7 @@ class GitProducer:
         self._find = watched.find
         self._settings = watched.config.git
         self._file = watched.places / "git.json"
+        self._origins = Origins(watched.places)
         self._place = _Place()
         self._repository = Repository(watched.root, self._settings.timeout)
         self._common: Path | None = None
@@ -163,7 +165,9 @@ class GitProducer:
         Raises:
             BadInput: There is no such commit.
         """
-        return await build_one(self._repository, revision, self._project_id)
+        return await build_one(
+            self._repository, revision, self._project_id, origins=self._origins.all()
+        )
 
     def _look(self, common: Path, noted: Iterable[str]) -> _Look:
         """Ask git where the refs are, and how they got there."""
@@ -244,6 +248,7 @@ class GitProducer:
             if not unknown:
                 continue
             commits = await asyncio.to_thread(self._repository.describe, unknown)
+            origins = self._origins.all()
             yield [
                 build(
                     commit,
@@ -251,6 +256,7 @@ class GitProducer:
                     branch=branches.get(commit.commit_hash),
                     replaces=replaced.get(commit.commit_hash, ()),
                     reconciled=reconciled,
+                    extensions=origins.get(commit.commit_hash),
                 )
                 for commit in commits
             ]

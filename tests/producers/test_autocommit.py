@@ -60,7 +60,8 @@ class Auto:
         assert len(self.told) == 2 * count
         for start, end in zip(*[iter(self.watching.events)] * 2, strict=True):
             assert (start.type, end.type in (RESULT, ERROR)) == (START, True)
-            assert start.extensions == end.extensions == {"correlation_id": start.event_id}
+            assert start.extensions == {"correlation_id": start.event_id}
+            assert end.extensions == start.extensions | {"causation_id": start.event_id}
         return self.watching.events[-1]
 
     async def error(self, count: int = 1) -> str:

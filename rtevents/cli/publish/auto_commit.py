@@ -28,6 +28,7 @@ def start(
     event_id: sending.Id = None,
     when: sending.Time = None,
     data: sending.Data = None,
+    cause: sending.Cause = None,
     spool: sending.Spool = False,
 ) -> None:
     """
@@ -37,7 +38,9 @@ def start(
     rtevents publish auto-commit start --changes 3
     """
     fields = {"changes_count": changes}
-    sending.publish("AUTO_COMMIT_START", fields, project, source, event_id, when, data, spool)
+    sending.publish(
+        "AUTO_COMMIT_START", fields, project, source, event_id, when, data, spool, cause
+    )
 
 
 @app.command()
@@ -55,6 +58,7 @@ def result(
     event_id: sending.Id = None,
     when: sending.Time = None,
     data: sending.Data = None,
+    cause: sending.Cause = None,
     spool: sending.Spool = False,
 ) -> None:
     """
@@ -69,7 +73,9 @@ def result(
         "message": message,
         "commit_hash": commit_hash,
     }
-    sending.publish("AUTO_COMMIT_RESULT", fields, project, source, event_id, when, data, spool)
+    sending.publish(
+        "AUTO_COMMIT_RESULT", fields, project, source, event_id, when, data, spool, cause
+    )
 
 
 @app.command()
@@ -81,6 +87,7 @@ def error(
     event_id: sending.Id = None,
     when: sending.Time = None,
     data: sending.Data = None,
+    cause: sending.Cause = None,
     spool: sending.Spool = False,
 ) -> None:
     """
@@ -90,4 +97,6 @@ def error(
     rtevents publish auto-commit error "no identity"
     """
     fields = {"error": text, "details": details}
-    sending.publish("AUTO_COMMIT_ERROR", fields, project, source, event_id, when, data, spool)
+    sending.publish(
+        "AUTO_COMMIT_ERROR", fields, project, source, event_id, when, data, spool, cause
+    )

@@ -20,6 +20,7 @@ def dashboard(
     event_id: sending.Id = None,
     when: sending.Time = None,
     data: sending.Data = None,
+    cause: sending.Cause = None,
     spool: sending.Spool = False,
 ) -> None:
     """
@@ -29,7 +30,7 @@ def dashboard(
     rtevents publish dashboard users=12 load=0.7 branch=main
     """
     fields = {"metrics": dict(_metric(text) for text in metrics)}
-    sending.publish("DASHBOARD_UPDATE", fields, project, source, event_id, when, data, spool)
+    sending.publish("DASHBOARD_UPDATE", fields, project, source, event_id, when, data, spool, cause)
 
 
 def _metric(text: str) -> tuple[str, Any]:

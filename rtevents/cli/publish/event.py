@@ -23,6 +23,7 @@ def event(
     source: sending.Source = "cli",
     event_id: sending.Id = None,
     when: sending.Time = None,
+    cause: sending.Cause = None,
     spool: sending.Spool = False,
 ) -> None:
     """
@@ -33,7 +34,7 @@ def event(
     rtevents publish event TASK_UPDATE --data @task.json
     """
     try:
-        sending.publish(kind, {}, project, source, event_id, when, data, spool)
+        sending.publish(kind, {}, project, source, event_id, when, data, spool, cause)
     except EventRefused as refusal:
         if not str(refusal).startswith("unknown event type"):
             raise

@@ -25,6 +25,7 @@ def file(
     event_id: sending.Id = None,
     when: sending.Time = None,
     data: sending.Data = None,
+    cause: sending.Cause = None,
     spool: sending.Spool = False,
 ) -> None:
     """
@@ -34,4 +35,4 @@ def file(
     rtevents publish file src/a.py --change modified --project web
     """
     fields = {"file_path": path, "change_type": change, "old_path": old_path}
-    sending.publish("FILE_CHANGE", fields, project, source, event_id, when, data, spool)
+    sending.publish("FILE_CHANGE", fields, project, source, event_id, when, data, spool, cause)

@@ -23,6 +23,7 @@ def progress(
     event_id: sending.Id = None,
     when: sending.Time = None,
     data: sending.Data = None,
+    cause: sending.Cause = None,
     spool: sending.Spool = False,
 ) -> None:
     """
@@ -38,7 +39,7 @@ def progress(
     if total > 0:
         fields["percent"] = round(min(100.0, 100 * done / total), 2)
     fields |= {"label": label, "unit": unit}
-    sending.publish("PROGRESS_UPDATE", fields, project, source, event_id, when, data, spool)
+    sending.publish("PROGRESS_UPDATE", fields, project, source, event_id, when, data, spool, cause)
 
 
 def _whole(number: float) -> float | int:

@@ -25,6 +25,7 @@ def risk(
     event_id: sending.Id = None,
     when: sending.Time = None,
     data: sending.Data = None,
+    cause: sending.Cause = None,
     spool: sending.Spool = False,
 ) -> None:
     """
@@ -34,4 +35,4 @@ def risk(
     rtevents publish risk "disk nearly full" --severity high
     """
     fields = {"severity": severity, "message": message, "rule": rule}
-    sending.publish("RISK_ALERT", fields, project, source, event_id, when, data, spool)
+    sending.publish("RISK_ALERT", fields, project, source, event_id, when, data, spool, cause)

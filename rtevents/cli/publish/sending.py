@@ -10,7 +10,7 @@ import typer
 
 from rtevents.cli import options, suggest
 from rtevents.cli.output import is_terminal, notice, print_json, safe
-from rtevents.errors import ConnectionLost, EventRefused, NotReachable, Unavailable
+from rtevents.errors import ConnectionLost, EventRefused, NotAllowed, NotReachable, Unavailable
 
 if TYPE_CHECKING:
     from rtevents.client.sync import Client
@@ -37,6 +37,10 @@ Spool = Annotated[
     bool,
     typer.Option("--spool", help="Keep it on disk when the daemon is away; it is delivered later."),
 ]
+Cause = Annotated[
+    str | None,
+    typer.Option("--caused-by", metavar="ID", help="The id of the event that caused it."),
+]
 Data = Annotated[
     str | None,
     typer.Option("--data", metavar="JSON", help="More fields: JSON, @FILE, or - for stdin."),
@@ -52,6 +56,7 @@ def publish(
     when: str | None,
     data: str | None,
     spool: bool,
+    cause: str | None,
 ) -> None:
     """Make an event of what the command line says, publish it, and tell its place."""
     from rtevents.core.event import Event, type_name
@@ -65,15 +70,31 @@ def publish(
         common["timestamp"] = parse_time(when)
     given = {name: value for name, value in fields.items() if value is not None} | _more(data)
     _refuse_bytes(common | {"data": given})
-    _send(Event(type=type_name(kind), data=given, **common), spool=spool)
+    with options.client() as client:
+        if cause is not None:
+            common["extensions"] = _caused_by(client, cause, spool=spool)
+        _send(client, Event(type=type_name(kind), data=given, **common), spool=spool)
 
 
-def _send(event: Event, *, spool: bool) -> None:
+def _caused_by(client: Client, cause: str, *, spool: bool) -> dict[str, str]:
+    """Return the extensions that name a cause; of which story it is says the cause itself."""
+    from rtevents.core.causes import caused_by
+
+    try:
+        return caused_by(client.find(cause))
+    except NotAllowed:  # who may publish may not read
+        return caused_by(cause)
+    except (NotReachable, ConnectionLost, Unavailable):
+        if not spool:
+            raise
+        return caused_by(cause)
+
+
+def _send(client: Client, event: Event, *, spool: bool) -> None:
     from rtevents.core.draft import check_event
 
     check_event(event)
-    with options.client() as client:
-        stored = _spooled(client, event) if spool else client.publish(event)
+    stored = _spooled(client, event) if spool else client.publish(event)
     if stored is None:
         return
     tell(stored.event_id, stored.seq, duplicate=stored.duplicate)

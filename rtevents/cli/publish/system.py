@@ -25,6 +25,7 @@ def system(
     event_id: sending.Id = None,
     when: sending.Time = None,
     data: sending.Data = None,
+    cause: sending.Cause = None,
     spool: sending.Spool = False,
 ) -> None:
     """
@@ -34,4 +35,4 @@ def system(
     rtevents publish system degraded --reason "queue 90 % full"
     """
     fields = {"status": status, "event": event, "reasons": reason or None}
-    sending.publish("SYSTEM_STATUS", fields, project, source, event_id, when, data, spool)
+    sending.publish("SYSTEM_STATUS", fields, project, source, event_id, when, data, spool, cause)

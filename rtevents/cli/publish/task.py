@@ -23,6 +23,7 @@ def task(
     event_id: sending.Id = None,
     when: sending.Time = None,
     data: sending.Data = None,
+    cause: sending.Cause = None,
     spool: sending.Spool = False,
 ) -> None:
     """
@@ -32,4 +33,4 @@ def task(
     rtevents publish task T-12 --status done --title "Write the guide"
     """
     fields = {"task_id": task_id, "status": status, "title": title}
-    sending.publish("TASK_UPDATE", fields, project, source, event_id, when, data, spool)
+    sending.publish("TASK_UPDATE", fields, project, source, event_id, when, data, spool, cause)

@@ -180,6 +180,11 @@ def _task(data: dict[str, Any]) -> str:
     return f"{data['task_id']} {data['status']}  {data.get('title') or ''}".rstrip() + ended + took
 
 
+def _risk(data: dict[str, Any]) -> str:
+    state = {"updated": "still ", "closed": "over, was "}.get(data.get("state") or "", "")
+    return f"{state}{data['severity']}: {data['message']}"
+
+
 def _metrics(data: dict[str, Any]) -> str:
     return "  ".join(
         f"{name}={value if isinstance(value, str) else _json(value)}"
@@ -197,7 +202,7 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "COMMIT": _commit,
     "REF_UPDATE": _ref,
     "PROGRESS_UPDATE": _progress,
-    "RISK_ALERT": lambda data: f"{data['severity']}: {data['message']}",
+    "RISK_ALERT": _risk,
     "TASK_UPDATE": _task,
     "SYSTEM_STATUS": _status,
     "DASHBOARD_UPDATE": _metrics,

@@ -253,6 +253,10 @@ class Client:
         """Watch a project no more."""
         await self._ask(calls.delete("/v1/projects", project_id))
 
+    async def risk_rules(self) -> list[Object]:
+        """Return the rules for risks that are in force."""
+        return await self._ask(calls.get_list("/v1/risks/rules", "rules"))
+
     async def types(self) -> list[Object]:
         """Return the event reference."""
         return await self._ask(calls.get_list("/v1/types", "types"))

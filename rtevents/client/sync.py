@@ -245,6 +245,10 @@ class Client:
         """Watch a project no more."""
         self._ask(calls.delete("/v1/projects", project_id))
 
+    def risk_rules(self) -> list[Object]:
+        """Return the rules for risks that are in force."""
+        return self._ask(calls.get_list("/v1/risks/rules", "rules"))
+
     def types(self) -> list[Object]:
         """Return the event reference."""
         return self._ask(calls.get_list("/v1/types", "types"))

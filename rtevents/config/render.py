@@ -23,6 +23,18 @@ EXAMPLES = {
     "event_types": [
         "event_types: [DEPLOY, {name: RELEASE, schema: {required: [version]}}]",
     ],
+    "risks": [
+        "risks:",
+        "  rules:",
+        "    - name: deploy-fails",
+        "      type: DEPLOY",
+        '      where: data.status == "failed"',
+        "      count: 2",
+        "      within: 3600",
+        "      per: data.service",
+        '      until: data.status == "ok"',
+        '      message: "{data.service} failed {count} times"',
+    ],
     "projects": [
         "projects:",
         "  - {path: ~/src/web, id: web, files: true, git: true, ignore: [dist/]}",

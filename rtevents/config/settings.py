@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from rtevents.config.risks import RiskSettings
 from rtevents.errors import ConfigError
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -268,6 +269,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         files: How files are watched.
         git: How repositories are watched.
         auto_commit: How projects are committed automatically, those that have it switched on.
+        risks: Which risks are told; a rule whose severity is `none` is switched off.
         projects: Projects to watch, besides those that `rtevents project add` added.
     """
 
@@ -302,6 +304,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     files: FilesSettings = msgspec.field(default_factory=FilesSettings)
     git: GitSettings = msgspec.field(default_factory=GitSettings)
     auto_commit: AutoCommitSettings = msgspec.field(default_factory=AutoCommitSettings)
+    risks: RiskSettings = msgspec.field(default_factory=RiskSettings)
     projects: list[ProjectSettings] = []
 
 

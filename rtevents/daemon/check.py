@@ -11,9 +11,10 @@ from rtevents.core.event import is_project_id, type_name
 from rtevents.core.payloads import EventTypes
 from rtevents.daemon.access import load_issuers
 from rtevents.daemon.types import compile_schema
-from rtevents.errors import BadInput, ConfigError, EventRefused
+from rtevents.errors import BadInput, ConfigError, EventRefused, FilterError
 from rtevents.producers import DECLARED
 from rtevents.producers.known import project_id_of
+from rtevents.producers.risk.rules import build
 from rtevents.server.tls import Certificate
 
 
@@ -32,6 +33,7 @@ def check(loaded: Loaded) -> list[str]:
         raise _wrong(loaded, "tls", str(error).removeprefix("tls: ")) from error
     _check_types(loaded)
     _check_ids(loaded)
+    _check_risks(loaded)
     try:
         load_issuers(loaded.config)
     except ConfigError as error:
@@ -88,6 +90,14 @@ def _check_ids(loaded: Loaded) -> None:
         if name in taken:
             raise _wrong(loaded, key, f"{name!r} is taken by projects[{taken[name]}]")
         taken[name] = index
+
+
+def _check_risks(loaded: Loaded) -> None:
+    try:
+        build(loaded.config.risks)
+    except FilterError as error:
+        key = error.field or "risks"
+        raise _wrong(loaded, key, str(error).removeprefix(f"{key}: ")) from error
 
 
 def _problem(project: ProjectSettings) -> str | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
+from pathlib import Path
 
 from rtevents.config.settings import Config, HealthSettings
 from rtevents.core.check import Check
 from rtevents.core.event import Event
 from rtevents.core.health import Thresholds
 from rtevents.core.service import EventService
+from rtevents.daemon.projects import Projects
 from rtevents.errors import LogClosed, Unavailable
 from rtevents.producers import OWN, Own, open_own_producer
 from rtevents.server.fanout import Fanout
@@ -27,8 +29,15 @@ def thresholds(settings: HealthSettings) -> Thresholds:
     return Thresholds(**{name: getattr(settings, name) for name in names})
 
 
-def open_own(config: Config, service: EventService, fanout: Fanout) -> Own:
-    """Return what the producers get to know of the daemon."""
+def open_own(
+    config: Config, service: EventService, fanout: Fanout, *, projects: Projects, places: Path
+) -> Own:
+    """
+    Return what the producers get to know of the daemon.
+
+    Args:
+        places: An existing folder in which they keep their places.
+    """
     asked = {
         "connections": fanout.answers,
         "queue": service.queue_answers,
@@ -44,7 +53,14 @@ def open_own(config: Config, service: EventService, fanout: Fanout) -> Own:
         )
         for name, ask in asked.items()
     ]
-    return Own(service=service, config=config, checks=checks)
+    return Own(
+        service=service,
+        config=config,
+        checks=checks,
+        places=places,
+        risks=lambda: projects.config.risks,
+        projects=projects.known,
+    )
 
 
 async def watch_own(own: Own) -> None:

@@ -32,10 +32,11 @@ from rtevents.errors import (
     Taken,
     Unavailable,
 )
-from rtevents.producers import PRODUCERS, Producer, Watched, open_producer
+from rtevents.producers import PRODUCERS, Known, Producer, Watched, open_producer
 from rtevents.producers.commit import build_commit
 from rtevents.producers.git import common_dir
 from rtevents.producers.known import PROJECTS_FILE, project_id_of
+from rtevents.producers.risk.rules import in_force
 from rtevents.producers.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -131,6 +132,22 @@ class Projects:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):
                 await asyncio.gather(*waiting)
+
+    @property
+    def config(self) -> Config:
+        """Every setting that is in force."""
+        return self._config
+
+    def known(self) -> list[Known]:
+        """Return what is watched, as the daemon's own producers get to know it."""
+        return [
+            Known(name, project.root, project.settings.git)
+            for name, project in self._projects.items()
+        ]
+
+    async def risk_rules(self) -> list[dict[str, Any]]:
+        """Return the rules for risks that are in force, those of the projects' own files too."""
+        return await asyncio.to_thread(in_force, self._config.risks, self.known())
 
     def all(self) -> Sequence[dict[str, Any]]:
         """Return every project with its state."""

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 LIVE = (
     "auto_commit", "event_types", "files", "git", "hosts", "issuers", "limits", "log_level",
-    "origins", "projects", "retention",
+    "origins", "projects", "retention", "risks",
 )  # fmt: skip
 """The settings that a running daemon takes on; the others are read when it starts."""
 

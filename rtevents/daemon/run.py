@@ -176,6 +176,7 @@ async def _open(
         add_type=own_types.add,
         own_types=own_types.schemas,
         reload=reload,
+        risk_rules=projects.risk_rules,
     )
     async with AsyncExitStack() as stack:
         stack.callback(guard.audit.close)
@@ -204,10 +205,12 @@ async def _open(
         stack.push_async_callback(service.drain)
         spool = asyncio.create_task(deliver(service, paths.spool), name="rtevents spool")
         stack.push_async_callback(_cancel, spool)
-        own = asyncio.create_task(watch_own(open_own(config, service, fanout)), name="rtevents own")
-        stack.push_async_callback(_cancel, own)
         stack.push_async_callback(projects.stop)
         await projects.start()
+        # After them: a project that is not known yet is no project that is watched no more.
+        known = open_own(config, service, fanout, projects=projects, places=paths.state)
+        own = asyncio.create_task(watch_own(known), name="rtevents own")
+        stack.push_async_callback(_cancel, own)
         for folder in folders:
             await _add(projects, folder, running)
         await projects.settle()

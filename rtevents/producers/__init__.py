@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
+from rtevents.config.risks import RiskSettings
 from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event
 from rtevents.producers.refs import REF_UPDATE, SCHEMA
@@ -32,6 +33,7 @@ PRODUCERS = {
 
 OWN = {
     "system": "rtevents.producers.system:SystemProducer",
+    "risk": "rtevents.producers.risk:RiskProducer",
 }
 """Each producer that watches the daemon itself, and no project."""
 
@@ -60,6 +62,20 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     own: Sequence[Path] = ()
 
 
+class Known(msgspec.Struct, frozen=True):
+    """
+    A project, as a producer of the daemon's own gets to know it.
+
+    Args:
+        root: Its folder.
+        is_repository: Whether its commits are published.
+    """
+
+    id: str
+    root: Path
+    is_repository: bool
+
+
 class Own(msgspec.Struct, frozen=True, kw_only=True):
     """
     The daemon, as a producer of its own gets to know it.
@@ -68,11 +84,17 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
         service: The event service.
         config: Every setting.
         checks: What is to be asked again and again.
+        places: An existing folder in which they keep their places.
+        risks: Returns the settings of the rules for risks that are in force.
+        projects: Returns what is watched now.
     """
 
     service: EventService
     config: Config
     checks: list[Check]
+    places: Path
+    risks: Callable[[], RiskSettings]
+    projects: Callable[[], Sequence[Known]]
 
 
 class Producer(Protocol):

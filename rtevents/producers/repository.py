@@ -137,7 +137,7 @@ class Repository:
         if not self._root.is_dir():
             return None
         try:
-            told = self._ask("rev-parse", "--git-common-dir")
+            told = self.ask("rev-parse", "--git-common-dir")
         except RteventsError as error:
             if "fatal: not a git repository" in str(error) and not self._seems_one():
                 return None
@@ -165,19 +165,19 @@ class Repository:
 
     def _is_between(self) -> bool:
         """Tell whether a rebase is over whose branch is not yet where it is to be."""
-        words = self._ask("reflog", "--max-count=1", "--format=%gs", "HEAD", check=False)
+        words = self.ask("reflog", "--max-count=1", "--format=%gs", "HEAD", check=False)
         return words.startswith(b"rebase (") and not words.startswith(OVER)
 
     def _refs(self, branch: str | None, is_rebased: bool) -> Refs:
         # After the branch: whatever one answer has of one that moves meanwhile, the next has too.
         heads = []
-        for line in self._ask("worktree", "list", "--porcelain", "-z").split(b"\0"):
+        for line in self.ask("worktree", "list", "--porcelain", "-z").split(b"\0"):
             word, _, sha = os.fsdecode(line).partition(" ")
             if word == "HEAD" and SHA.match(sha) and set(sha) != {"0"}:
                 heads.append(sha)
         tips, links = {}, set()
         patterns = ("refs/heads", "refs/remotes", "refs/tags")
-        told = self._ask("for-each-ref", "--format=%(objectname) %(refname) %(symref)", *patterns)
+        told = self.ask("for-each-ref", "--format=%(objectname) %(refname) %(symref)", *patterns)
         for line in told.splitlines():
             sha, name, link = shown(os.fsdecode(line)).split(" ")
             if SHA.match(sha):
@@ -195,12 +195,12 @@ class Repository:
         tip, branch = self._sha_of("HEAD" if is_rebased else branch), shown(branch)
         if tip is None or tip == sha:
             return branch
-        latest = self._ask("rev-list", f"--max-count={LATEST}", "--end-of-options", tip)
+        latest = self.ask("rev-list", f"--max-count={LATEST}", "--end-of-options", tip)
         return branch if sha in latest.decode().split() else None
 
     def _branch(self) -> tuple[str | None, bool]:
         """Return the full name of the current branch, and whether it is being rebased."""
-        told = os.fsdecode(self._ask("symbolic-ref", "-q", "HEAD", check=False).strip())
+        told = os.fsdecode(self.ask("symbolic-ref", "-q", "HEAD", check=False).strip())
         if told:
             return told, False
         folder = self._folder()
@@ -215,7 +215,7 @@ class Repository:
 
     def _folder(self) -> Path:
         """Return the work tree's own git folder."""
-        told = self._ask("rev-parse", "--absolute-git-dir")
+        told = self.ask("rev-parse", "--absolute-git-dir")
         return Path(os.fsdecode(told.removesuffix(b"\n")))
 
     def new(
@@ -235,7 +235,7 @@ class Repository:
         if gone := self._gone(tips):
             raise RteventsError(f"git: a ref names an object that is not there: {min(gone)}")
         wanted = "\n".join([*tips, *noted, *(f"^{sha}" for sha in old)])
-        told = self._ask(
+        told = self.ask(
             "rev-list", "--ignore-missing", "--topo-order", "--reverse", "--parents", "--stdin",
             given=wanted,
         )  # fmt: skip
@@ -253,7 +253,7 @@ class Repository:
         if not (common / "reftable").is_dir():
             yield from reversed([*reflog.read(common / "logs" / ref)])
             return
-        told = self._ask(
+        told = self.ask(
             "log", "--walk-reflogs", "--date=unix", f"--max-count={LATEST}",
             "--format=%H%x00%gd%x00%gs%x00", "--end-of-options", ref, check=False,
         )  # fmt: skip
@@ -295,7 +295,7 @@ class Repository:
         """
         limit = f"--max-count={LATEST}"
         try:
-            told = self._ask("rev-list", "--topo-order", limit, "--end-of-options", old, f"^{new}")
+            told = self.ask("rev-list", "--topo-order", limit, "--end-of-options", old, f"^{new}")
         except RteventsError:
             return None
         return told.decode().split()
@@ -317,7 +317,7 @@ class Repository:
 
     def differences(self, pairs: Mapping[str, str]) -> dict[str, object]:
         """Return in what each commit differs from another one, as ``changes`` from its parent."""
-        told = self._ask(
+        told = self.ask(
             "diff-tree", "--stdin", "--always", "-r", "-z", "--numstat", *PLAIN,
             f"--format={FORMAT}", given="".join(f"{new} {old}\n" for new, old in pairs.items()),
         )  # fmt: skip
@@ -343,7 +343,7 @@ class Repository:
         left = [*shas]
         while left:
             try:
-                return self._ask(
+                return self.ask(
                     "log", "--stdin", "--no-walk=unsorted", "--ignore-missing", "--encoding=UTF-8",
                     *arguments, given="\n".join(left),
                 )  # fmt: skip
@@ -355,9 +355,16 @@ class Repository:
                 left = [sha for sha in left if sha not in gone]
         return b""
 
+    def existing(self, shas: Sequence[str]) -> list[str]:
+        """Return those of some object ids that are commits, and there, in their order."""
+        told = self.ask("cat-file", "--batch-check=%(objectname) %(objecttype)",
+                        given="\n".join(sha for sha in shas if SHA.match(sha)))  # fmt: skip
+        there = {line.split()[0] for line in told.decode().splitlines() if line.endswith(" commit")}
+        return [sha for sha in shas if sha in there]
+
     def _gone(self, shas: Iterable[str]) -> set[str]:
         """Return the objects that are not there."""
-        told = self._ask("cat-file", "--batch-check=%(objectname)", given="\n".join(shas))
+        told = self.ask("cat-file", "--batch-check=%(objectname)", given="\n".join(shas))
         lines = told.decode().splitlines()
         return {line.split()[0] for line in lines if line.endswith(" missing")}
 
@@ -376,14 +383,14 @@ class Repository:
     def _sha_of(self, revision: str) -> str | None:
         if "\0" in revision:
             return None  # no program can be given that
-        told = self._ask(
+        told = self.ask(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}",
             check=False,
         )  # fmt: skip
         sha = told.decode(errors="replace").strip()
         return sha if SHA.match(sha) else None
 
-    def _ask(self, *arguments: str, given: str | None = None, check: bool = True) -> bytes:
+    def ask(self, *arguments: str, given: str | None = None, check: bool = True) -> bytes:
         """
         Run git; return what it printed.
 

@@ -209,6 +209,14 @@ async def projects(request: web.Request) -> web.Response:
     return answer({"projects": _projects(request.app[HOUSE], request[PRINCIPAL].grant)})
 
 
+async def risk_rules(request: web.Request) -> web.Response:
+    """Return the rules for risks that are in force: for every project, and of those held."""
+    held = request[PRINCIPAL].grant.visible.projects
+    rules = await request.app[HOUSE].risk_rules()
+    wanted = [each for each in rules if not held or each["project_id"] in (None, *held)]
+    return answer({"rules": wanted})
+
+
 async def add_project(request: web.Request) -> web.Response:
     """Watch a folder from now on."""
     given = await read_json(request, NewProject)

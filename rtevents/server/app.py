@@ -133,6 +133,7 @@ ROUTES = (
     Route(
         "DELETE", "/v1/projects/{id}", admin.remove_project, "owner", is_whole=True, statuses=GONE
     ),
+    Route("GET", "/v1/risks/rules", admin.risk_rules, "admin", gives=answers.RiskRules),
     Route(
         "POST", "/v1/commits", admin.commit, "owner", is_whole=True,
         takes=requests.NewCommit, gives=answers.Published, statuses=CREATED,

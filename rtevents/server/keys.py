@@ -62,6 +62,7 @@ class House(msgspec.Struct):
         add_type: Adds an event type of the user's own: its name and its JSON Schema.
         own_types: The JSON Schema of each event type of the user's own; None for any object.
         reload: Reads the configuration again; returns what ``POST /v1/reload`` tells.
+        risk_rules: Returns what ``GET /v1/risks/rules`` tells.
     """
 
     service: EventService
@@ -72,6 +73,7 @@ class House(msgspec.Struct):
     add_type: Callable[[str, dict[str, Any] | None], Awaitable[None]]
     own_types: dict[str, dict[str, Any] | None]
     reload: Callable[[], Awaitable[dict[str, Any]]]
+    risk_rules: Callable[[], Awaitable[list[dict[str, Any]]]]
     members: dict[str, Member] = {}
     """The stream of each open connection, by connection id."""
     followers: set[Connection] = set()

@@ -382,6 +382,14 @@ class Houses:
         async def reload() -> dict[str, Any]:
             return {"changed": [], "warnings": []}
 
+        async def rules() -> list[dict[str, Any]]:
+            own = {"about": "x", "settings": {"count": 2}}
+            return [
+                {"name": "secret", "severity": "critical", "project_id": None, **own},
+                {"name": "web-own", "severity": "low", "project_id": "web", **own},
+                {"name": "api-own", "severity": "low", "project_id": "api", **own},
+            ]
+
         house = House(
             service=service,
             fanout=Fanout(
@@ -404,6 +412,7 @@ class Houses:
             add_type=add_type,
             own_types=own_types,
             reload=reload,
+            risk_rules=rules,
         )
         opened = Server(house, create_runner(house), folder, limits)
         self.servers.append(opened)

@@ -1,0 +1,192 @@
+"""rtevents risks: what is open, and the rules that find it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from rtevents.cli import options, suggest
+from rtevents.cli.output import is_terminal, moment, notice, print_json, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rtevents.client.sync import Client
+    from rtevents.core.event import Entry
+    from rtevents.core.filter import Filter
+
+SEVERITIES = ("low", "medium", "high", "critical")
+
+MOST = 5000
+"""Words on risks that are read, the newest first: as many as the dashboard keeps in mind."""
+
+Output = Annotated[
+    Literal["pretty", "json"] | None,
+    typer.Option("--output", "-o", help="pretty on a terminal, else json."),
+]
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, invoke_without_command=True)
+
+
+@app.callback()
+def risks(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Those that are over as well.")] = False,
+    projects: options.Projects = [],
+    severity: Annotated[
+        Literal["low", "medium", "high", "critical"], typer.Option(help="So bad at least.")
+    ] = "low",
+    rule: Annotated[
+        list[str], typer.Option("--rule", metavar="NAME", help="Only what this rule found.")
+    ] = [],
+    output: Output = None,
+) -> None:
+    """
+    Show the risks that are open, the worst first: those of the rules, and those of others.
+
+    A risk is open until a RISK_ALERT says that it is closed. Of the same fingerprint, the newest
+    word counts; rtevents docs risks tells more.
+
+    \b
+    rtevents risks
+    rtevents risks --severity high --project web
+    rtevents risks --all -o json
+    rtevents risks rules
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from rtevents.core.filter import Filter
+
+    options.refuse_empty("--project", [part for each in projects for part in each.split(",")])
+    wanted = Filter(types=frozenset({"RISK_ALERT"}), projects=frozenset(projects))
+    with options.client() as client:
+        entries = _newest(client, wanted)
+    least = SEVERITIES.index(severity)
+    found = [
+        risk
+        for risk in _risks(entries)
+        if (everything or risk["state"] != "closed")
+        and SEVERITIES.index(risk["severity"]) >= least
+        and (not rule or risk["rule"] in rule)
+    ]
+    if len(entries) == MOST:
+        notice(f"of the newest {MOST} RISK_ALERTs; what was told before is not shown")
+    if is_terminal() if output is None else output == "pretty":
+        _show(found)
+    else:
+        print_json(found)
+
+
+@app.command()
+def rules(
+    suggested: Annotated[
+        str | None,
+        typer.Option(
+            "--project", metavar="ID", help="Only those for it.", autocompletion=suggest.projects
+        ),
+    ] = None,
+    output: Output = None,
+) -> None:
+    """
+    Show the rules in force, with their thresholds.
+
+    \b
+    rtevents risks rules
+    rtevents risks rules --project web -o json
+    """
+    with options.client() as client:
+        found = client.risk_rules()
+    if suggested is not None:
+        found = [each for each in found if each["project_id"] in (None, suggested)]
+    if is_terminal() if output is None else output == "pretty":
+        for each in found:
+            _show_rule(each)
+    else:
+        print_json(found)
+
+
+def _newest(client: Client, wanted: Filter) -> list[Entry]:
+    """Return the newest words on risks, the newest first."""
+    entries: list[Entry] = []
+    until = None
+    while len(entries) < MOST:
+        page = client.history(wanted, until=until, limit=1000, order="desc")
+        entries += page.events
+        if not page.events or page.next.seq < page.oldest:
+            break
+        until = str(page.next)
+    return entries[:MOST]
+
+
+def _risks(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """Return each risk as its newest word has it, the worst and newest first."""
+    risks: dict[tuple[Any, ...], dict[str, Any]] = {}
+    begun: set[tuple[Any, ...]] = set()
+    for entry in entries:
+        if entry.is_corrupt:
+            continue
+        data = entry.event.data
+        # Without a fingerprint, the same words about the same project are the same risk.
+        mark = data.get("fingerprint")
+        words = (mark,) if mark else (data["severity"], data["message"])
+        key = (entry.project_id, *words)
+        known = risks.setdefault(
+            key,
+            {
+                "severity": data["severity"],
+                "state": data.get("state") or "open",
+                "rule": data.get("rule"),
+                "message": data["message"],
+                "project_id": entry.project_id,
+                "timestamp": entry.timestamp,
+                "count": data.get("count"),
+                "fingerprint": mark,
+                "event_id": entry.event_id,
+                "evidence": data.get("evidence") or [],
+                "since": entry.timestamp,
+            },
+        )
+        if key not in begun:  # what was open, and over, before it opened last is another story
+            known["since"] = entry.timestamp
+        if known["state"] == "open" or data.get("state") == "open":
+            begun.add(key)
+    return sorted(
+        risks.values(),
+        key=lambda risk: (-SEVERITIES.index(risk["severity"]), -risk["timestamp"]),
+    )
+
+
+def _show(risks: Iterable[dict[str, Any]]) -> None:
+    """Print risks for a person, one a line."""
+    is_any = False
+    for risk in risks:
+        is_any = True
+        worst = risk["severity"] in ("high", "critical")
+        colour = typer.colors.RED if worst else typer.colors.YELLOW
+        if risk["state"] == "closed":
+            colour = typer.colors.GREEN
+        severity = typer.style(f"{risk['severity']:<9}", fg=colour)
+        project = safe(risk["project_id"] or "-")
+        state = "over " if risk["state"] == "closed" else ""
+        since = typer.style(moment(risk["since"], "%Y-%m-%d %H:%M"), dim=True)
+        rule = typer.style(f"({safe(risk['rule'] or '-')})", dim=True)
+        typer.echo(f"{severity} {since}  {project:<12}  {state}{safe(risk['message'])}  {rule}")
+    if not is_any:
+        typer.echo("no risk is open")
+
+
+def _show_rule(rule: dict[str, Any]) -> None:
+    """Print a rule for a person: what it is, and a line of its thresholds."""
+    where = f" of {safe(rule['project_id'])}" if rule["project_id"] else ""
+    name = typer.style(f"{safe(rule['name'])}{where}", bold=True)
+    typer.echo(f"{name}  {rule['severity']}  {safe(rule['about'])}")
+    words = [f"{safe(key)}={safe(_value(value))}" for key, value in rule["settings"].items()]
+    if words:
+        typer.echo(typer.style("    " + "  ".join(words), dim=True))
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

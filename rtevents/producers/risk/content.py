@@ -1,0 +1,154 @@
+"""What is in the files that commits change, asked of git; nothing of the repository is run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from rtevents.producers.repository import Repository
+from rtevents.producers.secrets import looks_secret
+from rtevents.producers.snapshot import shown
+
+MOST_FILES = 2000
+"""Files of the commits of one look, at most: an import of another project is no commit to read."""
+
+MOST_BYTES = 32 * 1024**2
+"""Bytes of their contents that are read, at most."""
+
+SECRET_BYTES = 1024**2
+"""Longest file that is searched, in bytes: longer ones are no text that somebody wrote."""
+
+FILES = ("100644", "100755")
+"""The modes of files: not of links, nor of other repositories."""
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A file that a commit changes.
+
+    Args:
+        path: Relative to the top of the repository.
+        size: Its bytes; None for one that is gone.
+        secret: What looks like a secret in the lines that are new; None for nothing.
+        has_secret: Whether anything in it does; None where it was not read.
+    """
+
+    path: str
+    size: int | None
+    secret: str | None = None
+    has_secret: bool | None = False
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """A file of a commit, by its object ids; None for none."""
+
+    sha: str
+    path: str
+    old: str | None
+    new: str | None
+
+
+def changed(repository: Repository, shas: Sequence[str]) -> dict[str, list[Changed]]:
+    """
+    Return what is in the files that commits change from their first parents; waits for git.
+
+    A commit that is there no more, or that changes too much to be read, is left out.
+
+    Raises:
+        RteventsError: git fails.
+    """
+    there = repository.existing(shas)
+    if not there:
+        return {}
+    told = repository.ask(
+        "diff-tree", "--stdin", "-r", "-z", "--root", "--no-renames", "--raw", "--no-abbrev",
+        "--ignore-submodules=none", given="".join(f"{sha}\n" for sha in there),
+    )  # fmt: skip
+    rows = [*_rows(told.split(b"\0"))]
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.sha] = counts.get(row.sha, 0) + 1
+    read, room = set[str](), MOST_FILES
+    for sha, count in counts.items():
+        if count <= room:
+            read.add(sha)
+            room -= count
+    rows = [row for row in rows if row.sha in read]
+    sizes = _sizes(repository, {oid for row in rows for oid in (row.old, row.new) if oid})
+    contents = _contents(repository, rows, sizes)
+    found: dict[str, list[Changed]] = {sha: [] for sha in there}
+    for row in rows:
+        found[row.sha].append(_look(row, sizes, contents))
+    return {sha: files for sha, files in found.items() if sha in read or sha not in counts}
+
+
+def _rows(fields: Sequence[bytes]) -> Iterator[_Row]:
+    """Yield what `diff-tree --stdin -z --raw` tells."""
+    sha, at = "", 0
+    while at < len(fields):
+        field = os.fsdecode(fields[at]).strip("\n")
+        if not field.startswith(":"):
+            sha, at = field, at + 1
+            continue
+        old_mode, new_mode, old, new, _ = field[1:].split(" ")
+        path = shown(os.fsdecode(fields[at + 1]))
+        yield _Row(
+            sha, path, old if old_mode in FILES else None, new if new_mode in FILES else None
+        )
+        at += 2
+
+
+def _sizes(repository: Repository, oids: Iterable[str]) -> dict[str, int]:
+    """Return the bytes of each of these objects that is there."""
+    told = repository.ask(
+        "cat-file", "--batch-check=%(objectname) %(objectsize)", given="\n".join(oids)
+    )
+    pairs = (line.split() for line in told.decode().splitlines())
+    return {oid: int(size) for oid, size in pairs if size.isdigit()}
+
+
+def _contents(
+    repository: Repository, rows: Iterable[_Row], sizes: Mapping[str, int]
+) -> dict[str, bytes]:
+    """Return the contents of files, as many as there is room for."""
+    wanted: dict[str, int] = {}
+    room = MOST_BYTES
+    for row in rows:
+        if row.new is None or not 0 < sizes.get(row.new, 0) <= SECRET_BYTES:
+            continue
+        for oid in (row.new, row.old):
+            if oid is not None and oid not in wanted and sizes.get(oid, room) < room:
+                wanted[oid] = sizes[oid]
+                room -= sizes[oid]
+    if not wanted:
+        return {}
+    told = repository.ask("cat-file", "--batch=%(objectsize)", given="\n".join(wanted))
+    found, at = {}, 0
+    for oid in wanted:
+        end = told.index(b"\n", at)
+        size = int(told[at:end])
+        found[oid] = told[end + 1 : end + 1 + size]
+        at = end + size + 2
+    return found
+
+
+def _look(row: _Row, sizes: Mapping[str, int], contents: Mapping[str, bytes]) -> Changed:
+    if row.new is None:
+        return Changed(path=row.path, size=None)
+    new, old = contents.get(row.new), contents.get(row.old or "")
+    size = sizes.get(row.new)
+    if new is None:
+        return Changed(path=row.path, size=size, has_secret=False if size == 0 else None)
+    if b"\0" in new[:8000] or (why := looks_secret(row.path, new)) is None:
+        return Changed(path=row.path, size=size)
+    if row.old is None:
+        return Changed(path=row.path, size=size, secret=why, has_secret=True)
+    if old is None:  # it cannot be told what is new
+        return Changed(path=row.path, size=size, has_secret=True)
+    before = set(old.splitlines())
+    added = b"\n".join(line for line in new.splitlines() if line not in before)
+    # Not by its name: the file had that before.
+    secret = looks_secret(f"x{os.path.splitext(row.path)[1]}", added)  # noqa: PTH122 - text
+    return Changed(path=row.path, size=size, secret=secret, has_secret=True)

@@ -1,0 +1,145 @@
+"""Counted: so many events of a kind within a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from rtevents.config.risks import RiskRuleSettings
+from rtevents.core.event import Entry, type_name
+from rtevents.core.filter import condition
+from rtevents.core.where import MISSING, value_of
+from rtevents.errors import FilterError
+from rtevents.producers.risk.book import Book, Finding
+from rtevents.producers.risk.template import Message, field_of, plain
+
+MOST_KEYS = 500
+"""Things that are counted apart, at most: the one that was seen longest ago is forgotten."""
+
+MOST_IDS = 10
+"""Ids of the newest events that are remembered of each."""
+
+
+class _Tally(msgspec.Struct):
+    """When the newest events were, and their ids."""
+
+    times: list[float] = []
+    ids: list[str] = []
+
+
+class Counted:
+    """
+    Finds a risk in so many events of a kind within a time: a rule of the user's own, most often.
+
+    Args:
+        settings: What is counted.
+        project_id: The project whose own rule it is; None for a rule of every project.
+    Raises:
+        FilterError: A condition or the message cannot be read; ``field`` names the setting.
+    """
+
+    def __init__(self, settings: RiskRuleSettings, project_id: str | None = None) -> None:
+        self.name = settings.name
+        self.types = frozenset({type_name(settings.type)} if settings.type else ())
+        self.project_id = project_id
+        self.settings = settings
+        self._where = _condition("where", settings.where)
+        self._until = _condition("until", settings.until)
+        try:
+            self._message = Message(settings.message, ("count", "within"))
+        except FilterError as error:
+            raise FilterError(str(error), field="message") from error
+        try:
+            self._per = field_of(settings.per) if settings.per else None
+        except FilterError as error:
+            raise FilterError(str(error), field="per") from error
+        self._tallies: dict[str, _Tally] = {}
+
+    def see(self, entry: Entry, when: float, book: Book) -> None:
+        """Count an event, if it is of the kind."""
+        if self.project_id is not None and entry.project_id != self.project_id:
+            return
+        if self._until is not None and self._until.matches(entry):
+            self._end(entry, book)
+        if self._where is None or self._where.matches(entry):
+            self._count(entry, when, book)
+
+    def _count(self, entry: Entry, when: float, book: Book) -> None:
+        settings, subject = self.settings, self._subject(entry)
+        if settings.count > 1:
+            tally = self._tally(entry, subject)
+            tally.times.append(when)
+            tally.ids.append(entry.event_id)
+            del tally.times[: -settings.count], tally.ids[:-MOST_IDS]
+            is_many = len(tally.times) == settings.count
+            if not is_many or min(tally.times) < when - settings.within:
+                return
+            evidence = tally.ids[:-1]
+        else:
+            evidence = []
+        counted = {"count": settings.count, "within": _seconds(settings.within)}
+        book.found(
+            Finding(
+                rule=self.name,
+                project_id=entry.project_id,
+                subject=subject,
+                severity=settings.severity,
+                message=self._message.fill(entry, counted),
+                when=when,
+                cause=entry,
+                evidence=list(evidence),
+                file_path=entry.path or None if self._per else None,
+                close_after=settings.close_after,
+            )
+        )
+
+    def _end(self, entry: Entry, book: Book) -> None:
+        subject = self._subject(entry)
+        self._tallies.pop(_key(entry, subject), None)
+        book.over((self.name, entry.project_id, subject), "it is over", entry)
+
+    def _subject(self, entry: Entry) -> str:
+        if self._per is None:
+            return ""
+        value = value_of(entry, self._per)
+        return "" if value is MISSING else plain(value)
+
+    def _tally(self, entry: Entry, subject: str) -> _Tally:
+        key = _key(entry, subject)
+        tally = self._tallies.pop(key, None) or _Tally()
+        self._tallies[key] = tally
+        if len(self._tallies) > MOST_KEYS:
+            del self._tallies[next(iter(self._tallies))]
+        return tally
+
+    def pass_time(self, now: float, book: Book) -> None:
+        """Do nothing: an end by time is the book's."""
+
+    def remembered(self) -> Any:
+        """Return what was counted."""
+        return self._tallies
+
+    def remember(self, kept: Any) -> None:
+        """Take up what was counted."""
+        self._tallies = msgspec.convert(kept, dict[str, _Tally])
+
+
+def _key(entry: Entry, subject: str) -> str:
+    return f"{entry.project_id or ''}\0{subject}"
+
+
+def _condition(name: str, text: str) -> Any:
+    if not text:
+        return None
+    try:
+        return condition(text)
+    except FilterError as error:
+        raise FilterError(str(error).removeprefix("where: "), field=name) from error
+
+
+def _seconds(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"

@@ -1,0 +1,286 @@
+"""Each rule finds the real thing: real files, real commits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from rtevents.config.risks import RiskSettings
+from rtevents.core.event import Event
+from rtevents.producers.repository import Repository
+from rtevents.producers.risk.rate import limit
+from rtevents.producers.risk.work import uncommitted
+from tests.producers.conftest import commit, git
+
+from .conftest import Watch, Watcher, real_now
+
+TOKEN = "ghp_" + "a1B2" * 9
+"""What a token of GitHub looks like."""
+
+
+async def committed(watcher: Watcher, root: Path, *shas: str) -> None:
+    """Tell real commits at the time of this machine."""
+    watcher.now = real_now() + 1
+    await watcher.tell(*watcher.commits(root, shas))
+
+
+def write(root: Path, name: str, text: str | bytes) -> str:
+    """Write a file, commit it, and return the commit."""
+    file = root / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    git(root, "add", "-A", "-f")
+    git(root, "commit", "-qm", f"Write {name}")
+    return git(root, "rev-parse", "HEAD")
+
+
+async def test_a_commit_that_changes_a_protected_path(watched: Watch, repository: Path) -> None:
+    async with watched(root=repository) as watcher:
+        sha = write(repository, ".github/workflows/ci.yml", "on: push\n")
+        await committed(watcher, repository, sha, commit(repository))
+
+        assert await watcher.told() == [("protected", "open")]
+        alert = await watcher.alert()
+        assert alert.data["message"] == (
+            f"commit {sha[:10]} changes .github/workflows/ci.yml, which is protected"
+        )
+        assert alert.data["file_path"] == ".github/workflows/ci.yml"
+        assert alert.data["evidence"] == [f"git:web:{sha}"]
+        assert alert.extensions["causation_id"] == f"git:web:{sha}"
+        await watcher.later(86_400)
+        assert await watcher.told() == [("protected", "open"), ("protected", "closed")]
+
+
+async def test_a_commit_that_adds_a_secret_until_the_file_has_it_no_more(
+    watched: Watch, repository: Path
+) -> None:
+    async with watched(root=repository) as watcher:
+        await committed(watcher, repository, write(repository, "conf.py", "a = 1\n"))
+        assert await watcher.told() == []
+        bad = write(repository, "conf.py", f"a = 1\nkey = '{TOKEN}'\n")
+        # What was there before is no news, and no end.
+        again = write(repository, "conf.py", f"a = 2\nkey = '{TOKEN}'\n")
+        await committed(watcher, repository, bad, again)
+        assert await watcher.told() == [("secret", "open")]
+        alert = await watcher.alert()
+        assert alert.data["severity"] == "critical"
+        assert alert.data["message"] == (
+            f"commit {bad[:10]} adds what looks like a secret to conf.py (a token of GitHub)"
+        )
+        assert TOKEN not in str(msgspec.to_builtins(alert))
+        await committed(watcher, repository, write(repository, "conf.py", "a = 2\n"))
+
+        assert await watcher.told() == [("secret", "open"), ("secret", "closed")]
+        assert "the secret has to be changed" in (await watcher.alert()).data["reason"]
+
+
+async def test_a_very_large_file_until_it_is_gone(watched: Watch, repository: Path) -> None:
+    async with watched(root=repository, large_file_bytes=100_000) as watcher:
+        sha = write(repository, "data.bin", b"\0" * 100_000)
+        await committed(watcher, repository, sha, commit(repository))
+        assert await watcher.told() == [("large_file", "open")]
+        changed = watcher.event(
+            "FILE_CHANGE", file_path="data.bin", change_type="modified", size=100_001
+        )
+        gone = watcher.event("FILE_CHANGE", file_path="data.bin", change_type="deleted")
+        await watcher.tell(changed)
+        assert len(await watcher.told()) == 1
+        await watcher.tell(gone)
+
+        assert await watcher.told() == [("large_file", "open"), ("large_file", "closed")]
+
+
+async def test_a_very_large_file_before_it_is_committed(watched: Watch) -> None:
+    async with watched() as watcher:
+        new = {"file_path": "dump.sql", "change_type": "created", "size": 60 * 1024**2}
+        await watcher.tell(watcher.event("FILE_CHANGE", **new))
+        assert (await watcher.alert()).data["message"].startswith("dump.sql is of 60 MiB")
+        moved = {"file_path": "/away", "change_type": "renamed", "old_path": "dump.sql", "size": 9}
+        await watcher.tell(watcher.event("FILE_CHANGE", **moved))
+
+        assert await watcher.told() == [("large_file", "open"), ("large_file", "closed")]
+
+
+def deletion(watcher: Watcher, at: int, **more: Any) -> Event:
+    """Return a deleted file."""
+    name = f"{at}.py"
+    return watcher.event("FILE_CHANGE", file_path=name, change_type="deleted", **more)
+
+
+async def test_a_burst_of_deletions_but_not_by_git(watched: Watch) -> None:
+    async with watched() as watcher:
+        by_git = [deletion(watcher, at, cause="checkout") for at in range(500)]
+        missed = [deletion(watcher, at, reconciled=True) for at in range(500)]
+        few = [deletion(watcher, at) for at in range(49)]
+        await watcher.tell(*by_git, *missed, *few)
+        assert await watcher.told() == []
+        await watcher.tell(deletion(watcher, 50))
+
+        assert await watcher.told() == [("deletions", "open")]
+        assert (await watcher.alert()).data["message"] == (
+            "50 files or more deleted within 1 min, the last: 50.py"
+        )
+
+
+async def test_a_task_that_fails_again_and_again_until_it_does_not(watched: Watch) -> None:
+    async with watched() as watcher:
+
+        def ran(code: int, task: str = "tests") -> Event:
+            status = "failed" if code else "done"
+            return watcher.event("TASK_UPDATE", 60, task_id=task, status=status, exit_code=code)
+
+        await watcher.tell(ran(1), ran(1), ran(0), ran(1), ran(1), ran(1, "lint"))
+        assert await watcher.told() == []
+        await watcher.tell(ran(1))
+        assert await watcher.told() == [("failing", "open")]
+        await watcher.tell(ran(0, "lint"), ran(0))
+
+        assert await watcher.told() == [("failing", "open"), ("failing", "closed")]
+
+
+async def test_a_file_that_is_rewritten_again_and_again(watched: Watch, repository: Path) -> None:
+    async with watched(root=repository) as watcher:
+        shas = []
+        for number in range(12):
+            text = "".join(f"{number} {line}\n" for line in range(40))
+            shas.append(write(repository, "hot.py", text))
+            write(repository, "growing.py", "line\n" * 40 * (number + 1))
+        await committed(watcher, repository, *shas[:9])
+        assert await watcher.told() == []
+        await committed(watcher, repository, *shas[9:])
+
+        assert await watcher.told_of("hot_file") == ["open"]
+        alert = await watcher.alert()
+        assert alert.data["file_path"] == "hot.py"
+        assert "10 commits and 360 lines" in alert.data["message"]
+
+
+async def test_much_work_that_is_not_committed_for_long(watched: Watch, repository: Path) -> None:
+    async with watched(root=repository) as watcher:
+        for number in range(41):
+            (repository / f"new{number}.py").write_text("x = 1\n")
+        change = watcher.event("FILE_CHANGE", file_path="new1.py", change_type="created")
+        await watcher.tell(change)
+        await watcher.later(4 * 3600 - 10)
+        assert await watcher.told() == []
+        await watcher.later(20)
+        alert = await watcher.alert()
+        assert await watcher.told() == [("uncommitted", "open")]
+        assert alert.data["message"] == (
+            "41 files with 41 changed lines are not committed for 4.0 h"
+        )
+        assert alert.extensions["causation_id"] == change.event_id
+        await watcher.later(13 * 3600)
+        updated = await watcher.alert()
+        assert (updated.data["state"], updated.data["severity"]) == ("updated", "high")
+        git(repository, "add", "-A")
+        git(repository, "commit", "-qm", "All")
+        await watcher.later(10)
+
+        assert [state for _, state in await watcher.told()] == ["open", "updated", "closed"]
+
+
+def test_what_is_not_committed_is_counted_and_runs_nothing(
+    repository: Path, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    git(repository, "config", "filter.evil.clean", f"touch {ran}; cat")
+    git(repository, "config", "filter.evil.required", "true")
+    git(repository, "config", "core.fsmonitor", f"touch {ran}; :")
+    write(repository, ".gitattributes", "*.txt filter=evil\n")
+    commit(repository)
+    ran.unlink(missing_ok=True)
+    (repository / "file.txt").write_text("a\nb\nc\n")
+    os.utime(repository / "file.txt", (1, 1))
+    (repository / "new.py").write_text("1\n2\n")
+    (repository / "link").symlink_to("/etc/passwd")
+    (repository / "ignored.log").write_text("x\n")
+    (repository / ".git" / "info" / "exclude").write_text("*.log\n")
+    work = uncommitted(Repository(repository, 60.0), repository)
+
+    assert work is not None
+    assert (work.files, work.lines) == (3, 2 + 3 + 2)
+    assert not ran.exists()
+    # And it would, if git were asked without further ado.
+    git(repository, "diff-index", "--numstat", "HEAD")
+    assert ran.exists()
+
+
+async def test_progress_that_stopped_on_the_way(watched: Watch) -> None:
+    async with watched() as watcher:
+
+        def step(done: int, source: str = "import") -> Event:
+            event = watcher.event("PROGRESS_UPDATE", 30, done=done, total=100, label="rows")
+            return msgspec.structs.replace(event, source=source)
+
+        for done in range(1, 6):
+            await watcher.tell(step(done), step(done, "rtevents/tasks"))
+        for _ in range(9):
+            await watcher.later(60)
+        assert await watcher.told() == []
+        await watcher.tell(step(5))  # still there, and no further
+        await watcher.later(60)
+        assert await watcher.told() == [("stalled", "open")]
+        assert "rows stopped at 5: no step for 10 min" in (await watcher.alert()).data["message"]
+        await watcher.tell(step(6))
+
+        assert await watcher.told() == [("stalled", "open"), ("stalled", "closed")]
+
+
+async def test_a_machine_that_slept_stalled_nothing(watched: Watch) -> None:
+    async with watched() as watcher:
+        for done in range(1, 6):
+            await watcher.tell(
+                watcher.event("PROGRESS_UPDATE", 30, done=done, total=100, label="rows")
+            )
+        await watcher.later(8 * 3600)
+        await watcher.later(60)
+
+        assert await watcher.told() == []
+
+
+def weeks(counts: list[int], slot: int = 10) -> dict[int, list[int]]:
+    """Return what is remembered of one hour of the week."""
+    return {slot: counts}
+
+
+@pytest.mark.parametrize(
+    ("counts", "most"),
+    [([], float("inf")), ([5, 5, 5], float("inf")), ([0, 0, 0, 0], 1000.0),
+     ([100, 120, 90, 110, 50_000], 1000.0), ([4000, 4400, 3600, 4000], 4000 + 6 * 2000)],
+)  # fmt: skip
+def test_what_is_usual_is_robust(counts: list[int], most: float) -> None:
+    assert limit(weeks(counts), 10, RiskSettings()) == most
+
+
+def test_the_same_hour_of_other_days_will_do() -> None:
+    days = {24 * day + 10: [10_000] for day in range(5)}
+
+    assert limit(days, 5 * 24 + 10, RiskSettings()) == 10_000 + 6 * 5000
+    assert limit(days, 5 * 24 + 11, RiskSettings()) == float("inf")
+
+
+async def test_an_hour_with_far_more_events_than_it_ever_had(watched: Watch) -> None:
+    async with watched(rate_least=50) as watcher:
+
+        def changes(count: int) -> Iterator[Event]:
+            for _ in range(count):
+                yield watcher.event("FILE_CHANGE", 1, file_path="a", change_type="modified")
+
+        for _ in range(6):
+            await watcher.tell(*changes(12))
+            await watcher.later(86_400 - 12)
+            await watcher.kill()
+            await watcher.watch()
+        await watcher.tell(*changes(50))
+        assert await watcher.told() == []
+        await watcher.tell(*changes(100))
+
+        assert await watcher.told() == [("rate", "open")]
+        await watcher.later(3600)
+        assert await watcher.told() == [("rate", "open"), ("rate", "closed")]

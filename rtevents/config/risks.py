@@ -58,6 +58,7 @@ class RiskSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         protected: Severity of a commit that changes a protected path.
         protected_paths: Path globs of those.
         secret: Severity of a commit that adds what looks like a secret.
+        secret_examples: Path globs of files whose secrets are most often made up: there it is low.
         large_file: Severity of a very large file that is not ignored.
         large_file_bytes: Bytes from which on a file is.
         deletions: Severity of many files deleted at once, not by git.
@@ -92,6 +93,12 @@ class RiskSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         ]
     )  # fmt: skip
     secret: Level = "critical"  # noqa: S105 - how bad one is
+    secret_examples: list[str] = msgspec.field(
+        default_factory=lambda: [
+            "**/test/**", "**/tests/**", "**/testdata/**", "**/fixtures/**", "**/examples/**",
+            "**/spec/**", "**/__tests__/**", "**/*_test.*", "**/test_*", "**/*.test.*",
+        ]
+    )  # fmt: skip
     large_file: Level = "high"
     large_file_bytes: Positive = 50 * 1024**2
     deletions: Level = "high"
@@ -102,7 +109,7 @@ class RiskSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     failing_within: Seconds = 86400.0
     hot_file: Level = "low"
     hot_file_commits: Occurrences = 10
-    hot_file_lines: Positive = 300
+    hot_file_lines: Positive = 400
     hot_file_within: Seconds = 86400.0
     stalled: Level = "medium"
     stalled_times: Positive = 10

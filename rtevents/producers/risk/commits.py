@@ -52,16 +52,13 @@ class Protected(Quiet):
 
     def __init__(self, settings: RiskSettings) -> None:
         self._settings = settings
-        try:
-            self._globs = [(text, Glob(text)) for text in settings.protected_paths]
-        except FilterError as error:
-            text = str(error).removeprefix("path: ")
-            raise FilterError(text, field="risks.protected_paths") from error
+        self._globs = _globs("protected_paths", settings.protected_paths)
 
     def see(self, entry: Entry, when: float, book: Book) -> None:
         """Look at the files that a commit changes."""
         data = data_of(entry)
-        if is_merge(data):
+        # The first commit of all protects nothing yet.
+        if is_merge(data) or data.get("parents") == []:
             return
         for text, glob in self._globs:
             paths = [path for path in paths_of(data) if glob.matches(path)]
@@ -91,6 +88,7 @@ class Secret(Quiet):
 
     def __init__(self, settings: RiskSettings) -> None:
         self._settings = settings
+        self._examples = _globs("secret_examples", settings.secret_examples)
 
     def see(self, entry: Entry, when: float, book: Book) -> None:
         """Wait for the content."""
@@ -99,13 +97,14 @@ class Secret(Quiet):
         """Look at what a commit adds to each file."""
         for file in files:
             if file.secret is not None:
+                is_example = any(glob.matches(file.path) for _, glob in self._examples)
                 words = f"{_named(data_of(entry))} adds what looks like a secret"
                 book.found(
                     Finding(
                         rule=self.name,
                         project_id=entry.project_id,
                         subject=file.path,
-                        severity=self._settings.secret,
+                        severity="low" if is_example else self._settings.secret,
                         message=f"{words} to {plain(file.path)} ({file.secret})",
                         when=when,
                         cause=entry,
@@ -241,6 +240,14 @@ class HotFile:
     def remember(self, kept: Any) -> None:
         """Take up the newest commits of each file."""
         self._files = msgspec.convert(kept, dict[str, _Touched])
+
+
+def _globs(name: str, texts: Sequence[str]) -> list[tuple[str, Glob]]:
+    try:
+        return [(text, Glob(text)) for text in texts]
+    except FilterError as error:
+        text = str(error).removeprefix("path: ")
+        raise FilterError(text, field=f"risks.{name}") from error
 
 
 def is_merge(data: Mapping[str, Any]) -> bool:

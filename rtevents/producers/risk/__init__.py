@@ -196,7 +196,10 @@ class RiskProducer:
             if not by_sha or not project.is_repository:
                 continue
             try:
-                files = await asyncio.to_thread(changed, self._repository(project), [*by_sha])
+                asked = book.about(Secret.name, project.id)
+                files = await asyncio.to_thread(
+                    changed, self._repository(project), [*by_sha], asked
+                )
             except RteventsError as error:
                 logger.warning("commits of %s cannot be looked into: %s", project.id, error)
                 continue

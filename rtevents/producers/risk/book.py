@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -119,6 +119,8 @@ class Book:
     def __init__(self, risks: Iterable[Risk] = (), clock: Callable[[], float] = time.time) -> None:
         self.events: list[Event] = []
         self._open = {risk.about: risk for risk in risks}
+        # How many are open of each rule.
+        self._counts = Counter(risk.rule for risk in self._open.values())
         self._clock = clock
         self._opened: dict[str, deque[float]] = {}
 
@@ -130,6 +132,18 @@ class Book:
     def is_open(self, rule: str, project_id: str | None, subject: str) -> bool:
         """Tell whether a risk is open."""
         return (rule, project_id, subject) in self._open
+
+    def is_any_open(self, rule: str) -> bool:
+        """Tell whether any risk of a rule is open."""
+        return self._counts[rule] > 0
+
+    def about(self, rule: str, project_id: str | None) -> set[str]:
+        """Return the subjects of the open risks of a rule and a project."""
+        return {
+            risk.subject
+            for risk in (self._open.values() if self.is_any_open(rule) else ())
+            if (risk.rule, risk.project_id) == (rule, project_id)
+        }
 
     def found(self, finding: Finding) -> None:
         """Open a risk; one that is open already is seen again, and told again when it has grown."""
@@ -160,6 +174,7 @@ class Book:
     ) -> None:
         """Close a risk; one that is not open is none."""
         if (risk := self._open.pop(about, None)) is not None:
+            self._counts[risk.rule] -= 1
             self._tell(risk, "closed", cause, reason)
 
     def pass_time(self, now: float) -> None:
@@ -205,6 +220,7 @@ class Book:
             file_path=finding.file_path,
         )
         self._open[risk.about] = risk
+        self._counts[risk.rule] += 1
         self._tell(risk, "open", cause)
 
     def _again(self, risk: Risk, finding: Finding) -> None:

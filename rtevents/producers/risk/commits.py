@@ -53,6 +53,7 @@ class Protected(Quiet):
     def __init__(self, settings: RiskSettings) -> None:
         self._settings = settings
         self._globs = _globs("protected_paths", settings.protected_paths)
+        self._known: dict[str, tuple[str, ...]] = {}
 
     def see(self, entry: Entry, when: float, book: Book) -> None:
         """Look at the files that a commit changes."""
@@ -60,10 +61,11 @@ class Protected(Quiet):
         # The first commit of all protects nothing yet.
         if is_merge(data) or data.get("parents") == []:
             return
-        for text, glob in self._globs:
-            paths = [path for path in paths_of(data) if glob.matches(path)]
-            if not paths:
-                continue
+        touched: dict[str, list[str]] = {}
+        for path in paths_of(data):
+            for text in self._matching(path):
+                touched.setdefault(text, []).append(path)
+        for text, paths in touched.items():
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
             book.found(
                 Finding(
@@ -78,6 +80,16 @@ class Protected(Quiet):
                     close_after=self._settings.close_after,
                 )
             )
+
+    def _matching(self, path: str) -> tuple[str, ...]:
+        """Return the globs of a path; most commits change what others changed before."""
+        found = self._known.get(path)
+        if found is None:
+            if len(self._known) >= MOST_PATHS:
+                self._known.clear()
+            found = tuple(text for text, glob in self._globs if glob.matches(path))
+            self._known[path] = found
+        return found
 
 
 class Secret(Quiet):
@@ -134,6 +146,8 @@ class LargeFile(Quiet):
         size = data.get("size")
         if size is not None and size >= self._least:
             self._found(entry, entry.path, size, "is", when, book)
+            return
+        if not book.is_any_open(self.name):
             return
         for path in (entry.path, data.get("old_path")):
             if path is not None and (size is not None or path != entry.path or _is_gone(data)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 import msgspec
 
@@ -17,7 +17,7 @@ MOST_FILES = 2000
 MOST_BYTES = 32 * 1024**2
 """Bytes of their contents that are read, at most."""
 
-SECRET_BYTES = 1024**2
+SECRET_BYTES = 256 * 1024
 """Longest file that is searched, in bytes: longer ones are no text that somebody wrote."""
 
 FILES = ("100644", "100755")
@@ -32,7 +32,7 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
         path: Relative to the top of the repository.
         size: Its bytes; None for one that is gone.
         secret: What looks like a secret in the lines that are new; None for nothing.
-        has_secret: Whether anything in it does; None where it was not read.
+        has_secret: Whether anything in it does; None where nobody asked, or it was not read.
     """
 
     path: str
@@ -50,11 +50,16 @@ class _Row(msgspec.Struct, frozen=True):
     new: str | None
 
 
-def changed(repository: Repository, shas: Sequence[str]) -> dict[str, list[Changed]]:
+def changed(
+    repository: Repository, shas: Sequence[str], asked: Set[str] = frozenset()
+) -> dict[str, list[Changed]]:
     """
     Return what is in the files that commits change from their first parents; waits for git.
 
     A commit that is there no more, or that changes too much to be read, is left out.
+
+    Args:
+        asked: The files of which is asked whether they have a secret still.
 
     Raises:
         RteventsError: git fails.
@@ -79,8 +84,12 @@ def changed(repository: Repository, shas: Sequence[str]) -> dict[str, list[Chang
     sizes = _sizes(repository, {oid for row in rows for oid in (row.old, row.new) if oid})
     contents = _contents(repository, rows, sizes)
     found: dict[str, list[Changed]] = {sha: [] for sha in there}
+    asked = set(asked)
     for row in rows:
-        found[row.sha].append(_look(row, sizes, contents))
+        look = _look(row, sizes, contents, asked)
+        if look.secret is not None:  # a later one of these commits may take it out
+            asked.add(row.path)
+        found[row.sha].append(look)
     return {sha: files for sha, files in found.items() if sha in read or sha not in counts}
 
 
@@ -134,21 +143,29 @@ def _contents(
     return found
 
 
-def _look(row: _Row, sizes: Mapping[str, int], contents: Mapping[str, bytes]) -> Changed:
+def _look(
+    row: _Row, sizes: Mapping[str, int], contents: Mapping[str, bytes], asked: Set[str]
+) -> Changed:
     if row.new is None:
         return Changed(path=row.path, size=None)
-    new, old = contents.get(row.new), contents.get(row.old or "")
-    size = sizes.get(row.new)
+    size, new = sizes.get(row.new), contents.get(row.new)
     if new is None:
         return Changed(path=row.path, size=size, has_secret=False if size == 0 else None)
-    if b"\0" in new[:8000] or (why := looks_secret(row.path, new)) is None:
+    if b"\0" in new[:8000]:
         return Changed(path=row.path, size=size)
+    has_secret = looks_secret(row.path, new) is not None if row.path in asked else None
+    return Changed(
+        path=row.path, size=size, secret=_added(row, new, contents), has_secret=has_secret
+    )
+
+
+def _added(row: _Row, new: bytes, contents: Mapping[str, bytes]) -> str | None:
+    """Return what looks like a secret in what is new in a file; None for nothing."""
     if row.old is None:
-        return Changed(path=row.path, size=size, secret=why, has_secret=True)
-    if old is None:  # it cannot be told what is new
-        return Changed(path=row.path, size=size, has_secret=True)
+        return looks_secret(row.path, new)
+    if (old := contents.get(row.old)) is None:  # it cannot be told what is new
+        return None
     before = set(old.splitlines())
     added = b"\n".join(line for line in new.splitlines() if line not in before)
     # Not by its name: the file had that before.
-    secret = looks_secret(f"x{os.path.splitext(row.path)[1]}", added)  # noqa: PTH122 - text
-    return Changed(path=row.path, size=size, secret=secret, has_secret=True)
+    return looks_secret(f"x{os.path.splitext(row.path)[1]}", added)  # noqa: PTH122 - text

@@ -86,6 +86,7 @@ def made_up(root: Path, count: int, seed: int) -> list[str]:
                 f"{chance.choice(words)} = {chance.choice(words)}()"
                 for _ in range(chance.randrange(1, 12))
             ]
+            del text[400:]
             changes[path] = "\n".join(text) + "\n"
         lines += [
             "commit refs/heads/main",
@@ -111,7 +112,7 @@ async def test_a_made_up_history_fires_next_to_nothing(
     root = tmp_path / "made-up"
     shas = made_up(root, count, seed=count)
     assert len(shas) == count
-    async with watched(root=root) as watcher:
+    async with watched(root=root, uncommitted="none") as watcher:
         found = await replay(watcher, root, shas)
 
     assert found.keys() <= {("hot_file", "low")}

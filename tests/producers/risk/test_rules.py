@@ -80,6 +80,33 @@ async def test_a_commit_that_adds_a_secret_until_the_file_has_it_no_more(
         assert "the secret has to be changed" in (await watcher.alert()).data["reason"]
 
 
+async def test_a_secret_that_comes_and_goes_at_once(watched: Watch, repository: Path) -> None:
+    async with watched(root=repository) as watcher:
+        bad = write(repository, "conf.py", f"key = '{TOKEN}'\n")
+        good = write(repository, "conf.py", "key = load()\n")
+        await committed(watcher, repository, bad, good)
+
+        assert await watcher.told() == [("secret", "open"), ("secret", "closed")]
+
+
+async def test_a_commit_that_is_there_no_more_is_no_matter(
+    watched: Watch, repository: Path
+) -> None:
+    async with watched(root=repository) as watcher:
+        [event] = watcher.commits(repository, [write(repository, "conf.py", f"k = '{TOKEN}'\n")])
+        odd = {**event.data, "parents": ["0" * 40]}
+        lost = [
+            msgspec.structs.replace(event, event_id=f"x{at}", data=odd | {"commit_hash": sha})
+            for at, sha in enumerate(
+                ["e" * 40, git(repository, "rev-parse", "HEAD^{tree}"), "abcdef1"]
+            )
+        ]
+        watcher.now = real_now() + 1
+        await watcher.tell(*lost)
+
+        assert await watcher.told() == []
+
+
 async def test_a_secret_in_a_test_is_most_often_made_up(watched: Watch, repository: Path) -> None:
     async with watched(root=repository) as watcher:
         sha = write(repository, "tests/test_login.py", f"key = '{TOKEN}'\n")

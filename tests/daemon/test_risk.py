@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,7 @@ def alerts(daemon: Daemon, rule: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def auto(stopped_daemon: Daemon) -> Iterator[tuple[Daemon, Path]]:
+def auto(stopped_daemon: Daemon) -> tuple[Daemon, Path]:
     """Return a daemon that commits project ``web`` by itself, and the project's folder."""
     daemon = stopped_daemon
     root = daemon.repository()
@@ -66,7 +65,7 @@ def auto(stopped_daemon: Daemon) -> Iterator[tuple[Daemon, Path]]:
         + RULES,
     )
     daemon.start()
-    yield daemon, root
+    return daemon, root
 
 
 def test_a_change_is_followed_to_the_risk_that_it_led_to(auto: tuple[Daemon, Path]) -> None:

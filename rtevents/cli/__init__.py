@@ -33,6 +33,9 @@ COMMANDS = {
     "publish": ("rtevents.cli.publish:app", "Publish an event."),
     "tail": ("rtevents.cli.tail:app", "Follow the stream."),
     "history": ("rtevents.cli.history:app", "Show a page of what is kept, and end."),
+    "export": ("rtevents.cli.record.export:app", "Write what is kept into a recording."),
+    "import": ("rtevents.cli.record.intake:app", "Publish the events of a recording."),
+    "replay": ("rtevents.cli.record.replay:app", "Let what was recorded happen again."),
     "project": ("rtevents.cli.project:app", "Add, remove or list what is watched."),
     "watch": ("rtevents.cli.watch:app", "Tell why a path is watched, or is not."),
     "hook": ("rtevents.cli.hook:app", "Install, remove or inspect the git hook."),
@@ -62,7 +65,7 @@ COMMANDS = {
     "config": ("rtevents.cli.config:app", "Show, check or print the settings."),
     "docs": (
         "rtevents.cli.docs:app",
-        "Read a page: events, where, sse, websocket, integration, monitoring, security.",
+        "Read a page: events, where, sse, websocket, integration, recording, monitoring, security.",
     ),
     "completion": ("rtevents.cli.completion:app", "Print the completion script of a shell."),
 }

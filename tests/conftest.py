@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -195,17 +196,24 @@ class Daemon:
         return root
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """Return an empty folder with a short path."""
+@contextmanager
+def folder_with_a_short_path() -> Iterator[Path]:
+    """Have an empty folder."""
     folder = Path(tempfile.mkdtemp(prefix="rte"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def stopped_daemon(home: Path) -> Iterator[Daemon]:
-    """Return a daemon that is not started yet."""
+def home() -> Iterator[Path]:
+    """Return an empty folder with a short path."""
+    with folder_with_a_short_path() as folder:
+        yield folder
+
+
+@contextmanager
+def lodging(home: Path) -> Iterator[Daemon]:
+    """Have a daemon, not started yet, that is gone in the end."""
     daemon = Daemon(home)
     yield daemon
     if daemon.process is not None:
@@ -214,7 +222,34 @@ def stopped_daemon(home: Path) -> Iterator[Daemon]:
 
 
 @pytest.fixture
+def stopped_daemon(home: Path) -> Iterator[Daemon]:
+    """Return a daemon that is not started yet."""
+    with lodging(home) as daemon:
+        yield daemon
+
+
+@pytest.fixture
 def daemon(stopped_daemon: Daemon) -> Daemon:
     """Return a daemon that answers."""
     stopped_daemon.start()
     return stopped_daemon
+
+
+@contextmanager
+def shared(env: Mapping[str, str] | None = None) -> Iterator[Daemon]:
+    """
+    Have a daemon that answers, for several tests.
+
+    To start one takes longer than most tests of it. Whoever shares one leaves it as it was: running,
+    with the same projects and the same configuration, and looks only for what is its own.
+    """
+    with folder_with_a_short_path() as folder, lodging(folder) as daemon:
+        daemon.start(env=env)
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def shared_daemon() -> Iterator[Daemon]:
+    """Return a daemon that answers, and that other tests of the module use too; see ``shared``."""
+    with shared() as daemon:
+        yield daemon

@@ -240,8 +240,8 @@ def shared(env: Mapping[str, str] | None = None) -> Iterator[Daemon]:
     """
     Have a daemon that answers, for several tests.
 
-    To start one takes longer than most tests of it. Whoever shares one leaves it as it was: running,
-    with the same projects and the same configuration, and looks only for what is its own.
+    To start one takes longer than most tests. Whoever shares one leaves it as it was: running,
+    with the same projects and configuration; and looks for nothing that others may have done.
     """
     with folder_with_a_short_path() as folder, lodging(folder) as daemon:
         daemon.start(env=env)

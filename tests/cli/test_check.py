@@ -6,12 +6,16 @@ import json
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 
 import pytest
 
 from rtevents.cli.check import FIGURES
+from rtevents.client.sync import Client
 from rtevents.core.health import Thresholds
+from rtevents.errors import Unavailable
 from tests.conftest import Daemon, wait_for
+from tests.faults.checker import risk
 
 FORMATS = ("nagios", "json", "prometheus", "text")
 
@@ -91,7 +95,14 @@ def test_a_daemon_that_cannot_store_is_critical(stopped_daemon: Daemon) -> None:
         pytest.skip("util-linux is not installed")
     subprocess.run(limit, check=True)
 
-    wait_for(lambda: daemon.run("publish", "risk", "x").returncode != 0, "it cannot be stored")
+    def is_refused() -> bool:
+        # The command would try again for ten seconds.
+        with Client(daemon.socket, retry_for=0) as client, suppress(Unavailable):
+            client.publish(risk("x"))
+            return False
+        return True
+
+    wait_for(is_refused, "it cannot be stored")
 
     assert daemon.run("check").returncode == 2
 

@@ -74,9 +74,7 @@ def survive(daemon: Daemon, points: list[tuple[str, int]]) -> None:
 
 @STRACE
 @pytest.mark.parametrize("call", CALLS)
-def test_killed_in_any_write_or_sync_it_comes_back_whole(
-    stopped_daemon: Daemon, call: str
-) -> None:
+def test_killed_in_any_write_or_sync_it_comes_back_whole(stopped_daemon: Daemon, call: str) -> None:
     """F2: twenty points of those where it writes and syncs, early and late."""
     chance = random.Random()
     points = [(call, chance.randint(*band)) for band in BANDS]

@@ -31,7 +31,7 @@ def variety(daemon: Daemon) -> None:
         (root / f"page{number}.py").write_text("line\n" * (7 * number + 1))
         daemon.git("add", ".", cwd=root)
         daemon.git("commit", "-qm", f"Add page {number}, and tell what it is good for", cwd=root)
-    long = "a-name-that-is-longer-than-any-column-will-be"
+    long = "a_name_that_breaks_nowhere_and_fills_48_columns_"
     events = []
     for number in range(60):
         project = ("web", "api-server", long)[number % 3]

@@ -176,8 +176,15 @@ def test_the_page_fits_on_every_screen(
         assert json.dumps(screen.ask(beyond)) == "[]"
 
 
-def test_an_empty_log_says_what_to_do(screen: Screen) -> None:
+@pytest.mark.parametrize("width", [400, 1280])
+def test_an_empty_log_says_what_to_do(screen: Screen, width: int) -> None:
+    screen.page.set_viewport_size({"width": width, "height": 800})
     screen.open()
 
+    top, above = (
+        screen.ask(f"document.querySelector('{selector}').getBoundingClientRect().{edge}")
+        for selector, edge in (("#empty-log", "top"), ("#filter", "bottom"))
+    )
+    assert top > above
     assert "rtevents publish" in screen.text("#empty-log")
     assert "No open risk" in screen.text("#risks")

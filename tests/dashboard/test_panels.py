@@ -166,6 +166,9 @@ def test_connections_are_shown_with_what_they_want(screen: Screen, daemon: Daemo
         screen.open()
         screen.until(f"{rows}.includes('pid {reader.pid} · ndjson\ttype COMMIT · project web\t0')")
         screen.until(f"{rows}.includes('this browser · sse\tall\t0')")
+        cells = "[...document.querySelectorAll('#connections td')]"
+        cut = f"{cells}.filter(cell => cell.scrollWidth > cell.clientWidth)"
+        assert screen.ask(f"{cut}.map(cell => cell.innerText)") == [], "each can be read"
     finally:
         reader.kill()
         reader.communicate()

@@ -149,6 +149,7 @@ def test_axe_finds_nothing(
 
 def test_axe_finds_nothing_on_an_empty_page(screen: Screen, axe: str) -> None:
     screen.open()
+    screen.until_text("#connections", "this browser")
 
     assert violations(screen, axe) == []
 

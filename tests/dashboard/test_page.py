@@ -188,4 +188,4 @@ def test_an_empty_log_says_what_to_do(screen: Screen, width: int) -> None:
     )
     assert top > above
     assert "rtevents publish" in screen.text("#empty-log")
-    assert "No open risk" in screen.text("#risks")
+    screen.until_text("#risks", "No open risk")

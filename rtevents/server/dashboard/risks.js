@@ -21,6 +21,7 @@ export class Risks {
   async load() {
     const page = await history({ type: "RISK_ALERT", order: "desc", limit: 1000 });
     page.events.forEach((event) => this.take(event));
+    this.isDirty = this.isKnown = true;
   }
 
   take(event) {
@@ -45,7 +46,7 @@ export class Risks {
     const shown = open.slice(0, SHOWN);
     for (const risk of shown) this.#update(risk);
     sync(this.list, shown.map((risk) => risk.item));
-    this.empty.hidden = open.length > 0;
+    this.empty.hidden = !this.isKnown || open.length > 0;
     const counts = SEVERITIES.map((severity) => [
       open.filter(({ event }) => event.data.severity === severity).length,
       severity,

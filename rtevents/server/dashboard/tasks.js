@@ -28,6 +28,7 @@ export class Tasks {
       history({ type: "PROGRESS_UPDATE", order: "desc", limit: 300 }),
     ]);
     for (const page of pages) page.events.forEach((event) => this.take(event));
+    this.isDirty = this.isKnown = true;
   }
 
   take(event) {
@@ -55,7 +56,7 @@ export class Tasks {
     const old = this.items;
     this.items = new Map();
     sync(this.list, shown.slice(0, PROJECTS).map(([name, project]) => this.#project(old, name, project)));
-    this.empty.hidden = shown.length > 0;
+    this.empty.hidden = !this.isKnown || shown.length > 0;
     this.isDirty = false;
   }
 

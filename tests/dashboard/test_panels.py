@@ -205,6 +205,16 @@ def test_the_health_is_told_with_its_reasons(screen: Screen, daemon: Daemon) -> 
 
     screen.until_text("#health .verdict", "degraded")
     screen.until_text("#health .reasons", "no_such_setting")
+    assert screen.page.title() == "degraded · rtevents"
+    screen.page.set_viewport_size({"width": 400, "height": 800})
+    top = "document.getElementById('{}').getBoundingClientRect().top"
+    assert screen.ask(top.format("help-open")) == screen.ask(top.format("pause")), "one line"
+    screen.page.get_by_role("button", name="degraded").click()
+    screen.until("document.getElementById('health').getBoundingClientRect().top < innerHeight / 2")
+    daemon.stop()
+    screen.until("document.title", "reconnecting · rtevents")
+    assert not screen.page.locator("#verdict").is_visible()
+    assert screen.text("#health .verdict") == "", "nobody knows"
 
 
 def test_figures_stand_beside_their_thresholds(screen: Screen, daemon: Daemon) -> None:

@@ -112,6 +112,29 @@ def test_a_risk_of_another_project_is_another_one(screen: Screen, daemon: Daemon
     screen.until(f"{RISKS}.map(risk => risk[2].split(' ')[0]).join()", "web")
 
 
+def test_a_panel_says_since_when_it_knows_and_what_it_leaves_out(
+    screen: Screen, daemon: Daemon
+) -> None:
+    """Else a risk that many others came after would be thought to be over."""
+    publish(daemon, risk("first", "critical"), *[risk(f"r {number}") for number in range(1000)])
+    publish(
+        daemon, *[task(f"T-{number}", "failed", project=f"p{number // 6}") for number in range(90)]
+    )
+    screen.open()
+    with daemon.client() as client:
+        first, second = client.history(limit=2).events
+
+    screen.until_text("#risks .note", "1000 low · the first 60 are shown · known since ")
+    clock = "new Date({} * 1000).toTimeString().slice(0, 8)"
+    since = {screen.ask(clock.format(each.event.timestamp)) for each in (first, second)}
+    assert screen.text("#risks .note")[-8:] in since
+    assert screen.text("#tasks .note") == "the newest 12 of 15 projects"
+    assert "and 2 more" in screen.text("#tasks")
+    publish(daemon, *[risk(f"later {number}") for number in range(4001)])
+    screen.until_text("#risks .note", "5000 low")
+    screen.until_text("#risks ol", "later 4000")
+
+
 def test_tasks_and_progress_of_each_project_are_bars(screen: Screen, daemon: Daemon) -> None:
     publish(daemon, task("T-1", "open"), task("T-2", "done"), task("T-1", "done"))
     screen.open()

@@ -118,8 +118,9 @@ async function show(filter) {
 
 async function jump(moment) {
   $("when").value = local(moment);
+  notice("");
   await attempt(async () => {
-    await feed.jump(moment);
+    await feed.jump(Math.max(moment, 0)); // the log's times begin in 1970
     list.centre(feed.items.find((item) => item.moment !== undefined));
     controls();
   });
@@ -128,6 +129,7 @@ async function jump(moment) {
 function live() {
   list.toTop();
   if (feed.isLive && !feed.isPaused) return;
+  notice("");
   if (feed.isLive) feed.resume();
   else attempt(() => feed.load());
   controls();

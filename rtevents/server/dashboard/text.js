@@ -98,6 +98,6 @@ export function clock(timestamp) {
 export function local(timestamp) {
   const time = new Date(timestamp * 1000);
   if (Number.isNaN(time.getTime())) return String(timestamp);
-  const day = `${time.getFullYear()}-${pad(time.getMonth() + 1)}-${pad(time.getDate())}`;
+  const day = `${pad(time.getFullYear(), 4)}-${pad(time.getMonth() + 1)}-${pad(time.getDate())}`;
   return `${day}T${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;
 }

@@ -175,6 +175,18 @@ def test_each_type_has_its_rate_and_shows_itself_alone(screen: Screen, daemon: D
     screen.until(f"{SHOWN}.length === 4")
 
 
+def test_a_high_rate_stays_in_its_column(screen: Screen, daemon: Daemon) -> None:
+    screen.open()
+    publish(daemon, *[risk("many") for _ in range(12_000)])
+
+    screen.until_text("#rates .figure", "12K/min")
+    sizes = (
+        "(each => [each.scrollWidth, each.clientWidth])(document.querySelector('#rates .figure'))"
+    )
+    needed, there = screen.ask(sizes)
+    assert needed <= there
+
+
 def pids(daemon: Daemon) -> set[int]:
     """Return the processes that listen."""
     with daemon.client() as client:

@@ -152,7 +152,10 @@ ROUTES = (
         takes=requests.NewToken, gives=answers.MadeToken, statuses=CREATED,
     ),
     Route("DELETE", "/v1/tokens/{id}", admin.revoke_token, "owner", statuses=GONE),
-    Route("POST", "/v1/tickets", admin.ticket, "owner", gives=answers.MadeTicket, statuses=CREATED),
+    Route(
+        "POST", "/v1/tickets", admin.ticket, "owner",
+        takes=requests.NewTicket, gives=answers.MadeTicket, statuses=CREATED,
+    ),
     Route("POST", "/v1/login", admin.log_in, "", takes=requests.Ticket, gives=answers.LoggedIn),
     Route("GET", "/v1/health/live", admin.live, "", gives=answers.Alive),
     Route("GET", "/v1/health/ready", admin.ready, "", gives=Health, statuses=(200, 503)),

@@ -235,6 +235,21 @@ class NewToken(msgspec.Struct, forbid_unknown_fields=True):
     expires_in: Annotated[float, msgspec.Meta(gt=0, le=MAX_LIFE)] | None = None
 
 
+class NewTicket(msgspec.Struct, forbid_unknown_fields=True):
+    """
+    What a browser is to see.
+
+    Args:
+        role: `browser` for all that an admin sees, `viewer` for the stream alone.
+        projects: The projects it is limited to; none for every project.
+        types: The event types it is limited to; none for every type.
+    """
+
+    role: Literal["browser", "viewer"] = "browser"
+    projects: list[ProjectId] = []
+    types: list[str] = []
+
+
 class Ticket(msgspec.Struct, forbid_unknown_fields=True):
     """What a browser exchanges for its cookie."""
 

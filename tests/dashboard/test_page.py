@@ -171,3 +171,16 @@ def test_an_empty_log_says_what_to_do(screen: Screen, width: int) -> None:
     assert top > above
     assert "rtevents publish" in screen.text("#empty-log")
     screen.until_text("#risks", "No open risk")
+
+
+def test_a_screen_on_the_wall_shows_the_stream_alone(screen: Screen, daemon: Daemon) -> None:
+    publish(daemon, risk("mine", project_id="web"), risk("other", project_id="api"))
+    words = ("dashboard", "--viewer", "--project", "web", "--print")
+    screen.page.goto(daemon.run(*words).stdout.strip())
+    screen.until_state("live")
+
+    screen.until_shown("low: mine")
+    publish(daemon, risk("next", project_id="web"), risk("another", project_id="api"))
+    screen.until_shown("low: next", "low: mine")
+    screen.until("document.getElementById('connections').hidden")
+    assert "other" not in screen.text("body")

@@ -94,8 +94,8 @@ class PredictionQuery(msgspec.Struct, kw_only=True):
         limit: Most files of the answer.
     """
 
-    project: str
-    path: list[str]
+    project: ProjectId
+    path: Annotated[list[str], msgspec.Meta(min_length=1, max_length=16)]
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
 
 

@@ -21,9 +21,12 @@ export class Risks {
   }
 
   async load() {
-    const page = await history({ type: "RISK_ALERT", order: "desc", limit: PAGE });
-    if (page.events.length === PAGE) this.#hide(page.events.at(-1));
-    page.events.forEach((event) => this.take(event));
+    const query = { type: "RISK_ALERT", order: "desc", limit: PAGE };
+    // The grave ones for themselves: thousands of newer words must not hide them.
+    const pages = [history(query), history({ ...query, where: 'data.severity >= "high"' })];
+    const [newest, grave] = await Promise.all(pages);
+    if (newest.events.length === PAGE) this.#hide(newest.events.at(-1));
+    for (const event of [...newest.events, ...grave.events]) this.take(event);
     const sorted = [...this.risks].sort(([, one], [, other]) => one.event.seq - other.event.seq);
     this.risks = new Map(sorted);
     this.isDirty = this.isKnown = true;

@@ -217,6 +217,14 @@ class Client:
         """Return the statistics of this moment."""
         return self._ask(calls.get("/v1/stats"))
 
+    def analytics(self, wanted: Filter = EVERYTHING, since: str = "all") -> Object:
+        """Return what a stretch of the log says when it is counted."""
+        return self._ask(calls.analytics(wanted, since))
+
+    def predictions(self, project: str, paths: Sequence[str], limit: int = 10) -> Object:
+        """Return which files of a project are likely to change next, where these changed."""
+        return self._ask(calls.predictions(project, paths, limit))
+
     def status(self) -> Object:
         """Return what the daemon is, where it listens, and how it is."""
         return self._ask(calls.get("/v1/status"))
@@ -277,9 +285,9 @@ class Client:
         """Forget a token, and end the streams that it opened."""
         self._ask(calls.delete("/v1/tokens", token_id))
 
-    def ticket(self) -> Object:
-        """Return an address that logs a browser in, once."""
-        return self._ask(calls.post("/v1/tickets", {}, is_safe=False))
+    def ticket(self, **settings: Any) -> Object:
+        """Return an address that logs a browser in, once; `role`, `projects`, `types` limit it."""
+        return self._ask(calls.post("/v1/tickets", settings, is_safe=False))
 
     def _retry(self, call: Call[T]) -> T:
         """Ask, and ask again while the daemon is only busy."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,20 +20,15 @@ MAX_BYTES = 64 * 1024
 """Largest such file, in bytes: more is a mistake or an attack (S17)."""
 
 
-class OwnSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+OTHERS = frozenset({"on", True, "tasks", "ignore"})
+"""What the file may hold besides, which others read; YAML 1.1 reads a bare `on` as true."""
+
+
+def read_risks(root: Path) -> OwnRisks:
     """
-    What a project says of itself. A cloned repository is not trusted: nothing here runs anything.
+    Read what a project's own file says of risks; one that is not there says nothing.
 
-    Args:
-        risks: Rules for risks.
-    """
-
-    risks: OwnRisks = msgspec.field(default_factory=OwnRisks)
-
-
-def read_project(root: Path) -> OwnSettings:
-    """
-    Read a project's own file; one that is not there says nothing.
+    A cloned repository is not trusted: nothing here runs anything, or takes anything away.
 
     Raises:
         ConfigError: It cannot be used; the text names the file, the line and the key.
@@ -41,12 +37,20 @@ def read_project(root: Path) -> OwnSettings:
     try:
         text = _read(file)
     except FileNotFoundError:
-        return OwnSettings()
-    document, lines = parse_yaml(text, str(file))
+        return OwnRisks()
+    parsed, lines = parse_yaml(text, str(file))
+    document: dict[Any, Any] = parsed
+    for name in document:
+        if name != "risks" and name not in OTHERS:
+            line = lines.get(f"$.{name}", 1)
+            raise ConfigError(f"{file}:{line}: {name}: no setting of a project", field=str(name))
     try:
-        return msgspec.convert(document, OwnSettings)
+        return msgspec.convert(document.get("risks") or {}, OwnRisks)
     except msgspec.ValidationError as error:
-        raise explain(error, file, lines, {}) from error
+        # As seen from the top of the file.
+        text, place, key = str(error).partition(" - at `$")
+        within = f"{text} - at `$.risks{key}" if place else f"{text} - at `$.risks`"
+        raise explain(msgspec.ValidationError(within), file, lines, {}) from error
 
 
 def _read(file: Path) -> str:

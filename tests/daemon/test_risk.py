@@ -257,7 +257,9 @@ def test_rules_change_while_the_daemon_runs(auto: tuple[Daemon, Path]) -> None:
         with daemon.client() as client:
             return client.status()["health"]["reasons"]  # type: ignore[no-any-return]
 
-    wait_for(lambda: any("listen: unknown setting" in each for each in reasons()), "a warning")
+    wait_for(
+        lambda: any("listen: no setting of a project" in each for each in reasons()), "a warning"
+    )
     (root / ".rtevents.yaml").unlink()
     (root / ".rtevents.yaml").symlink_to("/etc/passwd")
     wait_for(lambda: any(".rtevents.yaml: Too many" in each for each in reasons()), "a link")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from rtevents.config.project import OWN_FILE, read_project
+from rtevents.config.project import OWN_FILE, read_risks
 from rtevents.config.risks import RiskRuleSettings, RiskSettings
 from rtevents.errors import ConfigError, FilterError
 from rtevents.producers import Known
@@ -62,7 +62,7 @@ def build(settings: RiskSettings) -> list[Rule]:
 def build_own(project: Known) -> tuple[list[Rule], str | None]:
     """Return the rules of a project's own file, and why there are none; reads that file."""
     try:
-        given = read_project(project.root).risks.rules
+        given = read_risks(project.root).rules
         if sum(len(each.where) + len(each.until) for each in given) > MOST_TEXT:
             raise FilterError(f"risks.rules: more than {MOST_TEXT} characters of conditions")
         rules: list[Rule] = [

@@ -23,6 +23,7 @@ from rtevents.errors import (
     EventRefused,
     EventTooLarge,
     NotAuthenticated,
+    NotFound,
     NotReachable,
     RteventsError,
     Unavailable,
@@ -163,6 +164,20 @@ async def test_history_comes_in_pages(daemon: Daemon) -> None:
     assert [entry.seq for entry in second.events] == [4, 5]
     assert [entry.seq for entry in last.events] == [5]
     assert (none.events, first.oldest, first.newest) == ([], 1, 5)
+
+
+async def test_an_event_is_found_by_its_id(daemon: Daemon) -> None:
+    async with Client(daemon.socket) as client:
+        names = ["a:b.c_d-e", "10m", "last", "1763863200", "0123abcd-7"]
+        await client.publish_many([risk(name) for name in names])
+        found = [(await client.find(name)).event_id for name in names]
+        for name in ("nobody", "99m", "all"):
+            with pytest.raises(NotFound, match=f"no event '{name}' is kept"):
+                await client.find(name)
+        with pytest.raises(BadInput, match="not an event id"):
+            await client.find('" or "')
+
+    assert found == names
 
 
 async def test_a_stream_goes_on_over_a_restart_without_loss_or_repeat(daemon: Daemon) -> None:
@@ -342,6 +357,7 @@ async def test_it_administers(daemon: Daemon, tmp_path: Path) -> None:
         assert await client.projects() == []
         assert await client.tokens() == []
         assert (await client.types())[-1]["name"] == "DEPLOY"
+        assert "secret" in [each["name"] for each in await client.risk_rules()]
         for connection in await client.connections():
             await client.close_connection(connection["connection_id"])
         assert await client.connections() == []

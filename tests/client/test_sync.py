@@ -22,6 +22,7 @@ from rtevents.errors import (
     EventRefused,
     EventTooLarge,
     NotAuthenticated,
+    NotFound,
     NotReachable,
     RteventsError,
     Unavailable,
@@ -157,6 +158,21 @@ def test_history_comes_in_pages(daemon: Daemon) -> None:
     assert [entry.seq for entry in second.events] == [4, 5]
     assert [entry.seq for entry in last.events] == [5]
     assert (none.events, first.oldest, first.newest) == ([], 1, 5)
+
+
+def test_an_event_is_found_by_its_id(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        # Ids that look like a time, a word and a bookmark are ids all the same.
+        names = ["a:b.c_d-e", "10m", "last", "1763863200", "0123abcd-7"]
+        client.publish_many([risk(name) for name in names])
+        found = [client.find(name).event_id for name in names]
+        for name in ("nobody", "99m", "all"):
+            with pytest.raises(NotFound, match=f"no event '{name}' is kept"):
+                client.find(name)
+        with pytest.raises(BadInput, match="not an event id"):
+            client.find('" or "')
+
+    assert found == names
 
 
 def test_a_stream_goes_on_over_a_restart_without_loss_or_repeat(daemon: Daemon) -> None:
@@ -348,6 +364,7 @@ def test_it_administers(daemon: Daemon, tmp_path: Path) -> None:
         assert client.projects() == []
         assert client.tokens() == []
         assert client.types()[-1]["name"] == "DEPLOY"
+        assert "secret" in [each["name"] for each in client.risk_rules()]
         for connection in client.connections():
             client.close_connection(connection["connection_id"])
         assert client.connections() == []

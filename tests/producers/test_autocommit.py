@@ -16,10 +16,12 @@ import msgspec
 import pytest
 
 from rtevents.config.settings import AutoCommitSettings, Config
-from rtevents.core.event import Event
+from rtevents.core.event import Event, is_same_body
 from rtevents.core.keep import load, save
 from rtevents.producers import autocommit, saver
 from rtevents.producers.autocommit import AutoCommitProducer
+from rtevents.producers.commit import build_commit
+from rtevents.producers.git import GitProducer
 from rtevents.producers.saver import SaveError, Saver
 from tests.producers.conftest import Watching, World, commit, git
 
@@ -120,6 +122,45 @@ async def test_what_changed_is_committed_after_a_quiet_time(auto: Auto) -> None:
     assert is_clean(auto.root)
     await auto.settle()
     assert [*(auto.root / ".git" / "rtevents").iterdir()] == []
+
+
+async def test_its_commit_is_told_with_where_it_came_from_whoever_tells_it(
+    world: World, repository: Path
+) -> None:
+    async with (
+        world.watch("git", repository) as commits,
+        world.watch("auto_commit", repository, config=settings()) as watching,
+    ):
+        producer = watching.producer
+        assert isinstance(producer, AutoCommitProducer)
+        (repository / "file.txt").write_text("changed\n")
+        producer.hint("change-1")
+        await watching.until(lambda: len(watching.events) == 2)
+        start, end = watching.events
+        assert start.extensions == {"correlation_id": "change-1", "causation_id": "change-1"}
+        assert end.extensions == {"correlation_id": "change-1", "causation_id": start.event_id}
+
+        git_producer = commits.producer
+        assert isinstance(git_producer, GitProducer)
+        git_producer.hint()
+        await commits.until(lambda: [each for each in commits.events if each.type == "COMMIT"])
+        (told,) = [each for each in commits.events if each.type == "COMMIT"]
+        by_hook = await git_producer.commit("HEAD")
+        plain = await build_commit(repository, "HEAD", "web", timeout=20)
+
+        assert told.extensions == by_hook.extensions == end.extensions
+        # And it is the same event as without: where it came from is no part of it (promise P3).
+        assert plain.extensions is msgspec.UNSET
+        assert told.event_id == by_hook.event_id == plain.event_id
+        assert not told.is_dated
+        told_again = msgspec.json.decode(by_hook.body, type=Event)
+        assert is_same_body(told, told_again)
+        # A commit of the user's own has no such origin.
+        commit(repository, "Mine")
+        git_producer.hint()
+        await commits.until(lambda: "Mine" in [each.data.get("message") for each in commits.events])
+        (mine,) = [each for each in commits.events if each.data.get("message") == "Mine"]
+        assert mine.extensions is msgspec.UNSET
 
 
 async def test_its_own_commit_is_no_reason_for_another(auto: Auto) -> None:

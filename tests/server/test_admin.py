@@ -292,6 +292,18 @@ async def test_projects_are_added_once_listed_and_removed(server: Server) -> Non
     assert gone.status == 404
 
 
+async def test_the_rules_for_risks_are_those_of_all_and_of_what_the_grant_holds(
+    server: Server,
+) -> None:
+    everything = (await get(server, "/v1/risks/rules"))["rules"]
+    held = await server.bearer("admin", projects=frozenset({"web"})).get("/v1/risks/rules")
+    refused = await server.bearer("viewer").get("/v1/risks/rules")
+
+    assert [each["name"] for each in everything] == ["secret", "web-own", "api-own"]
+    assert [each["name"] for each in held.json["rules"]] == ["secret", "web-own"]
+    assert refused.status == 403
+
+
 async def test_a_projects_id_may_hold_what_a_path_must_quote(server: Server) -> None:
     name = "a/b c?é"
     await server.owner.post("/v1/projects", {"path": "/srv/x", "id": name})

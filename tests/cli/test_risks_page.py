@@ -1,0 +1,73 @@
+"""The page on risks does what it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+import rtevents
+from rtevents.config.project import read_risks
+from rtevents.config.risks import RiskSettings
+from rtevents.producers.risk.rules import ABOUT, build
+from tests.conftest import Daemon
+
+PAGE = (Path(rtevents.__file__).parent / "docs" / "risks.md").read_text()
+
+
+def blocks(info: str) -> list[str]:
+    """Return the fenced blocks with this info string."""
+    return re.findall(rf"^```{info}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_its_examples_run_as_they_are_pasted(daemon: Daemon) -> None:
+    (daemon.home / "bin").mkdir()
+    program = daemon.home / "bin" / "rtevents"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rtevents "$@"\n')
+    program.chmod(0o755)
+    (python,) = blocks("python")
+    text = (
+        "".join(blocks("sh risks") + blocks("sh trace")) + f"'{sys.executable}' - <<E\n{python}E\n"
+    )
+    text = f'export PATH="$PWD/bin:$PATH"\n{text}rtevents trace build-1 -o pretty\n'
+    done = subprocess.run(
+        ["bash", "-eu"], input=text,
+        env=daemon.env, cwd=daemon.home, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        '"severity": "high", "state": "open", "rule": null, "message": "disk nearly full"'
+        in done.stdout
+    )
+    assert "[]" in done.stdout.splitlines()  # nothing is open after it was closed
+    assert "TASK_UPDATE  deploy cancelled" in done.stdout
+    assert '"depth": 1, "parent": ' in done.stdout
+    assert "TASK_UPDATE  notify done" in done.stdout
+
+
+def test_every_rule_and_threshold_is_on_the_page() -> None:
+    given: dict[str, Any] = msgspec.to_builtins(RiskSettings())
+    for rule in ABOUT:
+        row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{rule}` "))
+        assert f"({given[rule]})" in row
+        for name, value in given.items():
+            if name.startswith(f"{rule}_") and isinstance(value, int | float):
+                assert f"`{name}` {value:g}".replace("5.24288e+07", "52428800") in row
+    assert f"`close_after` is {given['close_after']:g} s" in PAGE
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_its_rules_can_be_used(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".rtevents.yaml").write_text(text)
+    settings = msgspec.convert(yaml.safe_load(text)["risks"], RiskSettings)
+
+    assert build(settings)
+    if "rules" in text:
+        assert read_risks(tmp_path).rules == settings.rules

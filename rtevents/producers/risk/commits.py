@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -137,17 +138,20 @@ class LargeFile(Quiet):
     def __init__(self, settings: RiskSettings) -> None:
         self._settings = settings
         self._least = settings.large_file_bytes
+        # A size of so many digits, so that few events have to be decoded.
+        digits = len(str(self._least))
+        self._may_be_large = re.compile(rb'"size":(?:\d{%d}|\d+\.|\d+e)' % digits).search
 
     def see(self, entry: Entry, when: float, book: Book) -> None:
         """Look at the size of a file that changed."""
         if entry.type != "FILE_CHANGE":
             return
+        if not (self._may_be_large(entry.wire) or book.is_any_open(self.name)):
+            return
         data = data_of(entry)
         size = data.get("size")
         if size is not None and size >= self._least:
             self._found(entry, entry.path, size, "is", when, book)
-            return
-        if not book.is_any_open(self.name):
             return
         for path in (entry.path, data.get("old_path")):
             if path is not None and (size is not None or path != entry.path or _is_gone(data)):
@@ -222,6 +226,8 @@ class HotFile:
         touched.commits.append((when, file["insertions"], file["deletions"], entry.event_id))
         del touched.commits[: -self._kept]
         if len(touched.commits) < settings.hot_file_commits:
+            return
+        if touched.commits[-settings.hot_file_commits][0] <= when - settings.hot_file_within:
             return
         recent = [one for one in touched.commits if one[0] > when - settings.hot_file_within]
         rewritten = min(sum(one[1] for one in recent), sum(one[2] for one in recent))

@@ -9,9 +9,10 @@ import msgspec
 from rtevents.config.risks import RiskRuleSettings
 from rtevents.core.event import Entry, type_name
 from rtevents.core.filter import condition
-from rtevents.core.where import MISSING, value_of
+from rtevents.core.where import MISSING, Where, value_of
 from rtevents.errors import FilterError
 from rtevents.producers.risk.book import Book, Finding
+from rtevents.producers.risk.hints import hints_of
 from rtevents.producers.risk.template import Message, field_of, plain
 
 MOST_KEYS = 500
@@ -129,11 +130,30 @@ def _key(entry: Entry, subject: str) -> str:
     return f"{entry.project_id or ''}\0{subject}"
 
 
-def _condition(name: str, text: str) -> Any:
+class _Condition:
+    """A condition that decodes no event of which its bytes say that it does not fulfil it."""
+
+    def __init__(self, where: Where) -> None:
+        self._where = where
+        self._hints = hints_of(where.node)
+
+    def matches(self, entry: Entry) -> bool:
+        """Tell whether an event fulfils it."""
+        if self._hints is not None:
+            wire = entry.wire
+            for hint in self._hints:
+                if hint in wire:
+                    break
+            else:
+                return False
+        return self._where.matches(entry)
+
+
+def _condition(name: str, text: str) -> _Condition | None:
     if not text:
         return None
     try:
-        return condition(text)
+        return _Condition(condition(text))
     except FilterError as error:
         raise FilterError(str(error).removeprefix("where: "), field=name) from error
 

@@ -9,10 +9,10 @@ import msgspec
 from rtevents.config.risks import RiskRuleSettings
 from rtevents.core.event import Entry, type_name
 from rtevents.core.filter import condition
+from rtevents.core.hints import hints_of
 from rtevents.core.where import MISSING, Where, value_of
 from rtevents.errors import FilterError
 from rtevents.producers.risk.book import Book, Finding
-from rtevents.producers.risk.hints import hints_of
 from rtevents.producers.risk.template import Message, field_of, plain
 
 MOST_KEYS = 500

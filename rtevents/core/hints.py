@@ -6,8 +6,8 @@ from typing import Any
 
 from rtevents.core.where_text import And, Comparison, Node, Not, Or
 
-MOST = 8
-"""Hints that are worth looking for: more cost as much as to decode the event."""
+MOST = 100
+"""Hints that are worth looking for, at most."""
 
 Hints = tuple[bytes, ...] | None
 """One of these is in the wire form of whatever fulfils a condition; None where nothing is known."""
@@ -36,15 +36,16 @@ def hints_of(node: Node) -> Hints:
 
 
 def _comparison(node: Comparison) -> Hints:
-    if node.op == "!=":
+    # What is said of the rest may be known of an event whose bytes are damaged.
+    if node.op == "!=" or node.field[0] not in ("data", "extensions"):
         return None
     if node.op in ("==", "in"):
         values = node.value if node.op == "in" else [node.value]
         texts = [_text(value) for value in values]
         if len(texts) <= MOST and None not in texts:
             return tuple(text for text in texts if text is not None)
-    if node.op == "contains" and (text := _text(node.value)) is not None:
-        return (text[1:-1],) if len(text) > 2 else None
+    if node.op == "contains" and node.value != "" and (text := _text(node.value)) is not None:
+        return (text[1:-1],)
     return _name(node.field)
 
 
@@ -58,8 +59,6 @@ def _text(value: Any) -> bytes | None:
 
 def _name(field: tuple[str, ...]) -> Hints:
     """Return the name of a field, which is there where anything is said of it but `!=`."""
-    if field[0] not in ("data", "extensions"):
-        return None
     names = [part for part in field[1:] if not part.isdecimal()]
     name = _text(names[-1]) if names else None
     return None if name is None else (name,)

@@ -20,6 +20,14 @@ def risk(
     rule: Annotated[
         str | None, typer.Option(metavar="NAME", help="The rule that found it.")
     ] = None,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="The same for the same risk, however often it is told."),
+    ] = None,
+    state: Annotated[
+        Literal["open", "updated", "closed"] | None,
+        typer.Option(help="Whether it is open, told again, or over."),
+    ] = None,
     project: sending.Project = None,
     source: sending.Source = "cli",
     event_id: sending.Id = None,
@@ -33,6 +41,9 @@ def risk(
 
     \b
     rtevents publish risk "disk nearly full" --severity high
+    rtevents publish risk "disk nearly full" --fingerprint disk --state open
+    rtevents publish risk "disk nearly full" --fingerprint disk --state closed
     """
     fields = {"severity": severity, "message": message, "rule": rule}
+    fields |= {"fingerprint": fingerprint, "state": state}
     sending.publish("RISK_ALERT", fields, project, source, event_id, when, data, spool, cause)

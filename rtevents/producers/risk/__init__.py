@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -19,10 +19,11 @@ from rtevents.core.log import Cursor
 from rtevents.core.since import Since
 from rtevents.errors import EventRefused, RteventsError, Unavailable
 from rtevents.producers import Known, Own
+from rtevents.producers.commit import SOURCE as COMMIT_SOURCE
 from rtevents.producers.repository import Repository
 from rtevents.producers.risk.book import SOURCE, Book, Risk
 from rtevents.producers.risk.commits import LargeFile, Secret, is_merge
-from rtevents.producers.risk.content import changed
+from rtevents.producers.risk.content import Changed, changed
 from rtevents.producers.risk.rule import Rule
 from rtevents.producers.risk.rules import build, build_own
 from rtevents.producers.risk.work import Uncommitted, uncommitted
@@ -40,6 +41,9 @@ GATHER_SECONDS = 0.05
 
 TURN = 50
 """Events after which others have their turn."""
+
+TOGETHER = 50
+"""Commits that are looked into at once."""
 
 FIRST_LOOK = 60.0
 """Seconds before the first look at what is not committed: the daemon has other things to do."""
@@ -101,6 +105,8 @@ class RiskProducer:
         self._watched: tuple[Known, ...] = ()
         self._own_files: set[str] = set()
         self._saved_at = 0.0
+        # Whether anything was looked at since.
+        self._is_changed = True
         self._time_due = 0.0
         self._work_due = time.monotonic() + FIRST_LOOK
 
@@ -122,7 +128,7 @@ class RiskProducer:
                 if events := self._told():
                     await self._save(cursor, events)
                     yield events
-                elif time.monotonic() - self._saved_at > SAVE_SECONDS:
+                elif self._is_changed and time.monotonic() - self._saved_at > SAVE_SECONDS:
                     await self._save(cursor, [])
                 self.seen = cursor.position
         finally:
@@ -153,6 +159,7 @@ class RiskProducer:
         now, book = self._clock(), self._book
         commits: list[Entry] = []
         for number, entry in enumerate(entries, 1):
+            self._is_changed = True
             if not number % TURN:
                 await asyncio.sleep(0)
             # Never its own: it would answer itself for ever.
@@ -161,9 +168,9 @@ class RiskProducer:
             when = entry.timestamp if entry.timestamp < now else now
             for rule in self._rules_of(entry.type):
                 self._show(rule, entry, when)
-            if entry.type == "COMMIT":
+            if entry.type == "COMMIT" and entry.source == COMMIT_SOURCE:
                 commits.append(entry)
-            elif entry.path == OWN_FILE:
+            elif entry.type == "FILE_CHANGE" and OWN_FILE.encode() in entry.wire:
                 self._own_files.add(entry.project_id or "")
         if commits:
             await self._look_into(commits, now, book)
@@ -193,19 +200,25 @@ class RiskProducer:
                 for entry in commits
                 if entry.project_id == project.id and not is_merge(data := entry.event.data)
             }
-            if not by_sha or not project.is_repository:
-                continue
-            try:
-                asked = book.about(Secret.name, project.id)
-                files = await asyncio.to_thread(
-                    changed, self._repository(project), [*by_sha], asked
-                )
-            except RteventsError as error:
-                logger.warning("commits of %s cannot be looked into: %s", project.id, error)
-                continue
-            for sha, entry in by_sha.items():
-                for judge in judges if sha in files else ():
-                    judge.judge(entry, files[sha], min(entry.timestamp, now), book)
+            if project.is_repository:
+                for some in _pieces([*by_sha]):
+                    files = await self._files(project, some)
+                    for sha in some:
+                        for judge in judges if sha in files else ():
+                            when = min(by_sha[sha].timestamp, now)
+                            judge.judge(by_sha[sha], files[sha], when, book)
+
+    async def _files(self, project: Known, shas: Sequence[str]) -> dict[str, list[Changed]]:
+        """Return what is in the files that commits change; the health tells why that is unknown."""
+        warnings, name = self._own.service.warnings, f"commits of {project.id}, for risks"
+        asked = self._book.about(Secret.name, project.id)
+        try:
+            files = await asyncio.to_thread(changed, self._repository(project), shas, asked)
+        except RteventsError as error:
+            warnings[name] = f"not looked into: {error}"
+            return {}
+        warnings.pop(name, None)
+        return files
 
     async def _pass_time(self) -> None:
         if time.monotonic() < self._time_due:
@@ -229,6 +242,7 @@ class RiskProducer:
             for project in projects:
                 if not rule.is_due(project.id):
                     continue
+                self._is_changed = True
                 try:
                     work = await asyncio.to_thread(
                         uncommitted, self._repository(project), project.root
@@ -253,6 +267,8 @@ class RiskProducer:
             return
         memory = {**self._memory, **self._remembered()}
         rules = build(settings)
+        for gone in {each.id for each in self._watched} - {each.id for each in projects}:
+            self._warn(gone, None)
         for project in projects:
             own, wrong = await asyncio.to_thread(build_own, project)
             rules += own
@@ -303,6 +319,13 @@ class RiskProducer:
         )
         await save_aside(self._file, kept)
         self._saved_at = time.monotonic()
+        # What was just told is to be forgotten, when there is time.
+        self._is_changed = bool(events)
+
+
+def _pieces(shas: Sequence[str]) -> Iterator[Sequence[str]]:
+    for at in range(0, len(shas), TOGETHER):
+        yield shas[at : at + TOGETHER]
 
 
 def _key(rule: Rule) -> str:

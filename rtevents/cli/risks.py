@@ -70,8 +70,8 @@ def risks(
         and SEVERITIES.index(risk["severity"]) >= least
         and (not rule or risk["rule"] in rule)
     ]
-    if len(entries) == MOST:
-        notice(f"of the newest {MOST} RISK_ALERTs; what was told before is not shown")
+    if len(entries) >= MOST:
+        notice(f"of the newest {MOST} RISK_ALERTs, and 1000 grave ones before; there may be more")
     if is_terminal() if output is None else output == "pretty":
         _show(found)
     else:
@@ -116,7 +116,14 @@ def _newest(client: Client, wanted: Filter) -> list[Entry]:
         if not page.events or page.next.seq < page.oldest:
             break
         until = str(page.next)
-    return entries[:MOST]
+    else:
+        # The grave ones for themselves: thousands of newer words must not hide them.
+        import msgspec
+
+        grave = msgspec.structs.replace(wanted, wheres=frozenset({'data.severity >= "high"'}))
+        more = client.history(grave, until=until, limit=1000, order="desc").events
+        return entries[:MOST] + more
+    return entries
 
 
 def _risks(entries: Iterable[Entry]) -> list[dict[str, Any]]:

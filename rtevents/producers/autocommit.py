@@ -209,6 +209,8 @@ class AutoCommitProducer:
             yield self._result(attempt, made)
         is_known = refusal is not None and (refusal.is_lasting or draft is None)
         await self._keep(_Place(refused=situation if is_known else None))
+        if refusal is not None:  # what is tried again has the same cause
+            self._cause = self._cause or attempt.cause
         if refusal is not None and not is_known:
             self.hint()
 

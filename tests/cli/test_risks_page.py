@@ -71,3 +71,17 @@ def test_its_rules_can_be_used(tmp_path: Path, text: str) -> None:
     assert build(settings)
     if "rules" in text:
         assert read_risks(tmp_path).rules == settings.rules
+
+
+def test_thousands_of_newer_words_hide_no_grave_risk(daemon: Daemon) -> None:
+    def alert(number: int) -> bytes:
+        data = {"severity": "low", "message": "x", "fingerprint": f"f{number % 7}"}
+        return msgspec.json.encode({"type": "RISK_ALERT", "data": data})
+
+    daemon.run("publish", "risk", "disk full", "--severity", "critical", "--fingerprint", "disk")
+    daemon.run("publish", "--stdin", stdin=b"\n".join(map(alert, range(5100))))
+    done = daemon.run("risks", "-o", "json")
+    found = msgspec.json.decode(done.stdout)
+
+    assert [each["message"] for each in found] == ["disk full"] + ["x"] * 7
+    assert "there may be more" in done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Sequence
 
 import msgspec
@@ -9,8 +11,10 @@ import pytest
 
 from rtevents.config.risks import RiskRuleSettings
 from rtevents.core.causes import story_of
-from rtevents.core.event import Event, Stored
+from rtevents.core.event import Entry, Event, Stored
+from rtevents.producers.risk import book as module
 from rtevents.producers.risk.book import AT_ONCE, MOST_EVIDENCE, MOST_OPEN, Book, Finding
+from rtevents.producers.risk.counted import Counted
 
 from .conftest import Watch, Watcher
 
@@ -194,3 +198,42 @@ def test_what_is_open_is_bounded_and_what_makes_room_is_told() -> None:
 
     assert len(book.risks) == MOST_OPEN
     assert [event.data["state"] for event in book.events].count("closed") == 10
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whenever_it_is_killed_each_risk_opens_and_ends_in_turn(
+    watched: Watch, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 10_000)  # who starts anew begins to count floods anew
+    chance = random.Random(seed)
+    tasks = [f"T-{number}" for number in range(5)]
+    async with watched(FAILS) as watcher:
+        events = [
+            chance.choice((red, red, green))(watcher, chance.choice(tasks)) for _ in range(200)
+        ]
+        for event in events:
+            await watcher.service.publish(event)
+            for _ in range(chance.randrange(4)):
+                await asyncio.sleep(0.0005)
+            if chance.random() < 0.15:
+                await watcher.kill()
+                await watcher.watch()
+        await watcher.settled()
+        told: dict[str, list[str]] = {}
+        for entry in await watcher.entries():
+            data = entry.event.data
+            told.setdefault(data["fingerprint"], []).append(data["state"])
+
+        # As one who was never killed counts.
+        book = Book(clock=lambda: watcher.now)
+        rule = Counted(FAILS)
+        for seq, event in enumerate(events, 1):
+            rule.see(Entry.of(event, seq), event.timestamp, book)
+        expected: dict[str, list[str]] = {}
+        for event in book.events:
+            expected.setdefault(event.data["fingerprint"], []).append(event.data["state"])
+        without_words_between = {
+            mark: [state for state in states if state != "updated"] for mark, states in told.items()
+        }
+        assert without_words_between == expected
+        assert sum(states.count("open") for states in expected.values()) > 10

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
-
 import msgspec
 
 MOST = 50
@@ -49,13 +47,14 @@ class Pace(msgspec.Struct, array_like=True):
         """
         if len(self.samples) < max(2, least):
             return None
-        slopes = [
+        slopes = sorted(
             (done - before) / (when - earlier)
             for at, (when, done) in enumerate(self.samples)
             for earlier, before in self.samples[:at]
             if when > earlier
-        ]
-        rate = median(slopes) if slopes else 0.0
+        )
+        middle = len(slopes) // 2
+        rate = (slopes[middle] + slopes[~middle]) / 2 if slopes else 0.0
         return rate if rate > 0 else None
 
 

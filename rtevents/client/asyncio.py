@@ -209,6 +209,14 @@ class Client:
         """Return the statistics of this moment."""
         return await self._ask(calls.get("/v1/stats"))
 
+    async def analytics(self, wanted: Filter = EVERYTHING, since: str = "all") -> Object:
+        """Return what a stretch of the log says when it is counted."""
+        return await self._ask(calls.analytics(wanted, since))
+
+    async def predictions(self, project: str, paths: Sequence[str], limit: int = 10) -> Object:
+        """Return which files of a project are likely to change next, where these changed."""
+        return await self._ask(calls.predictions(project, paths, limit))
+
     async def status(self) -> Object:
         """Return what the daemon is, where it listens, and how it is."""
         return await self._ask(calls.get("/v1/status"))

@@ -195,6 +195,14 @@ class Client:
         """Return the statistics of this moment."""
         return self._ask(calls.get("/v1/stats"))
 
+    def analytics(self, wanted: Filter = EVERYTHING, since: str = "all") -> Object:
+        """Return what a stretch of the log says when it is counted."""
+        return self._ask(calls.analytics(wanted, since))
+
+    def predictions(self, project: str, paths: Sequence[str], limit: int = 10) -> Object:
+        """Return which files of a project are likely to change next, where these changed."""
+        return self._ask(calls.predictions(project, paths, limit))
+
     def status(self) -> Object:
         """Return what the daemon is, where it listens, and how it is."""
         return self._ask(calls.get("/v1/status"))

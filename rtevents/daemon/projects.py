@@ -19,8 +19,10 @@ import msgspec
 from rtevents.config.paths import expand, real
 from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event, EventType, Stored, is_project_id
+from rtevents.core.forecast import Forecast
 from rtevents.core.keep import load, save
 from rtevents.core.service import EventService
+from rtevents.daemon.forecast import marked
 from rtevents.daemon.project import Project
 from rtevents.errors import (
     BadInput,
@@ -64,16 +66,23 @@ class Projects:
         config: Names the projects that are always there, and how files and git are watched.
         state: The state directory: added projects and the producers' own places are kept there.
         own: The daemon's own folders, resolved, in which nothing is watched.
+        forecast: Tells how surprising it is what the producers tell.
     """
 
     def __init__(
-        self, service: EventService, config: Config, state: Path, own: Sequence[Path] = ()
+        self,
+        service: EventService,
+        config: Config,
+        state: Path,
+        own: Sequence[Path] = (),
+        forecast: Forecast | None = None,
     ) -> None:
         self._service = service
         self._config = config
         self._file = state / PROJECTS_FILE
         self._places = state / "projects"
         self._own = own
+        self._forecast = forecast or Forecast()
         self._projects: dict[str, Project] = {}
         self._added: dict[str, ProjectSettings] = {}
 
@@ -380,6 +389,7 @@ class Projects:
 
     async def _publish(self, project: Project, batch: list[Event]) -> None:
         """Store a batch, however long that takes: a producer has nowhere else to go with it."""
+        batch = marked(self._forecast, batch)
         while True:
             try:
                 async with project.storing:

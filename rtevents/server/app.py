@@ -21,7 +21,7 @@ from rtevents.errors import (
     NotFound,
     RteventsError,
 )
-from rtevents.server import admin, answers, requests
+from rtevents.server import admin, analytics, answers, requests
 from rtevents.server.asyncapi import asyncapi
 from rtevents.server.door import NoRoom
 from rtevents.server.guard import NOTHING, PREFLIGHT, Rule
@@ -122,6 +122,14 @@ ROUTES = (
         takes=requests.NewFilter, gives=answers.ChangedFilter,
     ),
     Route("DELETE", "/v1/connections/{id}", admin.close_connection, "admin", statuses=GONE),
+    Route(
+        "GET", "/v1/analytics", analytics.analytics, "viewer",
+        query=requests.AnalyticsQuery, gives=answers.Analytics,
+    ),
+    Route(
+        "GET", "/v1/predictions", analytics.predictions, "viewer",
+        query=requests.PredictionQuery, gives=answers.Predictions,
+    ),
     Route("GET", "/v1/stats", admin.stats, "admin", gives=answers.Statistics),
     Route("GET", "/v1/status", admin.status, "admin", gives=answers.Status),
     Route("POST", "/v1/reload", admin.reload, "owner", is_whole=True, gives=answers.Reloaded),

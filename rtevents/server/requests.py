@@ -74,6 +74,32 @@ class HistoryQuery(FilterQuery):
     wait: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0
 
 
+class AnalyticsQuery(FilterQuery):
+    """
+    What is counted.
+
+    Args:
+        since: Where it begins, as for the history.
+    """
+
+    since: str = "all"
+
+
+class PredictionQuery(msgspec.Struct, kw_only=True):
+    """
+    What is asked.
+
+    Args:
+        project: Which project.
+        path: Files of it that have changed.
+        limit: Most files of the answer.
+    """
+
+    project: str
+    path: list[str]
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+
+
 class StreamQuery(FilterQuery):
     """
     Which stream.

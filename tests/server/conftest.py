@@ -15,6 +15,7 @@ from aiohttp import web
 
 from rtevents.core.event import Event, Stored, type_name
 from rtevents.core.filter import OWNER, Filter
+from rtevents.core.forecast import Forecast
 from rtevents.core.service import EventService
 from rtevents.core.store import Page, Store
 from rtevents.errors import EventConflict, NotFound, StoreError, Taken
@@ -397,6 +398,7 @@ class Houses:
                 hosts=hosts,
             ),
             projects=ListedProjects(),
+            forecast=Forecast(),
             status=lambda: {
                 "listen": f"127.0.0.1:{opened.tcp[1]}",
                 "url": f"http://127.0.0.1:{opened.tcp[1]}",

@@ -135,9 +135,7 @@ class World:
         config: Config | None = None,
     ) -> Watching:
         """Return what reads a producer; ``async with`` starts and ends it."""
-        return Watching(
-            self, self.producer(kind, root, ignore=ignore, tasks=tasks, config=config)
-        )
+        return Watching(self, self.producer(kind, root, ignore=ignore, tasks=tasks, config=config))
 
 
 class Watching:

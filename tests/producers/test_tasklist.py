@@ -91,7 +91,9 @@ def test_an_id_is_read_where_it_is_written(written: str, title: str, ref: str | 
 
 
 def test_what_is_hidden_is_no_task() -> None:
-    text = "---\nx:\n- [ ] a\n---\n%%\n- [ ] b\n%%\n<!--\n- [ ] c\n-->\n```\n- [ ] d\n```\n- [ ] e\n"
+    text = (
+        "---\nx:\n- [ ] a\n---\n%%\n- [ ] b\n%%\n<!--\n- [ ] c\n-->\n```\n- [ ] d\n```\n- [ ] e\n"
+    )
 
     assert [(item.line, item.title) for item in parse(text).items] == [(14, "e")]
 

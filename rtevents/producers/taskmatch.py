@@ -188,9 +188,10 @@ class _Matching:
         new_titles: Sequence[str],
         least: float,
     ) -> None:
-        pairs = [(x, y) for x in range(len(old)) for y in range(len(new))]
         if len(old) * len(new) > MANY:
             pairs = [*zip(range(len(old)), range(len(new)), strict=False)][:MANY]
+        else:
+            pairs = [(x, y) for x in range(len(old)) for y in range(len(new))]
         scores = [
             (-score, abs(x - y), x, y)
             for x, y in pairs

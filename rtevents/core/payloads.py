@@ -164,7 +164,7 @@ class TaskUpdate(msgspec.Struct, kw_only=True):
         line: Its line in that file, from 1.
         section: The headings around it there, from the outermost, with ` / ` between them.
         parent: The id of the task that it is nested in.
-        change: What happened to it, in the words of the tasks producer.
+        change: What happened to it: `found added status moved edited removed`; see tasks.md.
         old_status: Its state before, where that is another.
         old_path: The file that listed it before, where that is another.
         reconciled: It happened while the daemon was down.
@@ -181,7 +181,7 @@ class TaskUpdate(msgspec.Struct, kw_only=True):
     line: Annotated[int, msgspec.Meta(ge=1)] | None = None
     section: str | None = None
     parent: str | None = None
-    change: Literal["found", "added", "status", "moved", "edited", "removed"] | None = None
+    change: str | None = None
     old_status: str | None = None
     old_path: str | None = None
     reconciled: bool | None = None

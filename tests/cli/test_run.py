@@ -54,10 +54,9 @@ def run(
 
 def start(daemon: Daemon, *words: str, **more: Any) -> subprocess.Popen[bytes]:
     """Start a command through us."""
-    return subprocess.Popen(
-        [*RUN, *words], env=daemon.env, cwd=daemon.home,
-        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
-    )  # fmt: skip
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    options = {"stdin": subprocess.DEVNULL, **pipes, **more}
+    return subprocess.Popen([*RUN, *words], env=daemon.env, cwd=daemon.home, **options)
 
 
 def test_the_stream_tells_of_the_start_and_of_the_end(shared_daemon: Daemon) -> None:

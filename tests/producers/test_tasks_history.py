@@ -6,6 +6,7 @@ import asyncio
 import random
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -111,18 +112,17 @@ async def test_a_checkout_of_each_commit_is_followed(
     async with world.watch("tasks", root) as watching:
         for sha, text in zip(shas, texts, strict=True):
             await asyncio.to_thread(git, root, "checkout", "-q", sha)
-            wanted = sorted((i.title, i.status) for i in parse(text).items)
-            await watching.until(lambda wanted=wanted: _told(watching) == wanted)
+            await watching.until(partial(_tells, watching, text))
         ids = {task["task_id"] for task in updates(watching)}
         await asyncio.to_thread(git, root, "checkout", "-q", shas[3])
-        wanted = sorted((i.title, i.status) for i in parse(texts[3]).items)
-        await watching.until(lambda: _told(watching) == wanted)
+        await watching.until(partial(_tells, watching, texts[3]))
 
     assert {task["task_id"] for task in updates(watching)} == ids
 
 
-def _told(watching: Watching) -> list[tuple[str, str]]:
-    return sorted((title, status) for _, title, status in state(watching.events).values())
+def _tells(watching: Watching, text: str) -> bool:
+    told = sorted((title, status) for _, title, status in state(watching.events).values())
+    return told == sorted((item.title, item.status) for item in parse(text).items)
 
 
 async def test_this_projects_own_pages_are_read(world: World) -> None:

@@ -259,9 +259,9 @@ class Client:
         """Forget a token, and end the streams that it opened."""
         self._ask(calls.delete("/v1/tokens", token_id))
 
-    def ticket(self) -> Object:
-        """Return an address that logs a browser in, once."""
-        return self._ask(calls.post("/v1/tickets", {}, is_safe=False))
+    def ticket(self, **settings: Any) -> Object:
+        """Return an address that logs a browser in, once; `role`, `projects`, `types` limit it."""
+        return self._ask(calls.post("/v1/tickets", settings, is_safe=False))
 
     def _retry(self, call: Call[T]) -> T:
         """Ask, and ask again while the daemon is only busy."""

@@ -9,7 +9,7 @@ import logging
 import os.path
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -137,10 +137,7 @@ class Projects:
 
     async def settle(self) -> None:
         """Return when every project sees what changes, or cannot for now, or takes too long."""
-        waiting = [project.settle() for project in self._projects.values()]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
-                await asyncio.gather(*waiting)
+        await _settle(self._projects.values())
 
     def all(self) -> Sequence[dict[str, Any]]:
         """Return every project with its state."""
@@ -236,6 +233,8 @@ class Projects:
         """
         project = await self._project_of(path)
         if project is not None and project.git is not None:
+            # What was made while nobody watched is told first, in its order.
+            await _settle([project])
             project.git.hint()
             event = await project.git.commit(revision)
         elif (theirs := await asyncio.to_thread(common_dir, path)) is None:
@@ -402,6 +401,12 @@ class Projects:
                 raise
             except Unavailable as error:
                 await asyncio.sleep(error.retry_after)
+
+
+async def _settle(projects: Iterable[Project]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_SECONDS):
+            await asyncio.gather(*[project.settle() for project in projects])
 
 
 def _words(error: Exception) -> str:

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from rtevents.core.analysis import Analysis
-from rtevents.core.event import Entry
+from rtevents.core.event import Entry, is_project_id
 from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
 from rtevents.core.log import Cursor
 from rtevents.core.since import parse_since
@@ -76,8 +76,8 @@ async def predictions(request: web.Request) -> web.Response:
     house, principal = request.app[HOUSE], request[PRINCIPAL]
     query = query_of(request, PREDICTION_KEYS)
     project, *more = query.get("project", [""])
-    if not project or more:
-        raise FilterError("project: expected one", field="project")
+    if more or not is_project_id(project):
+        raise FilterError(f"project: expected one, got {project[:48]!r}", field="project")
     # What is learned from is what the project's files and commits say.
     principal.grant.narrow(
         Filter(projects=frozenset({project}), types=frozenset({"COMMIT", "FILE_CHANGE"}))

@@ -57,6 +57,7 @@ class Route(msgspec.Struct, frozen=True):
         is_whole: Whether it concerns every project and type: a limited grant is not enough.
         query: What its query string holds; None for nothing.
         takes: What its body holds; None for no body.
+        is_optional: Whether that body may be left out.
         gives: What its answer holds; None for nothing.
         statuses: Those of a request that was done.
     """
@@ -68,6 +69,7 @@ class Route(msgspec.Struct, frozen=True):
     is_whole: bool = False
     query: type[msgspec.Struct] | None = None
     takes: type[msgspec.Struct] | None = None
+    is_optional: bool = False
     gives: type[msgspec.Struct] | None = None
     statuses: tuple[int, ...] = (200,)
 
@@ -152,7 +154,10 @@ ROUTES = (
         takes=requests.NewToken, gives=answers.MadeToken, statuses=CREATED,
     ),
     Route("DELETE", "/v1/tokens/{id}", admin.revoke_token, "owner", statuses=GONE),
-    Route("POST", "/v1/tickets", admin.ticket, "owner", gives=answers.MadeTicket, statuses=CREATED),
+    Route(
+        "POST", "/v1/tickets", admin.ticket, "owner",
+        takes=requests.NewTicket, is_optional=True, gives=answers.MadeTicket, statuses=CREATED,
+    ),
     Route("POST", "/v1/login", admin.log_in, "", takes=requests.Ticket, gives=answers.LoggedIn),
     Route("GET", "/v1/health/live", admin.live, "", gives=answers.Alive),
     Route("GET", "/v1/health/ready", admin.ready, "", gives=Health, statuses=(200, 503)),

@@ -95,8 +95,8 @@ class PredictionQuery(msgspec.Struct, kw_only=True):
         limit: Most files of the answer.
     """
 
-    project: str
-    path: list[str]
+    project: ProjectId
+    path: Annotated[list[str], msgspec.Meta(min_length=1, max_length=16)]
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
 
 
@@ -236,6 +236,21 @@ class NewToken(msgspec.Struct, forbid_unknown_fields=True):
     types: list[str] = []
     name: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = ""
     expires_in: Annotated[float, msgspec.Meta(gt=0, le=MAX_LIFE)] | None = None
+
+
+class NewTicket(msgspec.Struct, forbid_unknown_fields=True):
+    """
+    What a browser is to see.
+
+    Args:
+        role: `browser` for all that an admin sees, `viewer` for the stream alone.
+        projects: The projects it is limited to; none for every project.
+        types: The event types it is limited to; none for every type.
+    """
+
+    role: Literal["browser", "viewer"] = "browser"
+    projects: list[ProjectId] = []
+    types: list[str] = []
 
 
 class Ticket(msgspec.Struct, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 from contextlib import suppress
 
@@ -61,6 +62,18 @@ def test_no_daemon_is_critical_in_every_format(stopped_daemon: Daemon) -> None:
     assert stopped_daemon.run("check").stdout.startswith("RTEVENTS CRITICAL - no daemon")
 
 
+def test_a_daemon_that_is_frozen_is_critical(daemon: Daemon) -> None:
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        done = daemon.run("check", "--timeout", "300ms")
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+
+    assert done.returncode == 2
+    assert done.stdout.startswith("RTEVENTS CRITICAL - ")
+
+
 def test_what_may_not_be_asked_is_unknown(shared_daemon: Daemon) -> None:
     with shared_daemon.client() as client:
         url, token = client.status()["url"], client.create_token("viewer")["token"]
@@ -69,7 +82,13 @@ def test_what_may_not_be_asked_is_unknown(shared_daemon: Daemon) -> None:
 
     assert done.returncode == 3
     assert done.stdout.startswith("RTEVENTS UNKNOWN - ")
-    for wrong in (["--format", "xml"], ["--fromat", "nagios"], ["--format"], ["now"]):
+    for wrong in (
+        ["--format", "xml"],
+        ["--fromat", "nagios"],
+        ["--format"],
+        ["now"],
+        ["--timeout", "soon"],
+    ):
         done = shared_daemon.run("check", *wrong)
         assert (done.returncode, done.stdout[:19]) == (3, "RTEVENTS UNKNOWN - "), wrong
     assert shared_daemon.run("check", "--help").returncode == 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Set
+from collections.abc import AsyncGenerator, Iterable, Set
 from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rtevents.core.event import Event, EventType
@@ -148,15 +149,21 @@ class TasksProducer:
         begun = time.monotonic()
         while True:
             named = await asyncio.to_thread(self._files.find)
-            is_same = named.folders == self._named.folders
-            self._named = named
-            if is_same:
+            before, self._named = self._named.folders, named
+            if named.folders == before:
                 break
             # Once more then: what came before the folder was watched was not hinted at.
-            await watch.replace([self._watched.root / each for each in named.folders])
+            if before.items() <= named.folders.items():
+                new = [each for each in named.folders if each not in before]
+                await watch.extend(self._paths(new), partial(self._paths, named.folders))
+            else:
+                await watch.replace(self._paths(named.folders))
         took = time.monotonic() - begun
         rest = LOOK_SECONDS if watch.gap else RESCAN_SECONDS
         self._due = time.monotonic() + max(rest, SHARE * took)
+
+    def _paths(self, folders: Iterable[str]) -> list[Path]:
+        return [self._watched.root / each for each in folders]
 
     def _look(self, hints: Set[str] | None, *, reconciled: bool) -> _Look:
         """Read what may have changed; return what is to be told."""

@@ -27,7 +27,7 @@ def versions(count: int, seed: int = 7) -> Iterator[str]:
     lines: list[list[str]] = []
     for number in range(count):
         what = chance.random()
-        if what < 0.35 or len(lines) < 5:
+        if (what < 0.35 and len(lines) < 150) or len(lines) < 5:
             at = chance.randint(0, len(lines))
             lines.insert(at, [" ", f"{chance.getrandbits(60):x} number {number}"])
         elif what < 0.75:
@@ -77,7 +77,9 @@ async def _nothing(event_id: str) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count", [300, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+)
 def test_every_commit_of_a_history_is_told(tmp_path: Path, count: int) -> None:
     root = made(tmp_path / "web", count)
     places = tmp_path / "places"
@@ -87,8 +89,8 @@ def test_every_commit_of_a_history_is_told(tmp_path: Path, count: int) -> None:
     stream, seen = {}, 0
     for number, text in enumerate(history(root)):
         tasks_ = parse(text)
-        for again in range(2):
-            now = (2 * number + again) * GRACE
+        now = 2 * number * GRACE
+        while True:
             told, pages = book.compare({"TODO.md": tasks_}, now, 1e9 + now, reconciled=False)
             book.settle(told, pages)
             book.begin(was_mount=False)
@@ -96,6 +98,9 @@ def test_every_commit_of_a_history_is_told(tmp_path: Path, count: int) -> None:
                 if each.count is None:
                     stream[each.key] = (each.data["title"], each.data["status"])
             stream = {key: task for key, task in stream.items() if task[1] != "removed"}
+            if book.due is None:
+                break
+            now = book.due
         seen += 1
         assert sorted(stream.values()) == sorted((i.title, i.status) for i in tasks_.items)
 

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 
-from rtevents.cli.run.passage import Passage
+from rtevents.cli.runner.passage import Passage
 
 NOT_FOUND, NOT_RUN = 127, 126
 """How a shell ends for a command that is not there, and for one that cannot be run."""

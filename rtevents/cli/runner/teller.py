@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rtevents.cli.run.said import Said
+from rtevents.cli.runner.said import Said
 from rtevents.errors import ConnectionLost, NotReachable, RteventsError, Unavailable
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from rtevents.cli import suggest
 from rtevents.cli.output import notice, safe
 
 if TYPE_CHECKING:
-    from rtevents.cli.run.passage import Passage
-    from rtevents.cli.run.said import Tail
-    from rtevents.cli.run.teller import Teller
+    from rtevents.cli.runner.passage import Passage
+    from rtevents.cli.runner.said import Tail
+    from rtevents.cli.runner.teller import Teller
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -94,7 +94,7 @@ def run(
     run_ = _Run(words, task_id, inherit=inherit, progress=progress)
     code = run_.start({**os.environ, TASK_ID: task_id})
     # Only now: the command has not waited for it.
-    from rtevents.cli.run.teller import Teller
+    from rtevents.cli.runner.teller import Teller
 
     teller = Teller(task_id, title or _title(words), label, project)
     code = run_.follow(teller, code)
@@ -120,7 +120,7 @@ class _Run:
 
     def start(self, env: Mapping[str, str]) -> int:
         """Start it; return how a shell ends for one that cannot be started, else 0."""
-        from rtevents.cli.run.child import NOT_FOUND, NOT_RUN, Child, free_descriptor
+        from rtevents.cli.runner.child import NOT_FOUND, NOT_RUN, Child, free_descriptor
 
         self._child: Child | None = None
         self._passages = {} if self._inherit else self._open()
@@ -169,7 +169,7 @@ class _Run:
 
     def _open(self) -> dict[int, Passage]:
         """Return what carries each of the outputs that there are."""
-        from rtevents.cli.run.passage import Passage, same_place
+        from rtevents.cli.runner.passage import Passage, same_place
 
         passages: dict[int, Passage] = {}
         for fd in (1, 2):
@@ -183,7 +183,7 @@ class _Run:
 
     def _look(self, tail: Tail) -> None:
         """Look for the progress in what was printed."""
-        from rtevents.cli.run.said import read_text
+        from rtevents.cli.runner.said import read_text
 
         if self._progress is not Progress.auto or self._is_told or self._teller is None:
             return
@@ -192,7 +192,7 @@ class _Run:
 
     def _read(self, teller: Teller) -> None:
         """Read the descriptor until nobody can write to it."""
-        from rtevents.cli.run.said import LONGEST, read_line
+        from rtevents.cli.runner.said import LONGEST, read_line
 
         if self._reader is None:
             return

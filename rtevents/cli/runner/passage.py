@@ -13,7 +13,7 @@ import termios
 import threading
 from collections.abc import Callable
 
-from rtevents.cli.run.said import Tail
+from rtevents.cli.runner.said import Tail
 
 CHUNK = 65_536
 """Bytes that are read at once."""

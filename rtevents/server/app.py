@@ -168,8 +168,8 @@ ROUTES = (
 """Every route of the interface, with the role that it needs, what it takes and what it gives."""
 
 SCRIPTS = (
-    "api", "app", "commits", "connections", "detail", "feed", "filter", "form", "health", "keys",
-    "list", "rates", "risks", "rows", "source", "stream", "summary", "tasks", "text", "theme",
+    "activity", "api", "app", "commits", "connections", "detail", "feed", "filter", "form",
+    "health", "keys", "list", "rates", "risks", "rows", "source", "stream", "summary", "tasks", "text", "theme",
     "worker",
 )  # fmt: skip
 """The dashboard's JavaScript: a file for each panel or part."""

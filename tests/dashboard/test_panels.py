@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -276,3 +277,25 @@ def test_statistics_come_with_the_stream_and_are_not_asked_for(
     screen.until_text("#health .facts", "1 to 2")
     wait_for(lambda: (screen.ask("1"), asked.count("connections") > 3)[1], "it goes on")
     assert "stats" not in asked
+
+
+def test_the_last_days_are_counted_when_somebody_asks(screen: Screen, daemon: Daemon) -> None:
+    files = [{"path": "src/<b>a</b>.py"}, {"path": "src/b.py"}]
+    commits = [
+        Event(
+            type="COMMIT",
+            timestamp=time.time() - 3600 * hours,
+            data={"commit_hash": "a" * 40, "message": "m", "author": "Ada", "files": files},
+        )
+        for hours in (50, 2, 1)
+    ]
+    publish(daemon, *commits, risk("one"))
+    screen.open()
+    screen.page.locator("#activity summary").click()
+
+    screen.until_text("#activity .note", "4 events · 3 commits · 0 tasks")
+    assert screen.text("#activity ol >> nth=0") == "3 × src/<b>a</b>.py\n3 × src/b.py"
+    assert screen.text("#activity ol >> nth=1") == "3 × src/<b>a</b>.py + src/b.py"
+    drawn = "[...document.querySelectorAll('#activity path')].map(path => path.getAttribute('d'))"
+    assert [path.count("M") for path in screen.ask(drawn)] == [4, 4]
+    assert screen.complaints == []

@@ -1,5 +1,6 @@
 // The dashboard, put together: the stream feeds the feed and the panels, the controls move them.
 
+import { Activity } from "./activity.js";
 import { ask, entered } from "./api.js";
 import { Commits } from "./commits.js";
 import { Connections } from "./connections.js";
@@ -37,6 +38,7 @@ const commits = new Commits({ open });
 const risks = new Risks({ open });
 const tasks = new Tasks({ open });
 const connections = new Connections();
+new Activity({ attempt });
 const health = new HealthPanel();
 const panels = [commits, risks, tasks]; // what begins with a page of its own types
 const stream = new Stream({ events, gap, state, update: poll, lost: () => (mustBegin = true) });

@@ -100,6 +100,9 @@ def test_progress_is_read_from_the_descriptor(shared_daemon: Daemon) -> None:
 
     assert (found[0]["done"], found[0]["total"], found[0]["label"]) == (1, 4, "first")
     assert (found[-1]["done"], found[-1]["percent"], found[-1]["label"]) == (4, 100, "import")
+    with shared_daemon.client() as client:
+        newest = client.history(order="desc", limit=2).events
+    assert [entry.type for entry in newest] == ["TASK_UPDATE", "PROGRESS_UPDATE"]
     assert [each.data["status"] for each in told(shared_daemon, "T-2")] == ["running", "done"]
 
 
@@ -337,6 +340,17 @@ def test_a_terminal_that_is_resized_is_resized_for_the_command(away: Daemon) -> 
     os.write(terminal.ours, b"\x03")
 
     assert terminal.close() == 130
+
+
+def test_a_command_that_inherits_has_our_output_itself(away: Daemon) -> None:
+    file = away.home / "out"
+    for words, is_ours in ((["--inherit"], True), ([], False)):
+        with file.open("wb") as out:
+            process = start(away, "-q", *words, "--", "readlink", "/proc/self/fd/1", stdout=out)
+            _, said = process.communicate(timeout=30)
+
+        assert (process.returncode, said) == (0, b"")
+        assert (file.read_text() == f"{file.resolve()}\n") == is_ours
 
 
 def test_inherited_descriptors_and_the_environment_are_the_commands(away: Daemon) -> None:

@@ -96,7 +96,7 @@ def run(
     # Only now: the command has not waited for it.
     from rtevents.cli.runner.teller import Teller
 
-    teller = Teller(task_id, title or _title(words), label, project)
+    teller = Teller(task_id, lambda: title or _title(words), label, project)
     code = run_.follow(teller, code)
     if teller.trouble and not quiet:
         notice(teller.trouble)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,7 +53,7 @@ class Teller(threading.Thread):
 
     Args:
         task_id: The task.
-        title: What it does.
+        title: Returns what it does, in words; it may take its time.
         label: What progresses; None for the title.
         project_id: Its project; None for the one that is around the working folder.
 
@@ -60,12 +61,15 @@ class Teller(threading.Thread):
         trouble: Why something was not told at once; None when all was.
     """
 
-    def __init__(self, task_id: str, title: str, label: str | None, project_id: str | None) -> None:
+    def __init__(
+        self, task_id: str, title: Callable[[], str], label: str | None, project_id: str | None
+    ) -> None:
         super().__init__(name="rtevents-teller", daemon=True)
         self.trouble: str | None = None
         self._task_id = task_id
         self._title = title
-        self._label = label or title
+        self._words = ""
+        self._label = label
         self._project_id = project_id
         self._is_project_known = project_id is not None
         self._root_id = ""
@@ -81,7 +85,7 @@ class Teller(threading.Thread):
 
     def tell(self, status: str, **data: Any) -> None:
         """Tell that the task has another state."""
-        data = {"task_id": self._task_id, "status": status, "title": self._title, **data}
+        data = {"task_id": self._task_id, "status": status, **data}
         news = News("TASK_UPDATE", data, _new_id(), time.time())
         self._root_id = self._root_id or news.event_id
         with self._changed:
@@ -118,7 +122,7 @@ class Teller(threading.Thread):
                         if self._is_ending:
                             return
                         self._changed.wait(self._seconds())
-                    is_task = bool(self._waiting)
+                    is_task = self._is_task_next()
                     news = self._waiting[0] if is_task else self._progress()
                 if news is None:
                     continue
@@ -129,9 +133,14 @@ class Teller(threading.Thread):
 
     def _has_news(self) -> bool:
         if self._waiting:
-            # The last word on the progress comes before that on the end.
             return True
         return self._said is not None and (self._is_ending or time.monotonic() >= self._due)
+
+    def _is_task_next(self) -> bool:
+        """Tell whether a state is to be told: an end comes after the last word on the progress."""
+        if not self._waiting:
+            return False
+        return self._said is None or self._waiting[0].data["status"] == "running"
 
     def _seconds(self) -> float | None:
         return None if self._said is None else max(0.0, self._due - time.monotonic())
@@ -151,7 +160,7 @@ class Teller(threading.Thread):
             "done": said.done,
             "total": said.total,
             "percent": percent(said.done, said.total),
-            "label": said.label or self._label,
+            "label": said.label or self._label or self._named(),
             "unit": said.unit,
             "task_id": self._task_id,
             "rate": self._pace.rate(),
@@ -199,15 +208,20 @@ class Teller(threading.Thread):
         except (OSError, RteventsError) as error:
             self.trouble = f"not told: {error}"
 
+    def _named(self) -> str:
+        self._words = self._words or self._title()
+        return self._words
+
     def _event(self, news: News) -> Event:
         from rtevents.core.event import Event
 
         extensions = {"correlation_id": self._root_id}
         if news.event_id != self._root_id:
             extensions["causation_id"] = self._root_id
+        named = {"title": self._named()} if news.type == "TASK_UPDATE" else {}
         return Event(
             type=news.type,
-            data=news.data,
+            data={**news.data, **named},
             event_id=news.event_id,
             timestamp=news.timestamp,
             source=SOURCE,

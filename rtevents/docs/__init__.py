@@ -6,6 +6,7 @@ TOPICS = {
     "sse": "Server-Sent Events: frames, resuming, filters",
     "websocket": "the WebSocket protocol: messages and answers",
     "integration": "browser, curl, Python, shell, git",
+    "tasks": "task lists in Markdown, and commands: rtevents run",
     "recording": "export, import, replay",
     "analysis": "what happened, what changes together, what is surprising",
     "monitoring": "health, thresholds, Prometheus, Grafana, traces",

@@ -26,6 +26,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers `-n auto` means: a test waits for its daemon half of the time."""
+    return (os.cpu_count() or 1) + 1
+
+
 PATIENCE = 30.0
 """Seconds after which a condition that has not come true is a failure."""
 

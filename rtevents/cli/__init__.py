@@ -31,6 +31,7 @@ COMMANDS = {
         "Tell how the daemon is, where it listens, what it watches.",
     ),
     "publish": ("rtevents.cli.publish:app", "Publish an event."),
+    "run": ("rtevents.cli.runner:app", "Run a command, and tell of it as of a task."),
     "tail": ("rtevents.cli.tail:app", "Follow the stream."),
     "history": ("rtevents.cli.history:app", "Show a page of what is kept, and end."),
     "trace": ("rtevents.cli.trace:app", "Show what caused an event, and what came of it."),

@@ -122,7 +122,7 @@ def _newest(client: Client, wanted: Filter) -> list[Entry]:
 
         grave = msgspec.structs.replace(wanted, wheres=frozenset({'data.severity >= "high"'}))
         more = client.history(grave, until=until, limit=1000, order="desc").events
-        return entries[:MOST] + more
+        return entries + more
     return entries
 
 

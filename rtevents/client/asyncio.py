@@ -254,7 +254,7 @@ class Client:
         return await self._ask(calls.get_list("/v1/projects", "projects"))
 
     async def add_project(self, path: Path, **settings: Any) -> Object:
-        """Watch a folder from now on; `settings` are ``id files git auto_commit ignore``."""
+        """Watch a folder from now on; `settings` are ``id files git tasks auto_commit ignore``."""
         return await self._ask(calls.post("/v1/projects", {"path": str(path), **settings}))
 
     async def remove_project(self, project_id: str) -> None:

@@ -246,7 +246,7 @@ class Client:
         return self._ask(calls.get_list("/v1/projects", "projects"))
 
     def add_project(self, path: Path, **settings: Any) -> Object:
-        """Watch a folder from now on; `settings` are ``id files git auto_commit ignore``."""
+        """Watch a folder from now on; `settings` are ``id files git tasks auto_commit ignore``."""
         return self._ask(calls.post("/v1/projects", {"path": str(path), **settings}))
 
     def remove_project(self, project_id: str) -> None:

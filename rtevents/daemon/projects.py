@@ -40,6 +40,7 @@ from rtevents.producers.git import common_dir
 from rtevents.producers.known import PROJECTS_FILE, project_id_of
 from rtevents.producers.risk.rules import in_force
 from rtevents.producers.spool import Spool
+from rtevents.producers.taskfiles import wrong_name
 
 logger = logging.getLogger(__name__)
 
@@ -282,6 +283,8 @@ class Projects:
                 f"id: expected 1 to 48 printable characters without ':', got {name[:60]!r}",
                 field="id",
             )
+        if wrong := wrong_name(settings.tasks):
+            raise BadInput(wrong, field="tasks")
         if (other := self._projects.get(name)) and other.root != root:
             raise Taken(f"project id {name!r} is taken by {other.root}: give another with --id")
         if other:

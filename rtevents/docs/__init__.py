@@ -7,6 +7,7 @@ TOPICS = {
     "websocket": "the WebSocket protocol: messages and answers",
     "integration": "browser, curl, Python, shell, git",
     "risks": "the rules for risks, writing your own, and what caused what",
+    "tasks": "task lists in Markdown, and commands: rtevents run",
     "recording": "export, import, replay",
     "analysis": "what happened, what changes together, what is surprising",
     "monitoring": "health, thresholds, Prometheus, Grafana, traces",

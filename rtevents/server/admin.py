@@ -228,6 +228,7 @@ async def add_project(request: web.Request) -> web.Response:
         id=given.id,
         files=given.files,
         git=given.git,
+        tasks=given.tasks,
         auto_commit=given.auto_commit,
         ignore=given.ignore,
     )

@@ -175,6 +175,7 @@ class WatchedProject(msgspec.Struct):
     path: str
     files: bool
     git: bool
+    tasks: list[str]
     auto_commit: bool
     ignore: list[str]
     state: str

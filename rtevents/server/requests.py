@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from rtevents.config.settings import TASKS
 from rtevents.core.draft import END_OF_TIME
 from rtevents.core.event import MAX_EVENT_ID, MAX_EXTENSIONS, MAX_SOURCE
 from rtevents.core.where_text import MAX_TEXT
@@ -191,6 +192,7 @@ class NewProject(msgspec.Struct, forbid_unknown_fields=True):
         id: The project's id; the folder's name when left out.
         files: Whether its files are watched.
         git: Whether its repository is.
+        tasks: Markdown files whose task lists are published: paths, and patterns as of a filter.
         auto_commit: Whether its changes are committed after a quiet time.
         ignore: Rules in git's syntax that hide files, besides the repository's own.
     """
@@ -199,6 +201,7 @@ class NewProject(msgspec.Struct, forbid_unknown_fields=True):
     id: str = ""
     files: bool = True
     git: bool = True
+    tasks: list[Glob] = msgspec.field(default_factory=lambda: [*TASKS])
     auto_commit: bool = False
     ignore: list[str] = []
 

@@ -228,7 +228,7 @@ def test_a_project_is_added_listed_and_removed(daemon: Daemon) -> None:
     again = daemon.run("project", "remove", "shop")
 
     assert added.stdout == f"watching shop: {root}\n"
-    assert listed.stdout.split() == ["shop", "watching", "files", str(root)]
+    assert listed.stdout.split() == ["shop", "watching", "files", "tasks", str(root)]
     assert (found["id"], found["git"]) == ("shop", False)
     assert removed.stdout == "no longer watching shop\n"
     assert daemon.run("project", "list").stdout.startswith("nothing is watched; add this folder")

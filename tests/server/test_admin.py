@@ -280,6 +280,7 @@ async def test_projects_are_added_once_listed_and_removed(server: Server) -> Non
         "path": "/srv/web",
         "files": False,
         "git": True,
+        "tasks": ["TODO.md"],
         "auto_commit": False,
         "ignore": [],
     }

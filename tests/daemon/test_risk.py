@@ -229,6 +229,17 @@ def test_deleted_files_are_a_risk_unless_git_deleted_them(stopped_daemon: Daemon
     assert [state for state, _ in alerts(daemon, "deletions")] == ["open"]
 
 
+def test_a_command_that_fails_again_and_again_is_a_risk(daemon: Daemon) -> None:
+    for _ in range(3):
+        assert daemon.run("run", "--task", "T-9", "--", "false").returncode == 1
+    wait_for(lambda: alerts(daemon, "failing"), "a risk")
+    assert daemon.run("run", "--task", "T-9", "--", "true").returncode == 0
+    wait_for(lambda: len(alerts(daemon, "failing")) == 2, "its end")
+
+    message = "T-9 failed 3 times or more within 24 h"
+    assert alerts(daemon, "failing") == [("open", message), ("closed", message)]
+
+
 def told_of_reload(daemon: Daemon) -> str:
     """Have the configuration read again; return what is said of it."""
     done = daemon.run("reload")

@@ -69,7 +69,7 @@ def test_the_guide_runs_as_it_is_pasted(shell: Daemon) -> None:
 
     said = run(shell, ["bash", "-eu"], path + "\n".join(blocks))
 
-    assert said.count("disk nearly full") == 2  # found, and replayed
+    assert said.count("disk nearly full") == 3  # found, traced, replayed
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")

@@ -21,6 +21,7 @@ from rtevents.config.settings import (
     parse_listen,
     parse_origin,
 )
+from rtevents.config.sinks import STRUCTS as SINK_STRUCTS
 from rtevents.errors import ConfigError
 
 MAX_CONFIG_BYTES = 256 * 1024
@@ -73,12 +74,12 @@ def read(paths: Paths, environ: Mapping[str, str] = os.environ, *, named: bool =
         ConfigError: A setting cannot be used; the text names the file, the line and the key.
     """
     text = _read(paths.config, is_named=named or bool(environ.get("RTEVENTS_CONFIG")))
-    document, lines = _parse(text, str(paths.config))
+    document, lines = parse_yaml(text, str(paths.config))
     _overlay(document, environ)
     try:
         config = msgspec.convert(document, Config)
     except msgspec.ValidationError as error:
-        raise _explain(error, paths.config, lines, environ) from error
+        raise explain(error, paths.config, lines, environ) from error
     loaded = Loaded(config, _without_effect(environ), paths.config, lines, environ)
     _check(loaded)
     return loaded
@@ -139,8 +140,13 @@ def _read(file: Path, *, is_named: bool) -> str:
         raise ConfigError(f"{file}: not UTF-8 at byte {error.start}") from error
 
 
-def _parse(text: str, file: str) -> tuple[dict[str, Any], dict[str, int]]:
-    """Return the document, and the line of each key by its path, as ``$.files.settle_ms``."""
+def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """
+    Return the document, and the line of each key by its path, as ``$.files.settle_ms``.
+
+    Raises:
+        ConfigError: It is not YAML, or not settings, or plays tricks (S17).
+    """
     # Imported here: no command but those of the configuration and the daemon reads YAML.
     import yaml
 
@@ -192,7 +198,7 @@ _PARTS: dict[str, type[msgspec.Struct]] = {
 SECTIONS = tuple(_PARTS)
 """Settings that hold settings: each of those has a variable of its own."""
 
-LISTS = ("event_types", "issuers", "projects")
+LISTS = ("event_types", "issuers", "projects", "sinks")
 """Settings that no variable sets: they belong into a file."""
 
 
@@ -242,7 +248,7 @@ def _value(variable: str, text: str) -> Any:
         raise ConfigError(f"{variable}: not a value: {text[:60]!r}") from error
 
 
-def _explain(
+def explain(
     error: msgspec.ValidationError,
     file: Path,
     lines: Mapping[str, int],
@@ -275,6 +281,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     IssuerSettings,
     ProjectSettings,
     TypeSettings,
+    *SINK_STRUCTS,
 )
 
 

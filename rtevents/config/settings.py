@@ -7,11 +7,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from rtevents.config.numbers import Limit, Positive, Seconds
+from rtevents.config.sinks import SinkSettings
 from rtevents.errors import ConfigError
-
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-Limit = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class RetentionSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -269,6 +267,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         git: How repositories are watched.
         auto_commit: How projects are committed automatically, those that have it switched on.
         projects: Projects to watch, besides those that `rtevents project add` added.
+        sinks: What is done when something happens: `rtevents docs reactions`.
     """
 
     listen: str = "127.0.0.1:8473"
@@ -303,6 +302,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     git: GitSettings = msgspec.field(default_factory=GitSettings)
     auto_commit: AutoCommitSettings = msgspec.field(default_factory=AutoCommitSettings)
     projects: list[ProjectSettings] = []
+    sinks: list[SinkSettings] = []
 
 
 def parse_listen(listen: str) -> tuple[str, int] | None:

@@ -285,11 +285,7 @@ class Projects:
         return project
 
     def _place(self, project_id: str) -> Path:
-        # An id may hold any printable character, a folder's name may not, nor be as long.
-        name = project_id.encode().hex()
-        if len(name) > MAX_FOLDER_NAME:
-            name = hashlib.blake2b(project_id.encode(), digest_size=32).hexdigest()
-        return self._places / name
+        return self._places / folder_name(project_id)
 
     def _start(self, project: Project, kind: str, producer: Producer) -> None:
         name = f"{kind} of {project.settings.id}"
@@ -389,6 +385,15 @@ class Projects:
                 raise
             except Unavailable as error:
                 await asyncio.sleep(error.retry_after)
+
+
+def folder_name(project_id: str) -> str:
+    """Return the name of a project's folder in the state directory."""
+    # An id may hold any printable character, a folder's name may not, nor be as long.
+    name = project_id.encode().hex()
+    if len(name) > MAX_FOLDER_NAME:
+        name = hashlib.blake2b(project_id.encode(), digest_size=32).hexdigest()
+    return name
 
 
 def _words(error: Exception) -> str:

@@ -25,6 +25,7 @@ from rtevents.daemon.place import bind, inherited, let_wait, lock, make_folders
 from rtevents.daemon.process import Signals, Threads, give_back_memory, loop_factory, prepare
 from rtevents.daemon.projects import Projects
 from rtevents.daemon.reload import Reload
+from rtevents.daemon.sinks import Sinks
 from rtevents.daemon.spool import deliver
 from rtevents.daemon.types import OwnTypes
 from rtevents.errors import RteventsError
@@ -156,6 +157,7 @@ async def _open(
     )
     guard = open_guard(config, paths, service)
     projects = Projects(service, config, paths.state, paths.own)
+    sinks = Sinks(service, config, paths, projects.all)
     certificate = open_certificate(config)
     reload = Reload(
         config,
@@ -163,6 +165,7 @@ async def _open(
         service=service,
         guard=guard,
         projects=projects,
+        sinks=sinks,
         types=own_types,
         certificate=certificate,
         notifier=notifier,
@@ -172,6 +175,7 @@ async def _open(
         fanout=fanout,
         guard=guard,
         projects=projects,
+        sinks=sinks,
         status=_status(config, running),
         add_type=own_types.add,
         own_types=own_types.schemas,
@@ -206,6 +210,8 @@ async def _open(
         stack.push_async_callback(_cancel, spool)
         own = asyncio.create_task(watch_own(open_own(config, service, fanout)), name="rtevents own")
         stack.push_async_callback(_cancel, own)
+        stack.push_async_callback(sinks.stop)
+        sinks.start()
         stack.push_async_callback(projects.stop)
         await projects.start()
         for folder in folders:

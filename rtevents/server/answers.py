@@ -9,6 +9,7 @@ import msgspec
 from rtevents.core.event import Stored
 from rtevents.core.health import Health
 from rtevents.core.reference import FieldReference
+from rtevents.server.sink_answers import SinkState
 
 Seq = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -186,6 +187,42 @@ class WatchedProjects(msgspec.Struct):
     projects: list[WatchedProject]
 
 
+class DeadLetter(msgspec.Struct):
+    """
+    An event that a sink gave up.
+
+    Args:
+        id: Its name: the bookmark after the event.
+        at: Unix seconds of the last attempt.
+        reason: Why that failed.
+        attempts: How many there were.
+    """
+
+    id: str
+    at: float
+    reason: str
+    attempts: int
+    event: StoredEvent
+
+
+class DeadLetters(msgspec.Struct):
+    """
+    The dead letters of a sink, the oldest first, as many as an answer takes.
+
+    Args:
+        total: How many there are.
+    """
+
+    letters: list[DeadLetter]
+    total: int
+
+
+class Count(msgspec.Struct):
+    """How many it concerned."""
+
+    count: int
+
+
 class TokenInfo(msgspec.Struct):
     """
     A token, without its secret.
@@ -284,6 +321,7 @@ class Status(msgspec.Struct, kw_only=True):
     Args:
         listen: Where it listens on TCP; null for nowhere, and `listen_error` may tell why.
         thresholds: The figures above which it is degraded, by name.
+        sinks: What is done when something happens; not told to a limited grant.
         audit: Of the audit log, the last line's number and hash; not told to a limited grant.
     """
 
@@ -303,6 +341,7 @@ class Status(msgspec.Struct, kw_only=True):
     health: Health
     thresholds: dict[str, float]
     projects: list[WatchedProject]
+    sinks: list[SinkState] | msgspec.UnsetType = msgspec.UNSET
     audit: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 

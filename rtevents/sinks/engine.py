@@ -114,6 +114,7 @@ class Sink:
             StoreError: What is given up cannot be kept.
         """
         self._task = asyncio.current_task()
+        self._held, self._gap = [], None
         if self.place.kept.target != self._target:
             await self._note(gone="", target=self._target)
         kept = self.place.bookmark

@@ -33,6 +33,13 @@ COMMANDS = {
     "publish": ("rtevents.cli.publish:app", "Publish an event."),
     "tail": ("rtevents.cli.tail:app", "Follow the stream."),
     "history": ("rtevents.cli.history:app", "Show a page of what is kept, and end."),
+    "on": ("rtevents.cli.on:app", "Run a command whenever something happens."),
+    "wait": ("rtevents.cli.wait:app", "Wait until something happens: 0, or 124 when it does not."),
+    "sinks": (
+        "rtevents.cli.sinks:app",
+        "Show the configured reactions, and replay what they gave up.",
+    ),
+    "trust": ("rtevents.cli.trust:app", "Let a project's own file have its commands run."),
     "project": ("rtevents.cli.project:app", "Add, remove or list what is watched."),
     "watch": ("rtevents.cli.watch:app", "Tell why a path is watched, or is not."),
     "hook": ("rtevents.cli.hook:app", "Install, remove or inspect the git hook."),
@@ -62,7 +69,7 @@ COMMANDS = {
     "config": ("rtevents.cli.config:app", "Show, check or print the settings."),
     "docs": (
         "rtevents.cli.docs:app",
-        "Read a page: events, where, sse, websocket, integration, monitoring, security.",
+        "Read a page: events, where, reactions, sse, websocket, integration, monitoring, security.",
     ),
     "completion": ("rtevents.cli.completion:app", "Print the completion script of a shell."),
 }

@@ -24,7 +24,7 @@ def docs(
     ] = None,
 ) -> None:
     """
-    Read a page: events, where, sse, websocket, integration, monitoring, security.
+    Read a page: events, where, reactions, sse, websocket, integration, monitoring, security.
 
     \b
     rtevents docs

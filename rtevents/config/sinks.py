@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,6 +13,10 @@ OnBusy = Literal["queue", "drop", "restart"]
 
 Values = str | list[str]
 """One value of a filter, or several."""
+
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+"""What a sink may be called."""
 
 
 class CommandSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

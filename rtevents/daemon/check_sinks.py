@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from rtevents.config.load import Loaded
 from rtevents.config.settings import TypeSettings
-from rtevents.config.sinks import KINDS, SinkSettings
+from rtevents.config.sinks import KINDS, NAME, SinkSettings
 from rtevents.core.filter import parse_filter
 from rtevents.core.payloads import EventTypes
 from rtevents.core.since import parse_since
 from rtevents.errors import BookmarkError, ConfigError, FilterError
 from rtevents.producers import DECLARED
 from rtevents.sinks import open_reaction
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-"""What a sink may be called."""
 
 
 def check_sinks(loaded: Loaded) -> list[str]:

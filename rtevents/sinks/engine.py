@@ -98,12 +98,13 @@ class Sink:
         self._task: asyncio.Task[None] | None = None
         self._replaying: asyncio.Task[None] | None = None
         self._is_ending = False
-        self._is_acting = False
+        self.is_acting = False
         self._last_act = -1e9
         self.delivered = 0
         self.failures = 0
         self.last_success: float | None = None
         self.last_error: str | None = None
+        self._told = ""
 
     async def run(self) -> None:
         """
@@ -134,7 +135,7 @@ class Sink:
     def end(self) -> None:
         """Begin nothing more: what runs is let come to its end, and then ``run`` returns."""
         self._is_ending = True
-        if self._task and not self._is_acting:
+        if self._task and not self.is_acting:
             self._task.cancel()
 
     async def _step(self) -> None:
@@ -249,18 +250,19 @@ class Sink:
             elif failed.is_final or attempt > self._terms.retries:
                 await self._give_up(batch, str(failed), attempt)
                 return
+            self._tell_failure(str(failed))
             pause = min(self._terms.retry_max, pause * 2)
 
     async def _try(self, batch: Batch, attempt: int, pause: float) -> ReactionFailed | None:
         """Try once, and keep the place; return why it failed, if it did."""
-        self._is_acting = True
+        self.is_acting = True
         try:
             await self._act(msgspec.structs.replace(batch, attempt=attempt), pause)
             await self._note(bookmark=str(batch.bookmark))
         except ReactionFailed as error:
             return error
         finally:
-            self._is_acting = False
+            self.is_acting = False
         return None
 
     async def _act(self, batch: Batch, pause: float = 0.0) -> None:
@@ -289,21 +291,24 @@ class Sink:
         self.delivered += len(batch.entries)
         self.last_success = time.time()
         self.last_error = None
+        self._told = ""
         self._warn(None)
 
     def _failed(self, error: ReactionFailed, pause: float) -> None:
-        was = self.breaker.state
+        was, self.last_error = self.breaker.state, str(error)
         asked = min(error.retry_after, LONGEST_ASKED)
         self.breaker.failed(0.0 if error.is_final else max(asked, jittered(pause)))
         self.failures += 1
-        # A fault that repeats is told once, and then counted.
-        if self.last_error != str(error):
-            self._tell(f"{self.name}: {error}")
-        self.last_error = str(error)
         if self.breaker.state == "open":
             self._warn(f"rests after {self.breaker.failures} failures, the last: {error}")
             if was == "closed":
                 self._tell(f"{self.name}: rests after {self.breaker.failures} failures")
+
+    def _tell_failure(self, reason: str) -> None:
+        """Tell a failure; one that repeats is told once, and then counted."""
+        if reason != self._told:
+            self._tell(f"{self.name}: {reason}")
+        self._told = reason
 
     async def _give_up(self, batch: Batch, reason: str, attempts: int) -> None:
         """Put a batch among the dead letters, and go on after it."""
@@ -314,7 +319,8 @@ class Sink:
                 dropped += await _to_the_end(self.dead.put, letter)
         seqs = ", ".join(str(entry.seq) for entry in batch.entries[:5])
         more = f" and {len(batch.entries) - 5} more" if len(batch.entries) > 5 else ""
-        self._tell(f"{self.name}: gave up {seqs}{more} after {attempts} attempts: {reason}")
+        often = f" after {attempts} attempts" if attempts > 1 else ""
+        self._tell(f"{self.name}: gave up {seqs}{more}{often}: {reason}")
         if dropped:
             self._tell(f"{self.name}: {dropped} of the oldest dead letters are dropped: too many")
         kept = self.place.kept.dropped + dropped
@@ -360,6 +366,7 @@ class Sink:
                     Batch(sink=self.name, entries=[letter.entry], epoch=epoch, attempt=attempt)
                 )
             except ReactionFailed as error:
+                self._tell_failure(str(error))
                 again = Letter.of(letter.entry, epoch, str(error), attempt)
                 await _to_the_end(dead.put, again)
             else:

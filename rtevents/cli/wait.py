@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -79,6 +80,7 @@ def wait(
                 tell_gap(page.gap, fail=fail_on_gap)
             for entry in page.events:
                 typer.echo(pretty_line(entry) if pretty else ascii_line(entry.wire))
+            sys.stdout.flush()
             count -= len(page.events)
             if count <= 0:
                 return

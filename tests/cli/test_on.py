@@ -57,7 +57,8 @@ class Ons:
         self.started.append(process)
         if ready:
             name = arguments[arguments.index("--as") + 1]
-            wait_for(lambda: self.place(name).kept.bookmark, "it has its place")
+            wait_for(lambda: self.seq(name) >= 0 or process.popen.poll() is not None, "its place")
+            assert process.popen.poll() is None, process.text
         return process
 
     def shell(self, name: str, text: str, *options: str) -> Process:
@@ -180,7 +181,7 @@ def test_drop_runs_the_newest_only(ons: Ons) -> None:
 
 
 def test_restart_ends_what_runs(ons: Ons) -> None:
-    text = f"echo $RTEVENTS_SEQ >> {ons.out}; exec sleep $(test $RTEVENTS_SEQ = 3 && echo 0 || echo 600)"
+    text = f"echo $RTEVENTS_SEQ >> {ons.out}; test $RTEVENTS_SEQ = 3 || exec sleep 600"
     ons.shell("x", text, "--on-busy", "restart")
     for number, message in enumerate(("one", "two", "three"), 1):
         ons.publish(message)

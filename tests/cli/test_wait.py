@@ -50,10 +50,10 @@ def test_no_time_at_all_only_looks(daemon: Daemon) -> None:
 
 
 def test_a_daemon_that_restarts_is_waited_for(daemon: Daemon) -> None:
-    waiting = daemon.popen("wait", "-t", "RISK_ALERT", "--since", "all")
-    connected = f"{daemon.home}"
-    with daemon.client() as client:
-        wait_for(lambda: client.stats() and connected, "the daemon answers")
+    daemon.run("publish", "risk", "before")
+    waiting = daemon.popen("wait", "-t", "RISK_ALERT", "--since", "all", "--count", "2")
+    assert waiting.stdout is not None
+    assert "before" in waiting.stdout.readline()
     daemon.stop()
     daemon.start()
     daemon.run("publish", "risk", "after")

@@ -60,7 +60,9 @@ def dead(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """
-    Show what was given up, with the reason: of a sink, or of `rtevents on --as NAME`.
+    Show what was given up, and why.
+
+    NAME is a sink of the configuration, or of `rtevents on --as NAME`.
 
     \b
     rtevents sinks dead
@@ -83,7 +85,9 @@ def dead(
 @app.command()
 def replay(name: Name, letter_id: LetterId = "") -> None:
     """
-    Have what was given up done again, each once; what fails again stays.
+    Do again what was given up.
+
+    Each is tried once, in the background; what fails again stays.
 
     \b
     rtevents sinks replay chat
@@ -127,7 +131,9 @@ def discard(name: Name, letter_id: LetterId = "") -> None:
 @app.command()
 def resume(name: Name) -> None:
     """
-    Have a sink try now: one that rests after failures, or whose receiver was gone for good.
+    Have a sink that rests try now.
+
+    It rests after failures in a row, and for good when its receiver answered 410.
 
     \b
     rtevents sinks resume chat

@@ -15,7 +15,7 @@ class SinkState(msgspec.Struct):
         filter: What it wants.
         state: `running`; `resting` after failures; `gone` until it is resumed; `failed`.
         bookmark: Everything up to there is done, or among the dead letters.
-        lag: Entries that it has not looked at.
+        lag: Entries that it has not looked at, or not done.
         delivered: Events that were done since the start.
         failures: Attempts that failed since the start.
         last_success: Unix seconds; null for never.

@@ -93,6 +93,7 @@ class Sink:
         # What was read for the next batch; one that is cancelled finds it again.
         self._held: list[Entry] = []
         self._gap: Gap | None = None
+        self._in_hand = 0
         self._turn = asyncio.Lock()
         self._resumed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -115,7 +116,7 @@ class Sink:
             StoreError: What is given up cannot be kept.
         """
         self._task = asyncio.current_task()
-        self._held, self._gap = [], None
+        self._held, self._gap, self._in_hand = [], None, 0
         if self.place.kept.target != self._target:
             await self._note(gone="", target=self._target)
         kept = self.place.bookmark
@@ -145,10 +146,12 @@ class Sink:
         if left > 0:
             await asyncio.sleep(left)
         batch = await self._gather()
+        self._in_hand = len(batch.entries)
         if self._terms.on_busy == "restart":
             await self._settle_unless_newer(batch)
         else:
             await self._settle(batch)
+        self._in_hand = 0
 
     async def _rest(self) -> None:
         """Wait until somebody says that there is somebody again."""
@@ -380,7 +383,7 @@ class Sink:
             "name": self.name,
             "state": state,
             "bookmark": kept.bookmark,
-            "lag": self._reader.lag + len(self._held),
+            "lag": self._reader.lag + len(self._held) + self._in_hand,
             "delivered": self.delivered,
             "failures": self.failures,
             "last_success": self.last_success,

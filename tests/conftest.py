@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,17 @@ from rtevents.errors import RteventsError
 
 # A shell's background job ignores SIGINT and hands that down: here it means what it says.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What is compiled is kept, whatever the shell says: a run starts hundreds of daemons, and each
+# takes a third longer when it has to compile its code anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers `-n auto` means: a test waits for its daemon half of the time."""
+    return (os.cpu_count() or 1) + 1
+
 
 PATIENCE = 30.0
 """Seconds after which a condition that has not come true is a failure."""
@@ -59,6 +71,9 @@ class Daemon:
             "GIT_CONFIG_NOSYSTEM": "1",
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "120",
+            # No test asks a server of elsewhere, and to read 150 certificates takes 50 ms.
+            "SSL_CERT_FILE": os.devnull,
+            "SSL_CERT_DIR": os.devnull,
         }
         for folder in ("run", "state", "config"):
             (home / folder).mkdir(mode=0o700)
@@ -187,17 +202,24 @@ class Daemon:
         return root
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """Return an empty folder with a short path."""
+@contextmanager
+def folder_with_a_short_path() -> Iterator[Path]:
+    """Have an empty folder."""
     folder = Path(tempfile.mkdtemp(prefix="rte"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def stopped_daemon(home: Path) -> Iterator[Daemon]:
-    """Return a daemon that is not started yet."""
+def home() -> Iterator[Path]:
+    """Return an empty folder with a short path."""
+    with folder_with_a_short_path() as folder:
+        yield folder
+
+
+@contextmanager
+def lodging(home: Path) -> Iterator[Daemon]:
+    """Have a daemon, not started yet, that is gone in the end."""
     daemon = Daemon(home)
     yield daemon
     if daemon.process is not None:
@@ -206,7 +228,34 @@ def stopped_daemon(home: Path) -> Iterator[Daemon]:
 
 
 @pytest.fixture
+def stopped_daemon(home: Path) -> Iterator[Daemon]:
+    """Return a daemon that is not started yet."""
+    with lodging(home) as daemon:
+        yield daemon
+
+
+@pytest.fixture
 def daemon(stopped_daemon: Daemon) -> Daemon:
     """Return a daemon that answers."""
     stopped_daemon.start()
     return stopped_daemon
+
+
+@contextmanager
+def shared(env: Mapping[str, str] | None = None) -> Iterator[Daemon]:
+    """
+    Have a daemon that answers, for several tests.
+
+    To start one takes longer than most tests. Whoever shares one leaves it as it was: running,
+    with the same projects and configuration; and looks for nothing that others may have done.
+    """
+    with folder_with_a_short_path() as folder, lodging(folder) as daemon:
+        daemon.start(env=env)
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def shared_daemon() -> Iterator[Daemon]:
+    """Return a daemon that answers, and that other tests of the module use too; see ``shared``."""
+    with shared() as daemon:
+        yield daemon

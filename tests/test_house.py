@@ -221,7 +221,8 @@ def test_nothing_is_left_unfinished() -> None:
         f"{file.relative_to(HOUSE)}: {word}"
         for file in MODULES
         for word in words
-        if word in file.read_text()
+        # The name of the file in which people list what is to be done is no such word.
+        if word in file.read_text().replace("TO" + "DO.md", "")
     ]
 
     assert found == []

@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 import pytest
 import yaml
 
+from rtevents.config.settings import HealthSettings
 from rtevents.core.health import Thresholds
 
 from .conftest import Daemon, wait_for
@@ -167,6 +168,25 @@ def test_every_figure_that_is_asked_for_is_one_of_the_daemons(watched: Watched) 
     named.discard("rtevents_health_status")  # a label is called so, too
     assert named <= known
     assert len(named) > 15
+
+
+def test_the_pages_have_the_health_settings_as_they_are() -> None:
+    """The thresholds and the checks in their tables, and how often a DASHBOARD_UPDATE comes."""
+    root = CONFIG.parent
+    monitoring = (root / "rtevents" / "docs" / "monitoring.md").read_text()
+    settings = HealthSettings()
+    for name in Thresholds.__struct_fields__:
+        assert f"| `{name}` | {getattr(settings, name):.10g} |" in monitoring
+    for name in ("connections", "queue", "memory", "service"):
+        interval, timeout = (
+            getattr(settings, f"{name}_{each}") for each in ("interval", "timeout")
+        )
+        assert f"| {name} | {interval:g} s | {timeout:g} s |" in monitoring
+    often = f"{settings.dashboard_interval:g} seconds"
+    assert f"`dashboard_interval` ({often})" in monitoring
+    for page in (root / "README.md", root / "rtevents" / "docs" / "sse.md"):
+        [row] = re.findall(r"^\| `?DASHBOARD_UPDATE.*", page.read_text(), re.MULTILINE)
+        assert f"every {often}" in row
 
 
 def test_the_dashboard_is_whole() -> None:

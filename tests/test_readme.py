@@ -62,6 +62,16 @@ def test_the_session_runs_as_it_is_pasted(shell: Daemon) -> None:
     assert "stored" in said
 
 
+def test_the_guide_runs_as_it_is_pasted(shell: Daemon) -> None:
+    """Every example, one after the other, in one shell."""
+    blocks = re.findall(r"^```sh guide\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    path = 'export PATH="$PWD/.venv/bin:$PATH"\n'
+
+    said = run(shell, ["bash", "-eu"], path + "\n".join(blocks))
+
+    assert said.count("disk nearly full") == 2  # found, and replayed
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_shell_examples_run_as_they_are_pasted(shell: Daemon) -> None:
     path = '\nexport PATH="$PWD/.venv/bin:$PATH"\n'

@@ -31,6 +31,7 @@ COMMANDS = {
         "Tell how the daemon is, where it listens, what it watches.",
     ),
     "publish": ("rtevents.cli.publish:app", "Publish an event."),
+    "run": ("rtevents.cli.runner:app", "Run a command, and tell of it as of a task."),
     "tail": ("rtevents.cli.tail:app", "Follow the stream."),
     "history": ("rtevents.cli.history:app", "Show a page of what is kept, and end."),
     "on": ("rtevents.cli.on:app", "Run a command whenever something happens."),
@@ -40,6 +41,11 @@ COMMANDS = {
         "Show the configured reactions, and replay what they gave up.",
     ),
     "trust": ("rtevents.cli.trust:app", "Let a project's own file have its commands run."),
+    "export": ("rtevents.cli.record.export:app", "Write what is kept into a recording."),
+    "import": ("rtevents.cli.record.intake:app", "Publish the events of a recording."),
+    "replay": ("rtevents.cli.record.replay:app", "Let what was recorded happen again."),
+    "report": ("rtevents.cli.report:app", "Tell what happened, counted: files, commits, tasks."),
+    "predict": ("rtevents.cli.predict:app", "Tell which files are likely to change next."),
     "project": ("rtevents.cli.project:app", "Add, remove or list what is watched."),
     "watch": ("rtevents.cli.watch:app", "Tell why a path is watched, or is not."),
     "hook": ("rtevents.cli.hook:app", "Install, remove or inspect the git hook."),
@@ -67,10 +73,7 @@ COMMANDS = {
     "audit": ("rtevents.cli.audit:app", "Show who was let in to do what, and who was refused."),
     "dashboard": ("rtevents.cli.dashboard:app", "Open the stream in your browser, logged in."),
     "config": ("rtevents.cli.config:app", "Show, check or print the settings."),
-    "docs": (
-        "rtevents.cli.docs:app",
-        "Read a page: events, where, reactions, sse, websocket, integration, monitoring, security.",
-    ),
+    "docs": ("rtevents.cli.docs:app", "Read a page of the manual, or list them."),
     "completion": ("rtevents.cli.completion:app", "Print the completion script of a shell."),
 }
 """Every command: where it is, and what it does in a line; it is loaded when it is used."""

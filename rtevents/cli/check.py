@@ -89,6 +89,13 @@ class Plugin(TyperCommand):
         except ClickException as error:
             _give_up(misuse(error))
 
+    def invoke(self, ctx: Context) -> object:
+        """Do it."""
+        try:
+            return super().invoke(ctx)
+        except ClickException as error:
+            _give_up(misuse(error))
+
 
 def _give_up(text: str) -> NoReturn:
     print(f"RTEVENTS UNKNOWN - {text}")
@@ -106,27 +113,30 @@ def check(
             autocompletion=lambda: list(_FORMATS),
         ),
     ] = "nagios",
+    timeout: Annotated[
+        str, typer.Option(metavar="TIME", help="No answer in this time is critical.")
+    ] = "8s",
 ) -> None:
     """
     Tell how the daemon is, for a monitoring program to read.
 
     \b
     rtevents check
-    rtevents check --format prometheus > /var/lib/node-exporter/rtevents.prom
+    rtevents check --format prometheus | sponge /var/lib/node-exporter/rtevents.prom
 
     Ends with 0 when all is well, 1 when it is degraded, 2 when no event can be stored or no daemon
     answers, 3 when that cannot be told.
     """  # fmt: skip
     if form not in _FORMATS:
         _give_up(f"no format {safe(form)}, expected one of {', '.join(_FORMATS)}")
-    found = _look()
+    found = _look(options.seconds(timeout, "--timeout") or 0.0)
     _FORMATS[form](found)
     raise typer.Exit(found.code)
 
 
-def _look() -> Found:
+def _look(seconds: float) -> Found:
     try:
-        with options.client() as client:
+        with options.client(timeout=seconds, retry_for=0) as client:
             status, stats = client.status(), client.stats()
     except (NotReachable, Unavailable) as error:
         return Found(CRITICAL, [str(error)])

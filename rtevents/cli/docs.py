@@ -24,7 +24,7 @@ def docs(
     ] = None,
 ) -> None:
     """
-    Read a page: events, where, reactions, sse, websocket, integration, monitoring, security.
+    Read a page of the manual; without a topic, list them.
 
     \b
     rtevents docs

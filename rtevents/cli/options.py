@@ -59,11 +59,11 @@ FailOnGap = Annotated[
 ]
 
 
-def client() -> Client:
-    """Return a client of the user's daemon."""
+def client(**settings: float) -> Client:
+    """Return a client of the user's daemon; `timeout` and `retry_for` are in seconds."""
     from rtevents.client.sync import Client
 
-    return Client()
+    return Client(**settings)  # type: ignore[arg-type]  # none of them is an address
 
 
 def own_client() -> Client:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,6 +30,13 @@ def add(
     ] = None,
     files: Annotated[bool, typer.Option(help="Publish changes of its files.")] = True,
     git: Annotated[bool, typer.Option(help="Publish its commits.")] = True,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Markdown files whose task lists are published, TODO.md by default; none for ''.",
+        ),
+    ] = None,
     auto_commit: Annotated[
         bool, typer.Option("--auto-commit", help="Commit what changes, after a quiet time.")
     ] = False,
@@ -47,14 +54,16 @@ def add(
     \b
     rtevents project add
     rtevents project add ~/src/web --id web --ignore 'dist/'
+    rtevents project add ~/notes --tasks TODO.md --tasks 'projects/**/*.md'
     """
     folder = path.expanduser().absolute()
     if not force:
         _refuse_everything(folder.resolve())
+    settings: dict[str, Any] = {"id": project_id, "files": files, "git": git, "ignore": ignore}
+    if tasks is not None:
+        settings["tasks"] = [name for name in tasks if name]
     with options.client() as client:
-        project = client.add_project(
-            folder, id=project_id, files=files, git=git, auto_commit=auto_commit, ignore=ignore
-        )
+        project = client.add_project(folder, **settings, auto_commit=auto_commit)
     print(f"watching {safe(project['id'])}: {safe(project['path'])}")
 
 
@@ -99,7 +108,9 @@ def list_(
         print_json(projects)
         return
     for project in projects:
-        kinds = " ".join(kind for kind in ("files", "git", "auto_commit") if project[kind])
+        kinds = " ".join(
+            kind for kind in ("files", "git", "tasks", "auto_commit") if project.get(kind)
+        )
         error = f"  {safe(project['error'])}" if project["error"] else ""
         print(
             f"{safe(project['id']):<20} {project['state']:<9} {kinds:<9} "

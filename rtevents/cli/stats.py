@@ -149,7 +149,11 @@ def wide_console() -> Console:
 
 
 def connections_table(
-    connections: list[dict[str, Any]], width: int, *, chosen: str | None = None
+    connections: list[dict[str, Any]],
+    width: int,
+    *,
+    chosen: str | None = None,
+    is_folded: bool = True,
 ) -> RenderableType:
     """
     Return who is connected, in this order.
@@ -157,6 +161,7 @@ def connections_table(
     Args:
         width: Columns there are; what does not fit is left out, the least wanted first, and said.
         chosen: The id of the connection that is marked.
+        is_folded: Whether a long filter takes several lines; else it ends where its column does.
     """
     from rich.console import Group
     from rich.table import Table
@@ -181,11 +186,12 @@ def connections_table(
             name,
             min_width=least[name],
             justify="right" if is_number else "left",
-            overflow="fold",
+            overflow="fold" if is_folded else "ellipsis",
         )
     for row in rows:
         style = "reverse" if row["connection"] == chosen else None
-        table.add_row(*(Text(row[name]) for name in shown), style=style)
+        cells = (Text(row[name], no_wrap=not is_folded) for name in shown)
+        table.add_row(*cells, style=style)
     if not left_out:
         return table
     note = f"no room for {', '.join(left_out)}: rtevents connections --json has all"

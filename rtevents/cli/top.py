@@ -179,7 +179,7 @@ class Screen:
         return Group(
             Text(head, style="bold"),
             Text(),
-            connections_table(page, width, chosen=self.chosen),
+            connections_table(page, width, chosen=self.chosen, is_folded=False),
             Text(),
             Text(foot, style="reverse" if self.asked else "dim"),
         )

@@ -209,6 +209,14 @@ class Client:
         """Return the statistics of this moment."""
         return await self._ask(calls.get("/v1/stats"))
 
+    async def analytics(self, wanted: Filter = EVERYTHING, since: str = "all") -> Object:
+        """Return what a stretch of the log says when it is counted."""
+        return await self._ask(calls.analytics(wanted, since))
+
+    async def predictions(self, project: str, paths: Sequence[str], limit: int = 10) -> Object:
+        """Return which files of a project are likely to change next, where these changed."""
+        return await self._ask(calls.predictions(project, paths, limit))
+
     async def status(self) -> Object:
         """Return what the daemon is, where it listens, and how it is."""
         return await self._ask(calls.get("/v1/status"))
@@ -230,7 +238,7 @@ class Client:
         return await self._ask(calls.get_list("/v1/projects", "projects"))
 
     async def add_project(self, path: Path, **settings: Any) -> Object:
-        """Watch a folder from now on; `settings` are ``id files git auto_commit ignore``."""
+        """Watch a folder from now on; `settings` are ``id files git tasks auto_commit ignore``."""
         return await self._ask(calls.post("/v1/projects", {"path": str(path), **settings}))
 
     async def remove_project(self, project_id: str) -> None:
@@ -287,9 +295,9 @@ class Client:
         """Forget a token, and end the streams that it opened."""
         await self._ask(calls.delete("/v1/tokens", token_id))
 
-    async def ticket(self) -> Object:
-        """Return an address that logs a browser in, once."""
-        return await self._ask(calls.post("/v1/tickets", {}, is_safe=False))
+    async def ticket(self, **settings: Any) -> Object:
+        """Return an address that logs a browser in, once; `role`, `projects`, `types` limit it."""
+        return await self._ask(calls.post("/v1/tickets", settings, is_safe=False))
 
     async def _retry(self, call: Call[T]) -> T:
         """Ask, and ask again while the daemon is only busy."""

@@ -227,6 +227,17 @@ def stream_path(wanted: Filter, since: str) -> str:
     return f"/v1/events/stream?{urlencode([*wanted.as_query(), ('since', since)])}"
 
 
+def analytics(wanted: Filter, since: str) -> Call[Object]:
+    """Count what the log says."""
+    return get(f"/v1/analytics?{urlencode([*wanted.as_query(), ('since', since)])}")
+
+
+def predictions(project: str, paths: Sequence[str], limit: int) -> Call[Object]:
+    """Ask which files are likely to change next."""
+    query = [("project", project), ("limit", str(limit)), *(("path", path) for path in paths)]
+    return get(f"/v1/predictions?{urlencode(query)}")
+
+
 def fail(status: int, retry_after: str | None, body: bytes) -> NoReturn:
     """
     Raise what an answer that is no success means.

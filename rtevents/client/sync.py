@@ -195,6 +195,14 @@ class Client:
         """Return the statistics of this moment."""
         return self._ask(calls.get("/v1/stats"))
 
+    def analytics(self, wanted: Filter = EVERYTHING, since: str = "all") -> Object:
+        """Return what a stretch of the log says when it is counted."""
+        return self._ask(calls.analytics(wanted, since))
+
+    def predictions(self, project: str, paths: Sequence[str], limit: int = 10) -> Object:
+        """Return which files of a project are likely to change next, where these changed."""
+        return self._ask(calls.predictions(project, paths, limit))
+
     def status(self) -> Object:
         """Return what the daemon is, where it listens, and how it is."""
         return self._ask(calls.get("/v1/status"))
@@ -216,7 +224,7 @@ class Client:
         return self._ask(calls.get_list("/v1/projects", "projects"))
 
     def add_project(self, path: Path, **settings: Any) -> Object:
-        """Watch a folder from now on; `settings` are ``id files git auto_commit ignore``."""
+        """Watch a folder from now on; `settings` are ``id files git tasks auto_commit ignore``."""
         return self._ask(calls.post("/v1/projects", {"path": str(path), **settings}))
 
     def remove_project(self, project_id: str) -> None:
@@ -273,9 +281,9 @@ class Client:
         """Forget a token, and end the streams that it opened."""
         self._ask(calls.delete("/v1/tokens", token_id))
 
-    def ticket(self) -> Object:
-        """Return an address that logs a browser in, once."""
-        return self._ask(calls.post("/v1/tickets", {}, is_safe=False))
+    def ticket(self, **settings: Any) -> Object:
+        """Return an address that logs a browser in, once; `role`, `projects`, `types` limit it."""
+        return self._ask(calls.post("/v1/tickets", settings, is_safe=False))
 
     def _retry(self, call: Call[T]) -> T:
         """Ask, and ask again while the daemon is only busy."""

@@ -219,7 +219,13 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
             document[name] = value
 
 
-OTHERS = ("RTEVENTS_CONFIG", "RTEVENTS_TOKEN", "RTEVENTS_URL")
+OTHERS = (
+    "RTEVENTS_CONFIG",
+    "RTEVENTS_PROGRESS_FD",
+    "RTEVENTS_TASK_ID",
+    "RTEVENTS_TOKEN",
+    "RTEVENTS_URL",
+)
 """Variables that are no settings of the daemon."""
 
 

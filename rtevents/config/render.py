@@ -25,7 +25,7 @@ EXAMPLES = {
     ],
     "projects": [
         "projects:",
-        "  - {path: ~/src/web, id: web, files: true, git: true, ignore: [dist/]}",
+        "  - {path: ~/src/web, id: web, files: true, git: true, tasks: [TODO.md], ignore: [dist/]}",
         "  - {path: ~/notes, auto_commit: true}",
     ],
     "sinks": [

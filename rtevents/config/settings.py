@@ -144,6 +144,10 @@ class TlsSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     key: str = ""
 
 
+TASKS = ("TODO.md",)
+"""The files of tasks of a project that names none: one that is not there costs nothing."""
+
+
 class ProjectSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
     One project to watch.
@@ -153,6 +157,7 @@ class ProjectSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         id: Its project_id; the folder's name when empty.
         files: Whether changes of its files are published.
         git: Whether its commits are published.
+        tasks: Markdown files whose task lists are published, such as `docs/**/*.md`.
         auto_commit: Whether what changes is committed automatically.
         ignore: Patterns as in .gitignore, besides those that the project has itself.
     """
@@ -161,6 +166,7 @@ class ProjectSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     id: str = ""
     files: bool = True
     git: bool = True
+    tasks: list[str] = msgspec.field(default_factory=lambda: [*TASKS])
     auto_commit: bool = False
     ignore: list[str] = []
 

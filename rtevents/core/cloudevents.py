@@ -17,6 +17,7 @@ STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 
 _OWN = ("id", "source", "type", "specversion", "time", "data", "data_base64", "project")
+_JSON = ("datacontenttype", "application/json")
 _REQUIRED = ("id", "source", "type", "specversion")
 
 
@@ -43,7 +44,8 @@ def from_cloudevent(fields: Mapping[str, Any]) -> Event:
     extensions = {
         name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
         for name, value in fields.items()
-        if name not in _OWN and value is not None
+        # That `data` is JSON is what every event says.
+        if name not in _OWN and value is not None and (name, value) != _JSON
     }
     common: dict[str, Any] = {
         "event_id": fields["id"],

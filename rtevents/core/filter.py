@@ -20,6 +20,10 @@ MAX_VALUES = 256
 """Most values that one key of a filter may hold."""
 
 
+MAX_PATTERNS = 16_384
+"""Most characters of all globs, or of all conditions, of a filter: each takes time to be read."""
+
+
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """
     Which events a reader wants: any of the values of a key, and all of the keys.
@@ -166,6 +170,9 @@ def parse_filter(query: Mapping[str, Sequence[str]], types: EventTypes) -> Filte
     }
     for name in values.keys() & {"types", "not_types"}:
         values[name] = frozenset(_known(value, types) for value in values[name])
+    for key in ("path", "where"):
+        if (size := sum(map(len, values.get(_KEYS[key], ())))) > MAX_PATTERNS:
+            raise FilterError(f"{key}: {size} characters, {MAX_PATTERNS} at most", field=key)
     for glob in values.get("paths", ()):
         _glob(glob)
     for text in values.get("wheres", ()):

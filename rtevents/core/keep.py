@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,11 +55,16 @@ async def save_aside(file: Path, value: object) -> None:
 
     Cancelling waits until it is written: whoever writes the file next finds nobody else at it.
     """
-    saving = asyncio.ensure_future(asyncio.to_thread(save, file, value))
+    await ended(partial(save, file, value))
+
+
+async def ended(call: Callable[[], T]) -> T:
+    """Call something in a thread, and return what it does; cancelling waits until it has ended."""
+    calling = asyncio.ensure_future(asyncio.to_thread(call))
     try:
-        await asyncio.shield(saving)
+        return await asyncio.shield(calling)
     except asyncio.CancelledError:
-        await asyncio.wait([saving])
+        await asyncio.wait([calling])
         raise
 
 

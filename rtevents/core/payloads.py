@@ -112,6 +112,10 @@ class ProgressUpdate(msgspec.Struct, kw_only=True):
         unit: What is counted, such as `files`.
         rate: Units per second.
         eta: Seconds that remain at that rate.
+        change: How many more units are done than when it was told last.
+        path: The file that it is about, relative to the project.
+        task_id: The task that it is about.
+        reconciled: It is what happened while the daemon was down.
     """
 
     done: Annotated[float, msgspec.Meta(ge=0)]
@@ -121,6 +125,10 @@ class ProgressUpdate(msgspec.Struct, kw_only=True):
     unit: str | None = None
     rate: float | None = None
     eta: float | None = None
+    change: float | None = None
+    path: str | None = None
+    task_id: str | None = None
+    reconciled: bool | None = None
 
 
 class RiskAlert(msgspec.Struct, kw_only=True):
@@ -154,8 +162,16 @@ class TaskUpdate(msgspec.Struct, kw_only=True):
         title: The task in words.
         path: The file that lists it, relative to the project.
         line: Its line in that file, from 1.
-        exit_code: How its command ended.
+        section: The headings around it there, from the outermost, with ` / ` between them.
+        parent: The id of the task that it is nested in.
+        change: What happened to it: `found added status moved edited removed`; see tasks.md.
+        old_status: Its state before, where that is another.
+        old_path: The file that listed it before, where that is another.
+        reconciled: It happened while the daemon was down.
+        exit_code: How its command ended; 128 and the signal's number where one ended it.
+        signal: The signal that ended its command, such as `SIGKILL`.
         duration: Seconds it took.
+        stderr: The last lines that its command wrote to standard error.
     """
 
     task_id: Text
@@ -163,8 +179,16 @@ class TaskUpdate(msgspec.Struct, kw_only=True):
     title: str | None = None
     path: str | None = None
     line: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    section: str | None = None
+    parent: str | None = None
+    change: str | None = None
+    old_status: str | None = None
+    old_path: str | None = None
+    reconciled: bool | None = None
     exit_code: int | None = None
+    signal: str | None = None
     duration: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    stderr: list[str] | None = None
 
 
 class SystemStatus(msgspec.Struct, kw_only=True):

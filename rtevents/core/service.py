@@ -334,7 +334,8 @@ class EventService:
     def disconnect(self, connection: Connection, reason: str = "closed") -> None:
         """Forget a subscriber; doing it twice is allowed."""
         connection.close(reason)
-        self.connections.pop(connection.connection_id, None)
+        if self.connections.pop(connection.connection_id, None):
+            self.counters.closed[connection.close_reason or reason] += 1
 
     async def follow(
         self,

@@ -161,6 +161,8 @@ class Counters:
         self.delays = Delays()
         self.connections_total = 0
         self.cleaned_up = 0
+        self.closed: Counter[str] = Counter()
+        """How many connections have ended, by the reason."""
         self.handler_failures = 0
         self.errors = Rate()
 

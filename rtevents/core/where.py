@@ -30,6 +30,9 @@ MAX_MATCHED = 4096
 SEVERITIES = ("low", "medium", "high", "critical")
 """What ``data.severity`` is compared by, the least first."""
 
+SURPRISE = "surprise"
+"""The extension in which an event has its surprise, as text."""
+
 Predicate = Callable[[Entry], bool]
 
 
@@ -61,6 +64,8 @@ MISSING = _Missing()
 def value_of(entry: Entry, field: tuple[str, ...]) -> Any:
     """Return what a field holds; ``MISSING`` where it is not there."""
     root, *rest = field
+    if root == "surprise":
+        return _surprise(entry)
     if root == "data":
         value: Any = _event(entry).data
     elif root == "extensions":
@@ -78,6 +83,14 @@ def value_of(entry: Entry, field: tuple[str, ...]) -> Any:
         else:
             return MISSING
     return value
+
+
+def _surprise(entry: Entry) -> Any:
+    extensions = _event(entry).extensions
+    try:
+        return MISSING if extensions is msgspec.UNSET else float(extensions[SURPRISE])
+    except (KeyError, ValueError):
+        return MISSING
 
 
 # The conditions of many readers are asked about one entry after the other.

@@ -15,6 +15,7 @@ from rtevents.daemon.types import compile_schema
 from rtevents.errors import BadInput, ConfigError, EventRefused
 from rtevents.producers import DECLARED
 from rtevents.producers.known import project_id_of
+from rtevents.producers.taskfiles import wrong_name
 from rtevents.server.tls import Certificate
 
 
@@ -92,6 +93,9 @@ def _check_ids(loaded: Loaded) -> None:
         if name in taken:
             raise _wrong(loaded, key, f"{name!r} is taken by projects[{taken[name]}]")
         taken[name] = index
+        if wrong := wrong_name(project.tasks):
+            place, _, text = wrong.partition(": ")
+            raise _wrong(loaded, f"projects[{index}].{place}", text)
 
 
 def _problem(project: ProjectSettings) -> str | None:

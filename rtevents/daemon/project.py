@@ -91,6 +91,7 @@ class Project:
             "path": str(self.root),
             "files": self.settings.files,
             "git": self.settings.git,
+            "tasks": self.settings.tasks,
             "auto_commit": self.settings.auto_commit,
             "ignore": self.settings.ignore,
             "state": self.state,

@@ -9,7 +9,7 @@ import logging
 import os.path
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ import msgspec
 from rtevents.config.paths import expand, real
 from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event, EventType, Stored, is_project_id
+from rtevents.core.forecast import Forecast
 from rtevents.core.keep import load, save
 from rtevents.core.service import EventService
+from rtevents.daemon.forecast import marked
 from rtevents.daemon.project import Project
 from rtevents.errors import (
     BadInput,
@@ -37,6 +39,7 @@ from rtevents.producers.commit import build_commit
 from rtevents.producers.git import common_dir
 from rtevents.producers.known import PROJECTS_FILE, project_id_of
 from rtevents.producers.spool import Spool
+from rtevents.producers.taskfiles import wrong_name
 
 logger = logging.getLogger(__name__)
 
@@ -63,16 +66,23 @@ class Projects:
         config: Names the projects that are always there, and how files and git are watched.
         state: The state directory: added projects and the producers' own places are kept there.
         own: The daemon's own folders, resolved, in which nothing is watched.
+        forecast: Tells how surprising it is what the producers tell.
     """
 
     def __init__(
-        self, service: EventService, config: Config, state: Path, own: Sequence[Path] = ()
+        self,
+        service: EventService,
+        config: Config,
+        state: Path,
+        own: Sequence[Path] = (),
+        forecast: Forecast | None = None,
     ) -> None:
         self._service = service
         self._config = config
         self._file = state / PROJECTS_FILE
         self._places = state / "projects"
         self._own = own
+        self._forecast = forecast or Forecast()
         self._projects: dict[str, Project] = {}
         self._added: dict[str, ProjectSettings] = {}
 
@@ -127,10 +137,7 @@ class Projects:
 
     async def settle(self) -> None:
         """Return when every project sees what changes, or cannot for now, or takes too long."""
-        waiting = [project.settle() for project in self._projects.values()]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
-                await asyncio.gather(*waiting)
+        await _settle(self._projects.values())
 
     def all(self) -> Sequence[dict[str, Any]]:
         """Return every project with its state."""
@@ -226,6 +233,8 @@ class Projects:
         """
         project = await self._project_of(path)
         if project is not None and project.git is not None:
+            # What was made while nobody watched is told first, in its order.
+            await _settle([project])
             project.git.hint()
             event = await project.git.commit(revision)
         elif (theirs := await asyncio.to_thread(common_dir, path)) is None:
@@ -257,6 +266,8 @@ class Projects:
                 f"id: expected 1 to 48 printable characters without ':', got {name[:60]!r}",
                 field="id",
             )
+        if wrong := wrong_name(settings.tasks):
+            raise BadInput(wrong, field="tasks")
         if (other := self._projects.get(name)) and other.root != root:
             raise Taken(f"project id {name!r} is taken by {other.root}: give another with --id")
         if other:
@@ -373,6 +384,7 @@ class Projects:
 
     async def _publish(self, project: Project, batch: list[Event]) -> None:
         """Store a batch, however long that takes: a producer has nowhere else to go with it."""
+        batch = marked(self._forecast, batch)
         while True:
             try:
                 async with project.storing:
@@ -394,6 +406,12 @@ def folder_name(project_id: str) -> str:
     if len(name) > MAX_FOLDER_NAME:
         name = hashlib.blake2b(project_id.encode(), digest_size=32).hexdigest()
     return name
+
+
+async def _settle(projects: Iterable[Project]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_SECONDS):
+            await asyncio.gather(*[project.settle() for project in projects])
 
 
 def _words(error: Exception) -> str:

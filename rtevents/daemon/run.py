@@ -16,9 +16,11 @@ import msgspec
 
 from rtevents.config.paths import Paths
 from rtevents.config.settings import LOOPBACK, Config, parse_listen
+from rtevents.core.forecast import Forecast
 from rtevents.core.service import EventService, Retention
 from rtevents.daemon.access import open_guard
 from rtevents.daemon.check import open_certificate
+from rtevents.daemon.forecast import learn
 from rtevents.daemon.notify import Notifier
 from rtevents.daemon.own import open_own, thresholds, watch_own
 from rtevents.daemon.place import bind, inherited, let_wait, lock, make_folders
@@ -156,7 +158,8 @@ async def _open(
         dashboard_interval=config.health.dashboard_interval,
     )
     guard = open_guard(config, paths, service)
-    projects = Projects(service, config, paths.state, paths.own)
+    forecast = Forecast()
+    projects = Projects(service, config, paths.state, paths.own, forecast)
     sinks = Sinks(service, config, paths, projects.all)
     certificate = open_certificate(config)
     reload = Reload(
@@ -176,6 +179,7 @@ async def _open(
         guard=guard,
         projects=projects,
         sinks=sinks,
+        forecast=forecast,
         status=_status(config, running),
         add_type=own_types.add,
         own_types=own_types.schemas,
@@ -208,6 +212,8 @@ async def _open(
         stack.push_async_callback(service.drain)
         spool = asyncio.create_task(deliver(service, paths.spool), name="rtevents spool")
         stack.push_async_callback(_cancel, spool)
+        learning = asyncio.create_task(learn(service, forecast), name="rtevents forecast")
+        stack.push_async_callback(_cancel, learning)
         own = asyncio.create_task(watch_own(open_own(config, service, fanout)), name="rtevents own")
         stack.push_async_callback(_cancel, own)
         stack.push_async_callback(sinks.stop)

@@ -7,6 +7,9 @@ TOPICS = {
     "sse": "Server-Sent Events: frames, resuming, filters",
     "websocket": "the WebSocket protocol: messages and answers",
     "integration": "browser, curl, Python, shell, git",
+    "tasks": "task lists in Markdown, and commands: rtevents run",
+    "recording": "export, import, replay",
+    "analysis": "what happened, what changes together, what is surprising",
     "monitoring": "health, thresholds, Prometheus, Grafana, traces",
     "security": "who may do what, tokens, the browser's login",
 }

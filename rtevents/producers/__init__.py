@@ -26,6 +26,7 @@ BATCH = 500
 PRODUCERS = {
     "git": "rtevents.producers.git:GitProducer",
     "files": "rtevents.producers.files:FilesProducer",
+    "tasks": "rtevents.producers.tasks:TasksProducer",
     "auto_commit": "rtevents.producers.autocommit:AutoCommitProducer",
 }
 """Each producer by the project's setting that switches it on; loaded when it is used."""

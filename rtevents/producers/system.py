@@ -7,9 +7,16 @@ from collections.abc import AsyncGenerator
 
 from rtevents.core.check import keep_asking
 from rtevents.core.event import Event, EventType
+from rtevents.core.filter import Filter
 from rtevents.core.health import figures
 from rtevents.core.service import SYSTEM_SOURCE
 from rtevents.producers import Own
+
+TOLD = ("threshold_crossed", "threshold_cleared", "verdict_changed")
+"""What an event of this producer tells."""
+
+LOOKED_THROUGH = 100
+"""Newest words of the daemon on itself among which the last verdict is looked for."""
 
 
 class SystemProducer:
@@ -38,13 +45,26 @@ class SystemProducer:
         asking = [asyncio.create_task(keep_asking(check, warnings)) for check in self._checks]
         self.ready.set()
         try:
+            await asyncio.sleep(self._interval)
+            if self._service.health().status == "ok":
+                self._status = await self._last_told()
             while True:
-                await asyncio.sleep(self._interval)
                 if event := self._look():
                     yield [event]
+                await asyncio.sleep(self._interval)
         finally:
             for task in asking:
                 task.cancel()
+
+    async def _last_told(self) -> str:
+        """Return the verdict that the log has: it may be that of a daemon before this one."""
+        wanted = Filter(
+            types=frozenset({EventType.SYSTEM_STATUS.value}), sources=frozenset({SYSTEM_SOURCE})
+        )
+        for entry in await self._service.log.newest(LOOKED_THROUGH, wanted):
+            if entry.event.data.get("event") in TOLD:
+                return str(entry.event.data["status"])
+        return "ok"
 
     def _look(self) -> Event | None:
         health = self._service.health()

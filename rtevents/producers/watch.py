@@ -48,6 +48,9 @@ ESCAPED = re.compile(r"\\(?:x([0-9A-F]{2})|u\{([0-9a-f]+)\}|(.))")
 
 SHORT = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 
+MOST_RETURNS = 10
+"""How often a folder may be gone when it is to be watched, and there when it is looked for."""
+
 MERGE = 4
 """Backends from which on they are made one: each wakes up all the time."""
 
@@ -250,12 +253,15 @@ def _arm(paths: Sequence[Path], recursive: bool) -> tuple[RustNotify | None, str
     named = [path for path in paths if _is_utf8(path)]
     gap = None if len(named) == len(paths) else NOT_UTF8
     paths = named
+    returns = 0
     while paths:
         try:
             return _notify(paths, recursive, is_partial=gap is not None), gap
         except FileNotFoundError:
             there = [path for path in paths if path.exists()]
-            if len(there) == len(paths):
+            # One that went may be there anew by now, as where git checks another commit out.
+            returns += len(there) == len(paths)
+            if returns > MOST_RETURNS:
                 raise
             # What went since it was seen is told by the folder around it.
             paths = there

@@ -21,11 +21,13 @@ from rtevents.server.answers import TypeReference
 from rtevents.server.browser import TICKET_SECONDS, Session
 from rtevents.server.commands import FILTER, change
 from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, House, answer, read_json
+from rtevents.server.principal import Principal
 from rtevents.server.publish import stored_fields
 from rtevents.server.requests import (
     NewCommit,
     NewFilter,
     NewProject,
+    NewTicket,
     NewToken,
     NewType,
     Ticket,
@@ -222,6 +224,7 @@ async def add_project(request: web.Request) -> web.Response:
         id=given.id,
         files=given.files,
         git=given.git,
+        tasks=given.tasks,
         auto_commit=given.auto_commit,
         ignore=given.ignore,
     )
@@ -261,10 +264,8 @@ def _absolute(text: str) -> Path:
     return path
 
 
-async def create_token(request: web.Request) -> web.Response:
-    """Make a token within the grant of who asks; its secret is told this once."""
-    house, principal = request.app[HOUSE], request[PRINCIPAL]
-    given = await read_json(request, NewToken)
+def _held(house: House, principal: Principal, given: NewToken | NewTicket) -> Filter:
+    """Return the projects and types that are to be granted, within what who asks holds."""
     for name in given.types:
         if type_name(name) not in house.service.types:
             raise FilterError(house.service.types.unknown(name), field="types")
@@ -272,7 +273,14 @@ async def create_token(request: web.Request) -> web.Response:
         if not is_project_id(project):
             raise BadInput(f"projects: not a project's id: {project[:60]!r}", field="projects")
     asked = Filter(projects=frozenset(given.projects), types=frozenset(map(type_name, given.types)))
-    held = principal.grant.narrow(asked)
+    return principal.grant.narrow(asked)
+
+
+async def create_token(request: web.Request) -> web.Response:
+    """Make a token within the grant of who asks; its secret is told this once."""
+    house, principal = request.app[HOUSE], request[PRINCIPAL]
+    given = await read_json(request, NewToken)
+    held = _held(house, principal, given)
     expires_in = given.expires_in
     if (end := principal.grant.expires) is not None:
         left = max(0.0, end - time.time())
@@ -307,7 +315,7 @@ async def tokens(request: web.Request) -> web.Response:
         {
             "tokens": [_public(each) for each in guard.tokens.all() if grant.covers(each.grant)],
             "sessions": [
-                _public(each) | {"role": "browser", "name": each.origin}
+                _public(each) | {"name": each.origin}
                 for each in guard.browsers.all()
                 if grant.holds(each.grant.visible)
             ],
@@ -359,10 +367,15 @@ def _public(kept: Token | Session) -> dict[str, Any]:
 async def ticket(request: web.Request) -> web.Response:
     """Return an address that logs a browser in, once."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
+    given = await read_json(request, NewTicket) if request.can_read_body else NewTicket()
+    held = _held(house, principal, given)
     origin = house.status()["url"]
     if origin is None:
         raise NotFound("the daemon listens on no TCP port: see `listen` in the configuration")
-    secret = house.guard.browsers.ticket(origin, principal.name, principal.grant)
+    grant = Grant(
+        role=given.role, projects=held.projects, types=held.types, expires=principal.grant.expires
+    )
+    secret = house.guard.browsers.ticket(origin, principal.name, grant)
     return answer({"url": f"{origin}/#t={secret}", "expires_in": TICKET_SECONDS}, status=201)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from rtevents.core.analysis import Report
 from rtevents.core.event import Stored
 from rtevents.core.health import Health
 from rtevents.core.reference import FieldReference
@@ -175,6 +176,7 @@ class WatchedProject(msgspec.Struct):
     path: str
     files: bool
     git: bool
+    tasks: list[str]
     auto_commit: bool
     ignore: list[str]
     state: str
@@ -407,6 +409,41 @@ class Refusal(msgspec.Struct, kw_only=True):
     field: str | msgspec.UnsetType = msgspec.UNSET
     event_id: str | msgspec.UnsetType = msgspec.UNSET
     seq: Seq | msgspec.UnsetType = msgspec.UNSET
+
+
+class Analytics(Report, frozen=True, kw_only=True):
+    """
+    What a stretch of the log says when it is counted.
+
+    Args:
+        is_cut: Whether it was too long: only the newest 200,000 entries were looked at.
+    """
+
+    is_cut: bool
+
+
+class LikelyFile(msgspec.Struct):
+    """
+    A file that is likely to change as well.
+
+    Args:
+        probability: How likely, from 0 to 1.
+        lift: How many times as likely as in any change.
+        seen: In about how many changes it was there together with what was asked for.
+    """
+
+    path: str
+    probability: float
+    lift: float
+    seen: float
+
+
+class Predictions(msgspec.Struct):
+    """What is likely to change next, the likeliest first."""
+
+    project: str
+    paths: list[str]
+    likely: list[LikelyFile]
 
 
 class Problem(Refusal, kw_only=True):

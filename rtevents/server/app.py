@@ -21,7 +21,7 @@ from rtevents.errors import (
     NotFound,
     RteventsError,
 )
-from rtevents.server import admin, answers, requests, sink_answers, sinks
+from rtevents.server import admin, analytics, answers, requests, sink_answers, sinks
 from rtevents.server.asyncapi import asyncapi
 from rtevents.server.door import NoRoom
 from rtevents.server.guard import NOTHING, PREFLIGHT, Rule
@@ -57,6 +57,7 @@ class Route(msgspec.Struct, frozen=True):
         is_whole: Whether it concerns every project and type: a limited grant is not enough.
         query: What its query string holds; None for nothing.
         takes: What its body holds; None for no body.
+        is_optional: Whether that body may be left out.
         gives: What its answer holds; None for nothing.
         statuses: Those of a request that was done.
     """
@@ -68,6 +69,7 @@ class Route(msgspec.Struct, frozen=True):
     is_whole: bool = False
     query: type[msgspec.Struct] | None = None
     takes: type[msgspec.Struct] | None = None
+    is_optional: bool = False
     gives: type[msgspec.Struct] | None = None
     statuses: tuple[int, ...] = (200,)
 
@@ -122,6 +124,14 @@ ROUTES = (
         takes=requests.NewFilter, gives=answers.ChangedFilter,
     ),
     Route("DELETE", "/v1/connections/{id}", admin.close_connection, "admin", statuses=GONE),
+    Route(
+        "GET", "/v1/analytics", analytics.analytics, "viewer",
+        query=requests.AnalyticsQuery, gives=answers.Analytics,
+    ),
+    Route(
+        "GET", "/v1/predictions", analytics.predictions, "viewer",
+        query=requests.PredictionQuery, gives=answers.Predictions,
+    ),
     Route("GET", "/v1/stats", admin.stats, "admin", gives=answers.Statistics),
     Route("GET", "/v1/status", admin.status, "admin", gives=answers.Status),
     Route("POST", "/v1/reload", admin.reload, "owner", is_whole=True, gives=answers.Reloaded),
@@ -161,7 +171,10 @@ ROUTES = (
         takes=requests.NewToken, gives=answers.MadeToken, statuses=CREATED,
     ),
     Route("DELETE", "/v1/tokens/{id}", admin.revoke_token, "owner", statuses=GONE),
-    Route("POST", "/v1/tickets", admin.ticket, "owner", gives=answers.MadeTicket, statuses=CREATED),
+    Route(
+        "POST", "/v1/tickets", admin.ticket, "owner",
+        takes=requests.NewTicket, is_optional=True, gives=answers.MadeTicket, statuses=CREATED,
+    ),
     Route("POST", "/v1/login", admin.log_in, "", takes=requests.Ticket, gives=answers.LoggedIn),
     Route("GET", "/v1/health/live", admin.live, "", gives=answers.Alive),
     Route("GET", "/v1/health/ready", admin.ready, "", gives=Health, statuses=(200, 503)),
@@ -172,9 +185,9 @@ ROUTES = (
 """Every route of the interface, with the role that it needs, what it takes and what it gives."""
 
 SCRIPTS = (
-    "api", "app", "commits", "connections", "detail", "feed", "filter", "form", "health", "keys",
-    "list", "rates", "risks", "rows", "source", "stream", "summary", "tasks", "text", "theme",
-    "worker",
+    "activity", "api", "app", "commits", "connections", "detail", "feed", "filter", "form",
+    "health", "keys", "list", "rates", "risks", "rows", "source", "stream", "summary", "tasks",
+    "text", "theme", "worker",
 )  # fmt: skip
 """The dashboard's JavaScript: a file for each panel or part."""
 

@@ -36,6 +36,7 @@ class Session(msgspec.Struct, kw_only=True):
         digest: SHA-256 of the cookie, in hexadecimal.
         origin: Where the cookie is good, such as ``http://127.0.0.1:8473``.
         maker: Who made its ticket, such as ``local:1000``: it ends with a token that is revoked.
+        role: ``browser``, or ``viewer`` for the stream alone.
         created_at: Unix seconds.
         expires: Unix seconds.
     """
@@ -44,6 +45,7 @@ class Session(msgspec.Struct, kw_only=True):
     digest: str
     origin: str
     maker: str
+    role: str = "browser"
     projects: list[str] = []
     types: list[str] = []
     created_at: float
@@ -51,9 +53,9 @@ class Session(msgspec.Struct, kw_only=True):
 
     @property
     def grant(self) -> Grant:
-        """What the browser may do: look at what its maker may see, publish nothing."""
+        """What the browser may do: look at what its ticket was for, publish nothing."""
         return Grant(
-            role="browser",
+            role=self.role,
             projects=frozenset(self.projects),
             types=frozenset(self.types),
             expires=self.expires,
@@ -123,6 +125,8 @@ class Browsers:
             digest=digest(secret),
             origin=origin,
             maker=found.maker,
+            # Never more than a browser may, whoever made the ticket.
+            role="viewer" if found.grant.role == "viewer" else "browser",
             projects=sorted(found.grant.projects),
             types=sorted(found.grant.types),
             created_at=now,

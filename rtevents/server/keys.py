@@ -15,6 +15,7 @@ from aiohttp import web
 from rtevents.core.connection import Connection
 from rtevents.core.draft import not_json, refusal
 from rtevents.core.event import NOT_JSON, Stored
+from rtevents.core.forecast import Forecast
 from rtevents.core.service import EventService
 from rtevents.errors import BadInput, EventTooLarge, RteventsError, outcome
 from rtevents.server.fanout import Fanout
@@ -81,6 +82,7 @@ class House(msgspec.Struct):
         guard: Who may come in.
         projects: What is watched.
         sinks: What is done when something happens.
+        forecast: What is usual in them.
         status: Returns what ``GET /v1/status`` tells.
         add_type: Adds an event type of the user's own: its name and its JSON Schema.
         own_types: The JSON Schema of each event type of the user's own; None for any object.
@@ -92,6 +94,7 @@ class House(msgspec.Struct):
     guard: Guard
     projects: Projects
     sinks: Sinks
+    forecast: Forecast
     status: Callable[[], dict[str, Any]]
     add_type: Callable[[str, dict[str, Any] | None], Awaitable[None]]
     own_types: dict[str, dict[str, Any] | None]
@@ -257,9 +260,18 @@ def decode(raw: bytes, kind: type[T]) -> T:
         raise BadInput(not_json(error)) from error
 
 
-def query_of(request: web.Request) -> dict[str, list[str]]:
-    """Return the values of each key of the query string."""
-    return {key: request.query.getall(key) for key in request.query}
+def query_of(request: web.Request, known: frozenset[str]) -> dict[str, list[str]]:
+    """
+    Return the values of each key of the query string.
+
+    Raises:
+        BadInput: There is a key that is not known.
+    """
+    query = {key: request.query.getall(key) for key in request.query}
+    if unknown := sorted(set(query) - known):
+        names = ", ".join(sorted(known))
+        raise BadInput(f"unknown parameter {unknown[0][:40]!r}, expected one of {names}")
+    return query
 
 
 _json = msgspec.json.Encoder()

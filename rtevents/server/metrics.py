@@ -27,6 +27,11 @@ from rtevents.server.keys import House
 KINDS = ("sse", "ndjson", "ws", "memory")
 """How a reader may be connected."""
 
+REASONS = (
+    "closed", "lost", "slow", "inactive", "no pong", "ended", "changed", "error", "shutdown",
+)  # fmt: skip
+"""Why a connection may have ended: `closed` and `lost` by its reader, the others by the daemon."""
+
 STATUSES = ("ok", "degraded", "failed")
 """What the verdict may be."""
 
@@ -80,7 +85,9 @@ class Figures(Collector):
         )
 
     def _connections(self, snapshot: Snapshot) -> Iterator[Metric]:
-        kinds = Counter(each.kind for each in self._house.service.connections.values())
+        service = self._house.service
+        readers = list(service.connections.values())
+        kinds = Counter(each.kind for each in readers)
         yield _labelled(
             GaugeMetricFamily("rtevents_connections", "Open connections.", labels=["kind"]),
             kinds,
@@ -94,6 +101,18 @@ class Figures(Collector):
             "rtevents_connections_cleaned_up",
             "Connections that were closed since nothing came or went.",
             value=counts["cleaned_up"],
+        )
+        yield _labelled(
+            CounterMetricFamily(
+                "rtevents_connections_closed", "Connections that have ended.", labels=["reason"]
+            ),
+            service.counters.closed,
+            REASONS,
+        )
+        yield GaugeMetricFamily(
+            "rtevents_connections_lag_events",
+            "Entries by which the connection furthest behind is behind.",
+            value=max([0, *(service.log.last - each.position for each in readers)]),
         )
 
     def _health(self, snapshot: Snapshot) -> Iterator[Metric]:

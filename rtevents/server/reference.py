@@ -59,6 +59,10 @@ class Row(Protocol):
         """What its body holds."""
 
     @property
+    def is_optional(self) -> bool:
+        """Whether that body may be left out."""
+
+    @property
     def gives(self) -> type[msgspec.Struct] | None:
         """What its answer holds."""
 
@@ -140,7 +144,7 @@ def _operation(row: Row, query: Schema) -> dict[str, Any]:
     if parameters := [*_places(row.path), *_parameters(query)]:
         operation["parameters"] = parameters
     if row.takes is not None:
-        operation["requestBody"] = {"required": True, "content": _body(row.takes)}
+        operation["requestBody"] = {"required": not row.is_optional, "content": _body(row.takes)}
     return operation
 
 
@@ -156,7 +160,8 @@ def _parameters(query: Schema) -> Iterator[dict[str, Any]]:
     for name, schema in query.get("properties", {}).items():
         schema = dict(schema)
         words = schema.pop("description")
-        yield {"name": name, "in": "query", "description": words, "schema": schema}
+        found = {"name": name, "in": "query", "description": words, "schema": schema}
+        yield found | ({"required": True} if name in query.get("required", ()) else {})
 
 
 def _body(shape: type[msgspec.Struct]) -> dict[str, Any]:

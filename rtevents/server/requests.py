@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from rtevents.config.settings import TASKS
 from rtevents.core.draft import END_OF_TIME
 from rtevents.core.event import MAX_EVENT_ID, MAX_EXTENSIONS, MAX_SOURCE
 from rtevents.core.where_text import MAX_TEXT
@@ -71,6 +72,32 @@ class HistoryQuery(FilterQuery):
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     order: Literal["asc", "desc"] = "asc"
     wait: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0
+
+
+class AnalyticsQuery(FilterQuery):
+    """
+    What is counted.
+
+    Args:
+        since: Where it begins, as for the history.
+    """
+
+    since: str = "all"
+
+
+class PredictionQuery(msgspec.Struct, kw_only=True):
+    """
+    What is asked.
+
+    Args:
+        project: Which project.
+        path: Files of it that have changed.
+        limit: Most files of the answer.
+    """
+
+    project: ProjectId
+    path: Annotated[list[str], msgspec.Meta(min_length=1, max_length=16)]
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
 
 
 class StreamQuery(FilterQuery):
@@ -165,6 +192,7 @@ class NewProject(msgspec.Struct, forbid_unknown_fields=True):
         id: The project's id; the folder's name when left out.
         files: Whether its files are watched.
         git: Whether its repository is.
+        tasks: Markdown files whose task lists are published: paths, and patterns as of a filter.
         auto_commit: Whether its changes are committed after a quiet time.
         ignore: Rules in git's syntax that hide files, besides the repository's own.
     """
@@ -173,6 +201,7 @@ class NewProject(msgspec.Struct, forbid_unknown_fields=True):
     id: str = ""
     files: bool = True
     git: bool = True
+    tasks: list[Glob] = msgspec.field(default_factory=lambda: [*TASKS])
     auto_commit: bool = False
     ignore: list[str] = []
 
@@ -207,6 +236,21 @@ class NewToken(msgspec.Struct, forbid_unknown_fields=True):
     types: list[str] = []
     name: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = ""
     expires_in: Annotated[float, msgspec.Meta(gt=0, le=MAX_LIFE)] | None = None
+
+
+class NewTicket(msgspec.Struct, forbid_unknown_fields=True):
+    """
+    What a browser is to see.
+
+    Args:
+        role: `browser` for all that an admin sees, `viewer` for the stream alone.
+        projects: The projects it is limited to; none for every project.
+        types: The event types it is limited to; none for every type.
+    """
+
+    role: Literal["browser", "viewer"] = "browser"
+    projects: list[ProjectId] = []
+    types: list[str] = []
 
 
 class Ticket(msgspec.Struct, forbid_unknown_fields=True):

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 
 import pytest
 
 from rtevents.cli.check import FIGURES
+from rtevents.client.sync import Client
 from rtevents.core.health import Thresholds
+from rtevents.errors import Unavailable
 from tests.conftest import Daemon, wait_for
+from tests.faults.checker import risk
 
 FORMATS = ("nagios", "json", "prometheus", "text")
 
@@ -57,26 +62,44 @@ def test_no_daemon_is_critical_in_every_format(stopped_daemon: Daemon) -> None:
     assert stopped_daemon.run("check").stdout.startswith("RTEVENTS CRITICAL - no daemon")
 
 
-def test_what_may_not_be_asked_is_unknown(daemon: Daemon) -> None:
-    with daemon.client() as client:
+def test_a_daemon_that_is_frozen_is_critical(daemon: Daemon) -> None:
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        done = daemon.run("check", "--timeout", "300ms")
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+
+    assert done.returncode == 2
+    assert done.stdout.startswith("RTEVENTS CRITICAL - ")
+
+
+def test_what_may_not_be_asked_is_unknown(shared_daemon: Daemon) -> None:
+    with shared_daemon.client() as client:
         url, token = client.status()["url"], client.create_token("viewer")["token"]
 
-    done = daemon.run("check", env={"RTEVENTS_URL": url, "RTEVENTS_TOKEN": token})
+    done = shared_daemon.run("check", env={"RTEVENTS_URL": url, "RTEVENTS_TOKEN": token})
 
     assert done.returncode == 3
     assert done.stdout.startswith("RTEVENTS UNKNOWN - ")
-    for wrong in (["--format", "xml"], ["--fromat", "nagios"], ["--format"], ["now"]):
-        done = daemon.run("check", *wrong)
+    for wrong in (
+        ["--format", "xml"],
+        ["--fromat", "nagios"],
+        ["--format"],
+        ["now"],
+        ["--timeout", "soon"],
+    ):
+        done = shared_daemon.run("check", *wrong)
         assert (done.returncode, done.stdout[:19]) == (3, "RTEVENTS UNKNOWN - "), wrong
-    assert daemon.run("check", "--help").returncode == 0
+    assert shared_daemon.run("check", "--help").returncode == 0
 
 
-def test_a_limited_token_is_told_the_verdict_and_no_figure(daemon: Daemon) -> None:
-    with daemon.client() as client:
+def test_a_limited_token_is_told_the_verdict_and_no_figure(shared_daemon: Daemon) -> None:
+    with shared_daemon.client() as client:
         url = client.status()["url"]
         token = client.create_token("admin", projects=["web"])["token"]
 
-    done = daemon.run("check", env={"RTEVENTS_URL": url, "RTEVENTS_TOKEN": token})
+    done = shared_daemon.run("check", env={"RTEVENTS_URL": url, "RTEVENTS_TOKEN": token})
 
     assert (done.returncode, done.stdout) == (0, "RTEVENTS OK - ok, 0 events\n")
 
@@ -91,15 +114,22 @@ def test_a_daemon_that_cannot_store_is_critical(stopped_daemon: Daemon) -> None:
         pytest.skip("util-linux is not installed")
     subprocess.run(limit, check=True)
 
-    wait_for(lambda: daemon.run("publish", "risk", "x").returncode != 0, "it cannot be stored")
+    def is_refused() -> bool:
+        # The command would try again for ten seconds.
+        with Client(daemon.socket, retry_for=0) as client, suppress(Unavailable):
+            client.publish(risk("x"))
+            return False
+        return True
+
+    wait_for(is_refused, "it cannot be stored")
 
     assert daemon.run("check").returncode == 2
 
 
-def test_promtool_has_nothing_to_say(daemon: Daemon) -> None:
+def test_promtool_has_nothing_to_say(shared_daemon: Daemon) -> None:
     if not (promtool := shutil.which("promtool")):
         pytest.skip("prometheus is not installed")
-    text = daemon.run("check", "--format", "prometheus").stdout
+    text = shared_daemon.run("check", "--format", "prometheus").stdout
 
     done = subprocess.run(
         [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False

@@ -200,12 +200,12 @@ def test_mistyped_words_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[
     assert err == "rtevents: no such command 'a\\x1b]52;c;eA==\\x07\\nb'; see: rtevents --help\n"
 
 
-def test_a_bug_is_one_line_and_a_traceback_on_request(daemon: Daemon) -> None:
+def test_a_bug_is_one_line_and_a_traceback_on_request(shared_daemon: Daemon) -> None:
     code = "from rtevents.cli import main, status; status.options = None; main()"
     command = [sys.executable, "-c", code]
     plain, debug = (
         subprocess.run(
-            [*command, *words], env=daemon.env, capture_output=True, text=True, check=False
+            [*command, *words], env=shared_daemon.env, capture_output=True, text=True, check=False
         )
         for words in (["status"], ["--debug", "status"])
     )
@@ -228,7 +228,7 @@ def test_a_project_is_added_listed_and_removed(daemon: Daemon) -> None:
     again = daemon.run("project", "remove", "shop")
 
     assert added.stdout == f"watching shop: {root}\n"
-    assert listed.stdout.split() == ["shop", "watching", "files", str(root)]
+    assert listed.stdout.split() == ["shop", "watching", "files", "tasks", str(root)]
     assert (found["id"], found["git"]) == ("shop", False)
     assert removed.stdout == "no longer watching shop\n"
     assert daemon.run("project", "list").stdout.startswith("nothing is watched; add this folder")
@@ -297,9 +297,9 @@ def test_a_type_of_ones_own_is_held_to_its_schema(daemon: Daemon) -> None:
     assert daemon.run("types", "add", "X", "--schema", "@nothing").returncode == 2
 
 
-def test_the_types_are_shown_with_their_fields(daemon: Daemon) -> None:
-    lines = daemon.run("types").stdout.splitlines()
-    names = [each["name"] for each in json.loads(daemon.run("types", "--json").stdout)]
+def test_the_types_are_shown_with_their_fields(shared_daemon: Daemon) -> None:
+    lines = shared_daemon.run("types").stdout.splitlines()
+    names = [each["name"] for each in json.loads(shared_daemon.run("types", "--json").stdout)]
 
     at = lines.index(f"{'RISK_ALERT':<20}Something that somebody should look at.")
     assert lines[at + 1].startswith(" " * 20 + "severity message [rule]")
@@ -353,12 +353,12 @@ def test_a_token_is_told_once_works_and_is_revoked(daemon: Daemon) -> None:
     assert revoked.stdout == f"revoked {listed['id']}\n"
 
 
-def test_the_dashboard_address_logs_in_once(daemon: Daemon) -> None:
-    done = daemon.run("dashboard", "--print")
+def test_the_dashboard_address_logs_in_once(shared_daemon: Daemon) -> None:
+    done = shared_daemon.run("dashboard", "--print")
 
     assert done.returncode == 0
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#\S+\n", done.stdout)
-    with urlopen(Request(done.stdout.partition("#")[0])) as page:  # noqa: S310 - a daemon of ours
+    with urlopen(Request(done.stdout.partition("#")[0])) as page:  # noqa: S310 - a shared_daemon of ours
         assert page.status == 200
 
 
@@ -404,8 +404,8 @@ def test_statistics_come_as_a_table_or_as_json(daemon: Daemon) -> None:
     assert re.search(r"^log +entries 1 to 1, ", table, re.MULTILINE)
 
 
-def test_statistics_go_on_as_one_object_a_line(daemon: Daemon) -> None:
-    with daemon.popen("stats", "--json", "--interval", "0.1") as process:
+def test_statistics_go_on_as_one_object_a_line(shared_daemon: Daemon) -> None:
+    with shared_daemon.popen("stats", "--json", "--interval", "0.1") as process:
         assert process.stdout
         lines = [json.loads(process.stdout.readline()) for _ in range(2)]
         process.kill()

@@ -10,9 +10,10 @@ from rtevents.core.event import Event
 from tests.conftest import Daemon, wait_for
 
 
-@pytest.fixture
-def filled(daemon: Daemon) -> Daemon:
-    """Return a daemon that holds five events."""
+@pytest.fixture(scope="module")
+def filled(shared_daemon: Daemon) -> Daemon:
+    """Return a daemon that holds five events, for several tests: nobody publishes there."""
+    daemon = shared_daemon
     kinds = ["TASK_UPDATE", "RISK_ALERT", "TASK_UPDATE", "RISK_ALERT", "TASK_UPDATE"]
     data = {"task_id": "a", "status": "b", "severity": "low", "message": "m"}
     with daemon.client() as client:

@@ -73,6 +73,17 @@ def next_id(process: subprocess.Popen[str]) -> str:
 @pytest.fixture
 def filled(daemon: Daemon) -> Daemon:
     """Return a daemon that holds six events."""
+    return fill(daemon)
+
+
+@pytest.fixture(scope="module")
+def shared_filled(shared_daemon: Daemon) -> Daemon:
+    """Return one that others use too: nobody publishes there."""
+    return fill(shared_daemon)
+
+
+def fill(daemon: Daemon) -> Daemon:
+    """Store six events."""
     publish(
         daemon,
         risk("r1", project_id="web", source="ci", timestamp=1000.0),
@@ -89,9 +100,9 @@ def filled(daemon: Daemon) -> Daemon:
     return daemon
 
 
-def test_filters_are_or_within_a_key_and_and_between_keys(filled: Daemon) -> None:
+def test_filters_are_or_within_a_key_and_and_between_keys(shared_filled: Daemon) -> None:
     def shown(*words: str) -> list[str]:
-        return told(filled, "--since", "all", *words)
+        return told(shared_filled, "--since", "all", *words)
 
     assert shown() == ["r1", "t1", "r2", "t2", "f1", "r3"]
     assert shown("-t", "RISK_ALERT") == ["r1", "r2", "r3"]
@@ -102,19 +113,19 @@ def test_filters_are_or_within_a_key_and_and_between_keys(filled: Daemon) -> Non
     assert shown("--path", "src/**", "--path", "doc/*") == ["t2", "f1"]
 
 
-def test_a_place_is_a_word_a_time_a_bookmark_or_an_event(filled: Daemon) -> None:
-    with filled.client() as client:
+def test_a_place_is_a_word_a_time_a_bookmark_or_an_event(shared_filled: Daemon) -> None:
+    with shared_filled.client() as client:
         epoch = client.history(limit=1).next.epoch
 
-    assert told(filled, "--since", f"{epoch}-4") == ["f1", "r3"]
-    assert told(filled, "--since", "id:t2") == ["f1", "r3"]
-    assert told(filled, "--since", "1h")[-1] == "r3"
-    assert told(filled, "--since", "new") == []
-    assert told(filled, "--since", "last") == ["r3"]
-    assert set(told(filled, "--since", "last-per-type")) == {"t2", "f1", "r3"}
-    assert told(filled, "--since", "all", "--until", f"{epoch}-2") == ["r1", "t1"]
-    assert told(filled, "--since", f"{epoch}-1", "--until", f"{epoch}-3") == ["t1", "r2"]
-    assert told(filled, "--until", f"{epoch}-2", "--count", "1") == ["r1"]
+    assert told(shared_filled, "--since", f"{epoch}-4") == ["f1", "r3"]
+    assert told(shared_filled, "--since", "id:t2") == ["f1", "r3"]
+    assert told(shared_filled, "--since", "1h")[-1] == "r3"
+    assert told(shared_filled, "--since", "new") == []
+    assert told(shared_filled, "--since", "last") == ["r3"]
+    assert set(told(shared_filled, "--since", "last-per-type")) == {"t2", "f1", "r3"}
+    assert told(shared_filled, "--since", "all", "--until", f"{epoch}-2") == ["r1", "t1"]
+    assert told(shared_filled, "--since", f"{epoch}-1", "--until", f"{epoch}-3") == ["t1", "r2"]
+    assert told(shared_filled, "--until", f"{epoch}-2", "--count", "1") == ["r1"]
 
 
 def test_until_a_past_place_shows_what_was_before_it(filled: Daemon) -> None:
@@ -139,29 +150,33 @@ def test_until_a_time_to_come_follows_to_then(filled: Daemon) -> None:
     assert (process.returncode, ids(out), err) == (0, ["r3", "r4"], "")
 
 
-def test_a_gap_after_the_end_is_not_told(filled: Daemon) -> None:
-    with filled.client() as client:
+def test_a_gap_after_the_end_is_not_told(shared_filled: Daemon) -> None:
+    with shared_filled.client() as client:
         epoch = client.history(limit=1).next.epoch
 
-    done = filled.run("tail", "--since", "0badc0de-1", "--until", f"{epoch}-2", "--fail-on-gap")
+    done = shared_filled.run(
+        "tail", "--since", "0badc0de-1", "--until", f"{epoch}-2", "--fail-on-gap"
+    )
 
     assert done.returncode == 6
-    done = filled.run("tail", "--since", f"{epoch}-9", "--until", f"{epoch}-2", "--fail-on-gap")
+    done = shared_filled.run(
+        "tail", "--since", f"{epoch}-9", "--until", f"{epoch}-2", "--fail-on-gap"
+    )
     assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("timeout", ["nan", "inf", "-1", "1e9", "5x", ""])
-def test_a_time_that_is_none_is_misuse(daemon: Daemon, timeout: str) -> None:
-    done = daemon.run("tail", "--timeout", timeout)
+def test_a_time_that_is_none_is_misuse(shared_daemon: Daemon, timeout: str) -> None:
+    done = shared_daemon.run("tail", "--timeout", timeout)
 
     assert done.returncode == 2
     assert f"--timeout: expected a duration such as 30s, got {timeout!r}" in done.stderr
 
 
-def test_the_last_events_come_oldest_first(filled: Daemon) -> None:
-    assert told(filled, "-n", "2") == ["f1", "r3"]
-    assert told(filled, "-n", "0") == []
-    assert told(filled, "-n", "99", "-t", "TASK_UPDATE") == ["t1", "t2"]
+def test_the_last_events_come_oldest_first(shared_filled: Daemon) -> None:
+    assert told(shared_filled, "-n", "2") == ["f1", "r3"]
+    assert told(shared_filled, "-n", "0") == []
+    assert told(shared_filled, "-n", "99", "-t", "TASK_UPDATE") == ["t1", "t2"]
 
 
 def test_more_last_events_than_a_page_holds(daemon: Daemon) -> None:
@@ -171,23 +186,23 @@ def test_more_last_events_than_a_page_holds(daemon: Daemon) -> None:
     assert told(daemon, "-n", "2100") == [f"t{n}" for n in range(400, 2500)]
 
 
-def test_a_count_ends_it(filled: Daemon) -> None:
-    done = filled.run("tail", "--since", "all", "--count", "2")
+def test_a_count_ends_it(shared_filled: Daemon) -> None:
+    done = shared_filled.run("tail", "--since", "all", "--count", "2")
 
     assert (done.returncode, ids(done.stdout)) == (0, ["r1", "t1"])
-    assert ids(filled.run("tail", "-n", "3", "--count", "3").stdout) == ["t2", "f1", "r3"]
+    assert ids(shared_filled.run("tail", "-n", "3", "--count", "3").stdout) == ["t2", "f1", "r3"]
 
 
-def test_what_does_not_come_in_time_exits_with_124(filled: Daemon) -> None:
-    done = filled.run("tail", "-n", "1", "--timeout", "300ms")
+def test_what_does_not_come_in_time_exits_with_124(shared_filled: Daemon) -> None:
+    done = shared_filled.run("tail", "-n", "1", "--timeout", "300ms")
 
     assert done.returncode == 124
     assert ids(done.stdout) == ["r3"]
     assert done.stderr == "rtevents: nothing more within 0.3 s\n"
 
 
-def test_an_unknown_type_is_misuse_with_the_nearest(daemon: Daemon) -> None:
-    done = daemon.run("tail", "-t", "COMIT")
+def test_an_unknown_type_is_misuse_with_the_nearest(shared_daemon: Daemon) -> None:
+    done = shared_daemon.run("tail", "-t", "COMIT")
 
     assert done.returncode == 2
     assert done.stderr == "rtevents: unknown event type 'COMIT', did you mean COMMIT?\n"
@@ -201,14 +216,14 @@ def test_a_place_that_is_none_is_misuse(stopped_daemon: Daemon, words: list[str]
     assert done.stderr == ("rtevents: not a time, a bookmark or an event id: '10min' (write 10m)\n")
 
 
-def test_a_gap_is_told_once_and_fails_on_request(filled: Daemon) -> None:
+def test_a_gap_is_told_once_and_fails_on_request(shared_filled: Daemon) -> None:
     words = ["tail", "--since", "00000000-3", "-T"]
-    with filled.client() as client:
+    with shared_filled.client() as client:
         epoch = client.history(limit=1).next.epoch
     words[2] = "".join("1" if letter == "0" else "0" for letter in epoch) + "-3"
 
-    going_on = filled.run(*words)
-    failing = filled.run(*words, "--fail-on-gap")
+    going_on = shared_filled.run(*words)
+    failing = shared_filled.run(*words, "--fail-on-gap")
 
     assert going_on.returncode == 0
     assert [line for line in going_on.stderr.splitlines() if "gap: " in line] == [
@@ -220,9 +235,9 @@ def test_a_gap_is_told_once_and_fails_on_request(filled: Daemon) -> None:
     assert failing.stderr == going_on.stderr
 
 
-def test_a_pipe_gets_ndjson_and_a_person_who_asks_gets_lines(filled: Daemon) -> None:
-    piped = filled.run("tail", "-T", "-n", "1").stdout
-    pretty = filled.run("tail", "-T", "-n", "1", "-o", "pretty").stdout
+def test_a_pipe_gets_ndjson_and_a_person_who_asks_gets_lines(shared_filled: Daemon) -> None:
+    piped = shared_filled.run("tail", "-T", "-n", "1").stdout
+    pretty = shared_filled.run("tail", "-T", "-n", "1", "-o", "pretty").stdout
 
     assert json.loads(piped)["data"] == {"severity": "low", "message": "r3"}
     assert pretty.split()[1:] == ["-", "RISK_ALERT", "low:", "r3"]
@@ -291,10 +306,10 @@ def test_a_stream_ended_on_purpose_does_not_come_back(daemon: Daemon) -> None:
     assert len(said.splitlines()) == 1
 
 
-def test_a_reader_who_has_had_enough_ends_it_cleanly(filled: Daemon) -> None:
+def test_a_reader_who_has_had_enough_ends_it_cleanly(shared_filled: Daemon) -> None:
     tail = subprocess.Popen(
         [sys.executable, "-m", "rtevents", "tail", "--since", "all"],
-        env=filled.env,
+        env=shared_filled.env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -324,8 +339,8 @@ def test_heartbeats_are_shown_to_who_asks(
     assert ('"HEALTH_CHECK"' in done.stdout) == shown
 
 
-def test_ctrl_c_is_silent(daemon: Daemon) -> None:
-    with following(daemon) as process:
+def test_ctrl_c_is_silent(shared_daemon: Daemon) -> None:
+    with following(shared_daemon) as process:
         process.send_signal(signal.SIGINT)
         out, said = process.communicate(timeout=10)
 

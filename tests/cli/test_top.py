@@ -144,6 +144,22 @@ def test_the_chosen_one_is_on_the_screen_however_many_there_are() -> None:
     assert f"100 connected, by pid, {100 - (24 - CHROME)} more" in lines[0]
 
 
+def test_a_long_filter_leaves_room_for_the_question() -> None:
+    wanted = {"type": ["COMMIT"], "project": ["p" * 48], "path": ["src/**"]}
+    daemon = Daemons(*(connection(f"c{number:021}", filter=wanted) for number in range(100)))
+    screen = Screen("lag")
+    screen.look(daemon.connections(), 10.0)
+    for _ in range(50):
+        screen.press(daemon, DOWN)
+    screen.press(daemon, "k")
+
+    lines = shown(screen, width=80, height=24).splitlines()
+    assert len(lines) <= 24
+    assert lines[-1] == f"end {screen.chosen}? y or n"
+    assert any(str(screen.chosen) in line for line in lines[:-1])
+    assert "type=COMMIT" in lines[3]
+
+
 class Terminal:
     """`rtevents` in a terminal of its own."""
 

@@ -16,11 +16,26 @@ from tests.conftest import Daemon, wait_for
 @pytest.fixture
 def root(stopped_daemon: Daemon) -> Path:
     """Return a project with rules, which a daemon watches."""
-    root = stopped_daemon.repository()
+    root = make_project(stopped_daemon)
+    stopped_daemon.start(str(root))
+    return root
+
+
+@pytest.fixture(scope="module")
+def shared_root(shared_daemon: Daemon) -> Path:
+    """Return one that others look at too: nobody changes it."""
+    root = make_project(shared_daemon)
+    with shared_daemon.client() as client:
+        client.add_project(root)
+    return root
+
+
+def make_project(daemon: Daemon) -> Path:
+    """Make a repository with rules, a folder, and a link."""
+    root = daemon.repository()
     (root / ".gitignore").write_text("build/\n*.log\n!keep.log\n")
     (root / "src").mkdir()
     (root / "link").symlink_to("src")
-    stopped_daemon.start(str(root))
     return root
 
 
@@ -32,10 +47,12 @@ def explained(daemon: Daemon, root: Path, *paths: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_rule_is_told_with_file_line_and_text(stopped_daemon: Daemon, root: Path) -> None:
-    said = stopped_daemon.run("watch", "explain", "a.log", "keep.log", "build/deep/x", cwd=root)
+def test_a_rule_is_told_with_file_line_and_text(shared_daemon: Daemon, shared_root: Path) -> None:
+    said = shared_daemon.run(
+        "watch", "explain", "a.log", "keep.log", "build/deep/x", cwd=shared_root
+    )
 
-    rules = root / ".gitignore"
+    rules = shared_root / ".gitignore"
     assert said.returncode == 1
     assert said.stdout.splitlines() == [
         "a.log  not watched  project web",
@@ -75,9 +92,9 @@ def test_the_last_event_is_told_of_exactly_that_path(stopped_daemon: Daemon, roo
     ],
 )
 def test_the_reason_is_told(
-    stopped_daemon: Daemon, root: Path, path: str, is_watched: bool, reason: str
+    shared_daemon: Daemon, shared_root: Path, path: str, is_watched: bool, reason: str
 ) -> None:
-    (report,) = explained(stopped_daemon, root, path)
+    (report,) = explained(shared_daemon, shared_root, path)
 
     assert (report["is_watched"], report["reason"]) == (is_watched, reason)
 

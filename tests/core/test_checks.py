@@ -10,12 +10,16 @@ import pytest
 
 from rtevents.core.event import Entry
 from rtevents.core.filter import Filter
+from rtevents.core.health import Thresholds
 from rtevents.core.service import EventService, Retention
 from rtevents.core.store import Note
 
 from .conftest import TroubledStore, task
 
 STATUSES = Filter(types=frozenset({"SYSTEM_STATUS"}))
+
+ROOMY = Thresholds(memory_bytes=2**62)
+"""Whatever the tests of one process have taken together is no trouble of a service in it."""
 
 
 @pytest.fixture
@@ -25,7 +29,7 @@ async def service(
     """Return a service that runs, and looks all the time."""
     monkeypatch.setattr("rtevents.core.service.CHECK_SECONDS", 0.01)
     retention = Retention(interval=0.01)
-    async with EventService(store, retention=retention) as service:
+    async with EventService(store, retention=retention, thresholds=ROOMY) as service:
         yield service
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rtevents.core.event import Entry, Event
 from rtevents.core.filter import (
     INCLUDES,
+    MAX_PATTERNS,
     MAX_VALUES,
     OWNER,
     Filter,
@@ -94,6 +95,10 @@ def test_a_filter_is_bounded() -> None:
     for glob in ("x" * (MAX_GLOB + 1),):
         with pytest.raises(FilterError, match="a glob of"):
             wanted(path=[glob])
+    for key, text in (("path", "x" * MAX_GLOB), ("where", "seq == 1" + " " * 1016)):
+        many = [f"{text[:-3]}{number:>3}" for number in range(MAX_PATTERNS // MAX_GLOB + 1)]
+        with pytest.raises(FilterError, match=f"{key}: .* characters, {MAX_PATTERNS} at most"):
+            wanted(**{key: many})
     with pytest.raises(FilterError, match="a glob of 0"):
         Glob("")
 

@@ -11,6 +11,7 @@ import pytest
 from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event
 from rtevents.core.filter import Filter
+from rtevents.core.health import Thresholds
 from rtevents.core.service import EventService
 from rtevents.daemon.project import Project
 from rtevents.daemon.projects import Projects
@@ -19,11 +20,16 @@ from rtevents.producers.git import GitProducer
 from rtevents.producers.known import project_id_of
 from rtevents.stores.memory import MemoryStore
 
+ROOMY = Thresholds(memory_bytes=2**62)
+"""Whatever the tests of one process have taken together is no trouble of a service in it."""
+
 
 @pytest.fixture
 async def service() -> AsyncIterator[EventService]:
     """Return a service that runs."""
-    async with EventService(MemoryStore(), max_queue_size=5, queue_timeout=0.01) as service:
+    async with EventService(
+        MemoryStore(), max_queue_size=5, queue_timeout=0.01, thresholds=ROOMY
+    ) as service:
         yield service
 
 

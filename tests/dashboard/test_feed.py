@@ -227,6 +227,19 @@ def test_dark_and_light_follow_the_system_until_they_are_chosen(
     assert screen.ask(ground) == light
 
 
+def test_the_chosen_event_is_seen_where_the_system_sets_the_colours(
+    screen: Screen, daemon: Daemon
+) -> None:
+    publish(daemon, risk("one"), risk("two"))
+    screen.page.emulate_media(forced_colors="active")
+    screen.open()
+    screen.until_shown("low: two", "low: one")
+    screen.page.keyboard.press("j")
+
+    outline = "getComputedStyle(document.querySelector('.row[aria-selected=true]')).outlineStyle"
+    screen.until(outline, "solid")
+
+
 def test_ten_thousand_events_hold_the_page_up_for_no_moment(
     screen: Screen, daemon: Daemon, chromium: Browser
 ) -> None:

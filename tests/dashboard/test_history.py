@@ -39,6 +39,32 @@ def test_a_time_can_be_gone_to_and_left_again(screen: Screen, daemon: Daemon) ->
     assert screen.mode == "live"
 
 
+def test_a_time_before_all_times_is_gone_to(screen: Screen, daemon: Daemon) -> None:
+    publish(daemon, risk("one"))
+    screen.open()
+    screen.page.locator("#when").fill("0150-01-01T00:00")
+    screen.page.locator("#travel button").click()
+    screen.until("document.getElementById('feed').dataset.mode", "past")
+
+    assert screen.ask(SHOWN)[0] == "low: one"
+    assert not screen.page.locator("#notice").is_visible()
+
+
+def test_why_a_time_could_not_be_gone_to_is_said_until_it_is_left(
+    screen: Screen, daemon: Daemon
+) -> None:
+    publish(daemon, risk("one"))
+    screen.open()
+    screen.page.route(
+        "**/v1/events?*until=1000&*",
+        lambda route: route.fulfill(status=503, json={"detail": "busy"}),
+    )
+    for moment, said in ((1000, True), (2000, False)):
+        screen.page.locator("#when").fill(screen.ask(LOCAL.format(moment)))
+        screen.page.locator("#travel button").click()
+        screen.until("!document.getElementById('notice').hidden", said)
+
+
 def test_the_past_leads_up_to_the_present_page_by_page(screen: Screen, daemon: Daemon) -> None:
     publish(daemon, *[risk(f"event {number}") for number in range(1500)])
     screen.open()

@@ -31,7 +31,7 @@ def variety(daemon: Daemon) -> None:
         (root / f"page{number}.py").write_text("line\n" * (7 * number + 1))
         daemon.git("add", ".", cwd=root)
         daemon.git("commit", "-qm", f"Add page {number}, and tell what it is good for", cwd=root)
-    long = "a-name-that-is-longer-than-any-column-will-be"
+    long = "a_name_that_breaks_nowhere_and_fills_48_columns_"
     events = []
     for number in range(60):
         project = ("web", "api-server", long)[number % 3]
@@ -131,6 +131,7 @@ def test_axe_finds_nothing(
 
 def test_axe_finds_nothing_on_an_empty_page(screen: Screen, axe: str) -> None:
     screen.open()
+    screen.until_text("#connections", "this browser")
 
     assert violations(screen, axe) == []
 
@@ -158,8 +159,28 @@ def test_the_page_fits_on_every_screen(
         assert json.dumps(screen.ask(beyond)) == "[]"
 
 
-def test_an_empty_log_says_what_to_do(screen: Screen) -> None:
+@pytest.mark.parametrize("width", [400, 1280])
+def test_an_empty_log_says_what_to_do(screen: Screen, width: int) -> None:
+    screen.page.set_viewport_size({"width": width, "height": 800})
     screen.open()
 
+    top, above = (
+        screen.ask(f"document.querySelector('{selector}').getBoundingClientRect().{edge}")
+        for selector, edge in (("#empty-log", "top"), ("#filter", "bottom"))
+    )
+    assert top > above
     assert "rtevents publish" in screen.text("#empty-log")
-    assert "No open risk" in screen.text("#risks")
+    screen.until_text("#risks", "No open risk")
+
+
+def test_a_screen_on_the_wall_shows_the_stream_alone(screen: Screen, daemon: Daemon) -> None:
+    publish(daemon, risk("mine", project_id="web"), risk("other", project_id="api"))
+    words = ("dashboard", "--viewer", "--project", "web", "--print")
+    screen.page.goto(daemon.run(*words).stdout.strip())
+    screen.until_state("live")
+
+    screen.until_shown("low: mine")
+    publish(daemon, risk("next", project_id="web"), risk("another", project_id="api"))
+    screen.until_shown("low: next", "low: mine")
+    screen.until("document.getElementById('connections').hidden")
+    assert "other" not in screen.text("body")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -112,6 +113,29 @@ def test_a_risk_of_another_project_is_another_one(screen: Screen, daemon: Daemon
     screen.until(f"{RISKS}.map(risk => risk[2].split(' ')[0]).join()", "web")
 
 
+def test_a_panel_says_since_when_it_knows_and_what_it_leaves_out(
+    screen: Screen, daemon: Daemon
+) -> None:
+    """Else a risk that many others came after would be thought to be over."""
+    publish(daemon, risk("first", "critical"), *[risk(f"r {number}") for number in range(1000)])
+    publish(
+        daemon, *[task(f"T-{number}", "failed", project=f"p{number // 6}") for number in range(90)]
+    )
+    screen.open()
+    with daemon.client() as client:
+        first, second = client.history(limit=2).events
+
+    screen.until_text("#risks .note", "1000 low · the first 60 are shown · known since ")
+    clock = "new Date({} * 1000).toTimeString().slice(0, 8)"
+    since = {screen.ask(clock.format(each.event.timestamp)) for each in (first, second)}
+    assert screen.text("#risks .note")[-8:] in since
+    assert screen.text("#tasks .note") == "the newest 12 of 15 projects"
+    assert "and 2 more" in screen.text("#tasks")
+    publish(daemon, *[risk(f"later {number}") for number in range(4001)])
+    screen.until_text("#risks .note", "5000 low")
+    screen.until_text("#risks ol", "later 4000")
+
+
 def test_tasks_and_progress_of_each_project_are_bars(screen: Screen, daemon: Daemon) -> None:
     publish(daemon, task("T-1", "open"), task("T-2", "done"), task("T-1", "done"))
     screen.open()
@@ -152,6 +176,18 @@ def test_each_type_has_its_rate_and_shows_itself_alone(screen: Screen, daemon: D
     screen.until(f"{SHOWN}.length === 4")
 
 
+def test_a_high_rate_stays_in_its_column(screen: Screen, daemon: Daemon) -> None:
+    screen.open()
+    publish(daemon, *[risk("many") for _ in range(12_000)])
+
+    screen.until_text("#rates .figure", "12K/min")
+    sizes = (
+        "(each => [each.scrollWidth, each.clientWidth])(document.querySelector('#rates .figure'))"
+    )
+    needed, there = screen.ask(sizes)
+    assert needed <= there
+
+
 def pids(daemon: Daemon) -> set[int]:
     """Return the processes that listen."""
     with daemon.client() as client:
@@ -166,6 +202,9 @@ def test_connections_are_shown_with_what_they_want(screen: Screen, daemon: Daemo
         screen.open()
         screen.until(f"{rows}.includes('pid {reader.pid} · ndjson\ttype COMMIT · project web\t0')")
         screen.until(f"{rows}.includes('this browser · sse\tall\t0')")
+        cells = "[...document.querySelectorAll('#connections td')]"
+        cut = f"{cells}.filter(cell => cell.scrollWidth > cell.clientWidth)"
+        assert screen.ask(f"{cut}.map(cell => cell.innerText)") == [], "each can be read"
     finally:
         reader.kill()
         reader.communicate()
@@ -202,6 +241,16 @@ def test_the_health_is_told_with_its_reasons(screen: Screen, daemon: Daemon) -> 
 
     screen.until_text("#health .verdict", "degraded")
     screen.until_text("#health .reasons", "no_such_setting")
+    assert screen.page.title() == "degraded · rtevents"
+    screen.page.set_viewport_size({"width": 400, "height": 800})
+    top = "document.getElementById('{}').getBoundingClientRect().top"
+    assert screen.ask(top.format("help-open")) == screen.ask(top.format("pause")), "one line"
+    screen.page.get_by_role("button", name="degraded").click()
+    screen.until("document.getElementById('health').getBoundingClientRect().top < innerHeight / 2")
+    daemon.stop()
+    screen.until("document.title", "reconnecting · rtevents")
+    assert not screen.page.locator("#verdict").is_visible()
+    assert screen.text("#health .verdict") == "", "nobody knows"
 
 
 def test_figures_stand_beside_their_thresholds(screen: Screen, daemon: Daemon) -> None:
@@ -228,3 +277,25 @@ def test_statistics_come_with_the_stream_and_are_not_asked_for(
     screen.until_text("#health .facts", "1 to 2")
     wait_for(lambda: (screen.ask("1"), asked.count("connections") > 3)[1], "it goes on")
     assert "stats" not in asked
+
+
+def test_the_last_days_are_counted_when_somebody_asks(screen: Screen, daemon: Daemon) -> None:
+    files = [{"path": "src/<b>a</b>.py"}, {"path": "src/b.py"}]
+    commits = [
+        Event(
+            type="COMMIT",
+            timestamp=time.time() - 3600 * hours,
+            data={"commit_hash": "a" * 40, "message": "m", "author": "Ada", "files": files},
+        )
+        for hours in (50, 2, 1)
+    ]
+    publish(daemon, *commits, risk("one"))
+    screen.open()
+    screen.page.locator("#activity summary").click()
+
+    screen.until_text("#activity .note", "4 events · 3 commits · 0 tasks")
+    assert screen.text("#activity ol >> nth=0") == "3 × src/<b>a</b>.py\n3 × src/b.py"
+    assert screen.text("#activity ol >> nth=1") == "3 × src/<b>a</b>.py + src/b.py"
+    drawn = "[...document.querySelectorAll('#activity path')].map(path => path.getAttribute('d'))"
+    assert [path.count("M") for path in screen.ask(drawn)] == [4, 4]
+    assert screen.complaints == []

@@ -182,3 +182,5 @@ def test_who_is_not_logged_in_is_told_how(screen: Screen, daemon: Daemon, path: 
 
     screen.until_state("not logged in")
     assert "rtevents dashboard" in screen.text("#notice")
+    screen.page.wait_for_timeout(600)  # for a panel to be drawn, if it were
+    assert "No open risk" not in screen.text("#risks"), "nobody knows"

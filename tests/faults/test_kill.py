@@ -17,7 +17,9 @@ from tests.faults.checker import History
 
 CALLS = ("pwrite64", "fdatasync")
 
-BANDS = ((1, 2), (3, 8), (9, 25), (26, 60), (61, 120), (121, 200))
+BANDS = (
+    (1, 2), (3, 5), (6, 8), (9, 15), (16, 25), (26, 40), (41, 60), (61, 90), (91, 130), (131, 200),
+)  # fmt: skip
 """Where to be killed in every run, once in each: while it starts, publishes and checkpoints."""
 
 STRACE = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -71,10 +73,11 @@ def survive(daemon: Daemon, points: list[tuple[str, int]]) -> None:
 
 
 @STRACE
-def test_killed_in_any_write_or_sync_it_comes_back_whole(stopped_daemon: Daemon) -> None:
-    """F2: twelve points of those where it writes and syncs, early and late."""
+@pytest.mark.parametrize("call", CALLS)
+def test_killed_in_any_write_or_sync_it_comes_back_whole(stopped_daemon: Daemon, call: str) -> None:
+    """F2: twenty points of those where it writes and syncs, early and late."""
     chance = random.Random()
-    points = [(call, chance.randint(*band)) for call in CALLS for band in BANDS]
+    points = [(call, chance.randint(*band)) for band in BANDS]
     chance.shuffle(points)
     print(points)  # noqa: T201 - to repeat a failure
 

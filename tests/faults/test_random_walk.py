@@ -14,8 +14,11 @@ import pytest
 from rtevents.core.filter import Filter
 from tests.conftest import Daemon, wait_for
 
-STEPS = 500
-"""Operations of one walk."""
+STEPS = 200
+"""Operations of the walk of every run."""
+
+MANY = 500
+"""Operations of a long one."""
 
 
 class Walk:
@@ -260,10 +263,11 @@ class Reader:
 
 
 @pytest.mark.parametrize(
-    "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4))]
+    ("seed", "steps"),
+    [(1, STEPS), *(pytest.param(seed, MANY, marks=pytest.mark.slow) for seed in (1, 2, 3, 4))],
 )
 def test_the_stream_of_a_random_walk_gives_the_tree_and_the_refs(
-    stopped_daemon: Daemon, tmp_path: Path, seed: int
+    stopped_daemon: Daemon, tmp_path: Path, seed: int, steps: int
 ) -> None:
     root = tmp_path.resolve() / "web"
     root.mkdir()
@@ -271,9 +275,9 @@ def test_the_stream_of_a_random_walk_gives_the_tree_and_the_refs(
     stopped_daemon.start(str(root))
     reader = Reader(stopped_daemon, walk)
     before = walk.commits()
-    for number in range(STEPS):
+    for number in range(steps):
         walk.step()
-        if number == STEPS // 2:
+        if number == steps // 2:
             stopped_daemon.stop()
             for _ in range(20):
                 walk.step()

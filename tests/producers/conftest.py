@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rtevents.config.settings import Config, ProjectSettings
+from rtevents.config.settings import TASKS, Config, ProjectSettings
 from rtevents.core.event import Event
 from rtevents.producers import Producer, Watched, open_producer
 from rtevents.producers import git as producer_module
@@ -107,10 +107,13 @@ class World:
         root: Path,
         *,
         ignore: list[str] | None = None,
+        tasks: list[str] | None = None,
         config: Config | None = None,
     ) -> Producer:
         """Return a producer for a project named ``web``."""
-        project = ProjectSettings(path=str(root), id="web", ignore=ignore or [])
+        project = ProjectSettings(
+            path=str(root), id="web", ignore=ignore or [], tasks=tasks or [*TASKS]
+        )
         return open_producer(
             kind,
             Watched(
@@ -128,10 +131,11 @@ class World:
         root: Path,
         *,
         ignore: list[str] | None = None,
+        tasks: list[str] | None = None,
         config: Config | None = None,
     ) -> Watching:
         """Return what reads a producer; ``async with`` starts and ends it."""
-        return Watching(self, self.producer(kind, root, ignore=ignore, config=config))
+        return Watching(self, self.producer(kind, root, ignore=ignore, tasks=tasks, config=config))
 
 
 class Watching:

@@ -98,6 +98,27 @@ def test_a_change_of_the_verdict_without_a_figure_is_told(stopped_daemon: Daemon
     assert [each["status"] for each in changes()] == ["degraded", "ok"]
 
 
+def test_a_verdict_that_a_restart_has_changed_is_told(stopped_daemon: Daemon) -> None:
+    """Else the newest word on a daemon that is well would be that it is not."""
+    daemon = stopped_daemon
+    start(daemon, memory_bytes="1")
+    wait_for(lambda: told(daemon), "the memory is told")
+    daemon.stop()
+    start(daemon)
+    wait_for(lambda: len(told(daemon)) == 2, "that all is well is told")
+    daemon.stop()
+    start(daemon, errors_per_minute="11")
+    daemon.run("publish", "system", "ok")
+    with daemon.client() as client:
+        wait_for(lambda: client.stats()["uptime"] > 0.5, "it has looked several times")
+
+    assert [(each["status"], each.get("event")) for each in told(daemon)] == [
+        ("degraded", "threshold_crossed"),
+        ("ok", "verdict_changed"),
+        ("ok", None),
+    ]
+
+
 @pytest.mark.parametrize("asked", ["tail", "tail --type DASHBOARD_UPDATE"])
 def test_a_dashboard_update_is_shown_to_who_asks_for_it(stopped_daemon: Daemon, asked: str) -> None:
     daemon = stopped_daemon

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from tests.conftest import PATIENCE, Daemon
 
+LOOPBACK = "127.0.0.1"
+
 
 class Answer(NamedTuple):
     """An answer, read to its end."""
@@ -41,11 +43,15 @@ class Caller:
 
     Args:
         token: Its credential; None for none.
+        source: The address from which it asks.
     """
 
-    def __init__(self, daemon: Daemon, token: str | None = None, **headers: str) -> None:
+    def __init__(
+        self, daemon: Daemon, token: str | None = None, *, source: str = LOOPBACK, **headers: str
+    ) -> None:
         self.port = port_of(daemon)
         self.token = token
+        self._source = (source, 0)
         bearer = {"Authorization": f"Bearer {token}"} if token else {}
         self._headers = bearer | {name.replace("_", "-"): v for name, v in headers.items()}
 
@@ -66,13 +72,18 @@ class Caller:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             sent.setdefault("Content-Type", "application/json")
-        wire = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        wire = self._connection()
         try:
             wire.request(method, path, body, sent)
             answer = wire.getresponse()
             return Answer(answer.status, dict(answer.headers), answer.read())
         finally:
             wire.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(
+            LOOPBACK, self.port, timeout=PATIENCE, source_address=self._source
+        )
 
     def get(self, path: str, **headers: str) -> Answer:
         """Ask for something."""
@@ -87,7 +98,7 @@ class Caller:
     def stream(self, query: str = "", **headers: str) -> Iterator[http.client.HTTPResponse]:
         """Follow a stream of NDJSON."""
         named = {k.replace("_", "-"): v for k, v in headers.items()}
-        wire = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        wire = self._connection()
         try:
             accept = {"Accept": "application/x-ndjson"}
             wire.request("GET", f"/v1/events/stream{query}", headers=self._headers | accept | named)

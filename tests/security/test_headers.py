@@ -65,14 +65,14 @@ def _try_host_and_origin(asker: Asker, odd: bytes) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_no_byte_of_host_or_origin_breaks_anything(daemon: Daemon) -> None:
-    """S3: each is refused as what it is not, by a daemon that lives on."""
-    asker = Asker(daemon)
+def test_no_byte_of_host_or_origin_breaks_anything(shared_daemon: Daemon) -> None:
+    """S3: each is refused as what it is not, by a shared_daemon that lives on."""
+    asker = Asker(shared_daemon)
     _try_host_and_origin(asker)
 
     assert asker.ask(request("GET /v1/health/live", host=asker.host)).status == 200
-    assert b"Traceback" not in daemon.log.read_bytes()
-    assert daemon.answers()
+    assert b"Traceback" not in shared_daemon.log.read_bytes()
+    assert shared_daemon.answers()
 
 
 CANARY = "what no stranger may read"
@@ -89,12 +89,12 @@ STEPS = (
 
 
 @pytest.mark.parametrize("start", ["/", "/app.js/", "/static/", "/dashboard/", "/v1/types/"])
-def test_no_path_leads_out_of_the_table(daemon: Daemon, start: str) -> None:
+def test_no_path_leads_out_of_the_table(shared_daemon: Daemon, start: str) -> None:
     """S13: files are found by name in a table; no way of writing `..` names another."""
-    state = daemon.home / "state" / "rtevents"
-    for folder in (daemon.home, state, daemon.home / "run"):
+    state = shared_daemon.home / "state" / "rtevents"
+    for folder in (shared_daemon.home, state, shared_daemon.home / "run"):
         (folder / "canary.txt").write_text(CANARY)
-    asker = Asker(daemon)
+    asker = Asker(shared_daemon)
     for step in STEPS:
         for place in PLACES:
             for times in (1, 6):
@@ -104,17 +104,17 @@ def test_no_path_leads_out_of_the_table(daemon: Daemon, start: str) -> None:
                     assert answer.status in (400, 404), (sent, answer)
                     assert answer.headers["content-type"] == "application/problem+json"
                     assert CANARY.encode() not in answer.body
-    assert b"Traceback" not in daemon.log.read_bytes()
+    assert b"Traceback" not in shared_daemon.log.read_bytes()
 
 
-def test_no_byte_after_a_name_finds_the_file(daemon: Daemon) -> None:
+def test_no_byte_after_a_name_finds_the_file(shared_daemon: Daemon) -> None:
     """S13: a name is the whole name."""
-    asker = Asker(daemon)
+    asker = Asker(shared_daemon)
     for odd in (b"/app.js\0.html", b"/\0", b"/app.js\xff", b"/%", b"/app.js%00", b"/app.js/"):
         sent = request("GET ODD", asker.bearer, host=asker.host)
         assert asker.ask(sent.replace(b"ODD", odd)).status in (400, 404), odd
     assert asker.ask(request("GET /app.js", host=asker.host)).status == 200
-    assert b"Traceback" not in daemon.log.read_bytes()
+    assert b"Traceback" not in shared_daemon.log.read_bytes()
 
 
 def test_no_link_among_the_pages_is_followed(stopped_daemon: Daemon) -> None:

@@ -13,12 +13,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from rtevents.server.app import ROUTES
-from tests.conftest import PATIENCE, Daemon
+from tests.conftest import PATIENCE, Daemon, shared
 
 from .attacker import Caller, caller, port_of, token
 from .wire import Peer
 
 FRONT = "https://app.example:8443"
+
+WITH_FRONT = {"RTEVENTS_ORIGINS": f"[{FRONT}]"}
 
 HOSTS = [
     "", "evil.test", "evil.test:PORT", "127.0.0.1", "127.0.0.1:1", "127.0.0.1:0PORT",
@@ -33,8 +35,15 @@ HOSTS = [
 @pytest.fixture
 def open_daemon(stopped_daemon: Daemon) -> Daemon:
     """Return a daemon that knows a front end of the user's own."""
-    stopped_daemon.start(env={"RTEVENTS_ORIGINS": f"[{FRONT}]"})
+    stopped_daemon.start(env=WITH_FRONT)
     return stopped_daemon
+
+
+@pytest.fixture(scope="module")
+def shared_open_daemon() -> Iterator[Daemon]:
+    """Return one that others use too: nobody publishes there."""
+    with shared(WITH_FRONT) as daemon:
+        yield daemon
 
 
 def body() -> dict[str, Any]:
@@ -50,10 +59,10 @@ def newest(daemon: Daemon) -> int:
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "DELETE"])
 def test_a_name_that_was_pointed_here_gets_nothing_wherever_it_asks(
-    daemon: Daemon, method: str
+    shared_daemon: Daemon, method: str
 ) -> None:
     """S1: 26 odd Hosts at a page, at the interface, and at what is not there: 421 or 400."""
-    mine = caller(daemon, "owner")
+    mine = caller(shared_daemon, "owner")
     statuses = {
         (host, path): mine.ask(
             method, path, headers={"Host": host.replace("PORT", str(mine.port))}
@@ -67,9 +76,9 @@ def test_a_name_that_was_pointed_here_gets_nothing_wherever_it_asks(
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_a_request_has_one_host(daemon: Daemon, count: int) -> None:
+def test_a_request_has_one_host(shared_daemon: Daemon, count: int) -> None:
     """S1: no Host, or two of which one is right, is refused."""
-    port = port_of(daemon)
+    port = port_of(shared_daemon)
     lines = b"".join([b"Host: 127.0.0.1:%d\r\n" % port, b"Host: evil.test\r\n"][:count])
     with Peer(("127.0.0.1", port)) as peer:
         peer.send(b"GET /v1/health/live HTTP/1.1\r\n" + lines + b"\r\n")
@@ -78,10 +87,10 @@ def test_a_request_has_one_host(daemon: Daemon, count: int) -> None:
     assert status in (400, 421)
 
 
-def test_the_order_of_the_guard_is_the_same_for_every_route(daemon: Daemon) -> None:
+def test_the_order_of_the_guard_is_the_same_for_every_route(shared_daemon: Daemon) -> None:
     """S4: Host, then the site, then the body's type, then the credential, then the role."""
-    viewer = token(daemon, "viewer")
-    mine, anybody = Caller(daemon, viewer), Caller(daemon)
+    viewer = token(shared_daemon, "viewer")
+    mine, anybody = Caller(shared_daemon, viewer), Caller(shared_daemon)
     wrong = {
         "Host": "evil.test",
         "Origin": "http://evil.test",
@@ -105,9 +114,9 @@ def test_the_order_of_the_guard_is_the_same_for_every_route(daemon: Daemon) -> N
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_page_of_another_site_or_port_reaches_no_route(daemon: Daemon, site: str) -> None:
+def test_a_page_of_another_site_or_port_reaches_no_route(shared_daemon: Daemon, site: str) -> None:
     """S4: by Sec-Fetch-Site, whatever the method, and with our own cookie in its hand."""
-    mine = caller(daemon, "owner")
+    mine = caller(shared_daemon, "owner")
     for route in ROUTES:
         path = route.path.replace("{id}", "x").replace("{name}", "COMMIT")
         answer = mine.ask(route.method, path, None, {"Sec-Fetch-Site": site})
@@ -118,25 +127,27 @@ def test_a_page_of_another_site_or_port_reaches_no_route(daemon: Daemon, site: s
     "kind",
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""],
 )
-def test_what_a_form_can_send_is_no_event(daemon: Daemon, kind: str) -> None:
+def test_what_a_form_can_send_is_no_event(shared_daemon: Daemon, kind: str) -> None:
     """S4: 415 for the simple types, before the credential is looked at."""
     raw = json.dumps(body()).encode()
 
-    with_token = caller(daemon, "publisher").ask("POST", "/v1/events", raw, {"Content-Type": kind})
-    without = Caller(daemon).ask("POST", "/v1/events", raw, {"Content-Type": kind})
+    with_token = caller(shared_daemon, "publisher").ask(
+        "POST", "/v1/events", raw, {"Content-Type": kind}
+    )
+    without = Caller(shared_daemon).ask("POST", "/v1/events", raw, {"Content-Type": kind})
 
     assert (with_token.status, without.status) == (415, 415)
-    assert newest(daemon) == 0
+    assert newest(shared_daemon) == 0
 
 
 @pytest.mark.parametrize(
     "origin",
     ["null", "http://evil.test", "https://127.0.0.1:PORT", "http://127.0.0.1:1", "file://", ""],
 )
-def test_no_websocket_opens_for_a_page_of_elsewhere(daemon: Daemon, origin: str) -> None:
+def test_no_websocket_opens_for_a_page_of_elsewhere(shared_daemon: Daemon, origin: str) -> None:
     """S2: an Origin that is not our own is refused at the handshake, `null` among them."""
-    secret = token(daemon, "owner")
-    port = port_of(daemon)
+    secret = token(shared_daemon, "owner")
+    port = port_of(shared_daemon)
     with (
         pytest.raises(InvalidStatus) as refused,
         connect(
@@ -181,10 +192,10 @@ def test_a_front_end_of_ones_own_reads_and_publishes_with_a_token(open_daemon: D
     ],
 )  # fmt: skip
 def test_an_origin_that_only_resembles_a_listed_one_is_refused(
-    open_daemon: Daemon, origin: str
+    shared_open_daemon: Daemon, origin: str
 ) -> None:
     """S4: compared as a whole, and no answer tells such a page that it may read."""
-    mine = caller(open_daemon, "owner")
+    mine = caller(shared_open_daemon, "owner")
     asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
     answers = [
         mine.ask("OPTIONS", "/v1/events", None, asks),
@@ -195,14 +206,14 @@ def test_an_origin_that_only_resembles_a_listed_one_is_refused(
     assert not any("Access-Control-Allow-Origin" in answer.headers for answer in answers)
 
 
-def test_our_cookie_counts_for_nothing_on_a_listed_origin(open_daemon: Daemon) -> None:
+def test_our_cookie_counts_for_nothing_on_a_listed_origin(shared_open_daemon: Daemon) -> None:
     """S4: such a page shows a token of its own; a cookie it may not even know of."""
-    ticket = caller(open_daemon, "owner").post("/v1/tickets").json["url"].partition("#t=")[2]
-    logged = Caller(open_daemon).post("/v1/login", {"ticket": ticket})
+    ticket = caller(shared_open_daemon, "owner").post("/v1/tickets").json["url"].partition("#t=")[2]
+    logged = Caller(shared_open_daemon).post("/v1/login", {"ticket": ticket})
     cookie = logged.headers["Set-Cookie"].partition(";")[0]
 
-    own = Caller(open_daemon).get("/v1/events", Cookie=cookie)
-    foreign = Caller(open_daemon).get("/v1/events", Cookie=cookie, Origin=FRONT)
+    own = Caller(shared_open_daemon).get("/v1/events", Cookie=cookie)
+    foreign = Caller(shared_open_daemon).get("/v1/events", Cookie=cookie, Origin=FRONT)
 
     assert (own.status, foreign.status) == (200, 401)
 
@@ -256,29 +267,29 @@ def test_a_page_of_a_listed_origin_says_its_token_first(open_daemon: Daemon) -> 
     ],
 )  # fmt: skip
 def test_a_page_that_says_no_token_first_is_shown_out(
-    open_daemon: Daemon, first: str | bytes
+    shared_open_daemon: Daemon, first: str | bytes
 ) -> None:
     """S2: it is told why by a close code that says not to come back, and hears nothing else."""
-    with talk(open_daemon) as socket:
+    with talk(shared_open_daemon) as socket:
         socket.send(first)
         heard = rest(socket)
 
     assert heard == []
     assert socket.close_code == 4501
-    assert newest(open_daemon) == 0
+    assert newest(shared_open_daemon) == 0
 
 
-def test_a_token_said_first_gives_what_its_grant_holds(open_daemon: Daemon) -> None:
+def test_a_token_said_first_gives_what_its_grant_holds(shared_open_daemon: Daemon) -> None:
     """S2: roles and filters are held to it as everywhere."""
-    publisher = token(open_daemon, "publisher")
-    limited = token(open_daemon, "viewer", projects=["a"])
-    with talk(open_daemon) as one:
+    publisher = token(shared_open_daemon, "publisher")
+    limited = token(shared_open_daemon, "viewer", projects=["a"])
+    with talk(shared_open_daemon) as one:
         one.send(json.dumps({"op": "auth", "token": publisher}))
         none = rest(one)
-    with talk(open_daemon, query="?project=b") as two:
+    with talk(shared_open_daemon, query="?project=b") as two:
         two.send(json.dumps({"op": "auth", "token": limited}))
         beyond = rest(two)
-    with talk(open_daemon) as three:
+    with talk(shared_open_daemon) as three:
         three.send(json.dumps({"op": "auth", "token": limited}))
         hello = frame(three)
 
@@ -287,18 +298,18 @@ def test_a_token_said_first_gives_what_its_grant_holds(open_daemon: Daemon) -> N
     assert hello["filter"] == {"project": ["a"]}
 
 
-def test_who_says_nothing_is_shown_out(open_daemon: Daemon) -> None:
+def test_who_says_nothing_is_shown_out(shared_open_daemon: Daemon) -> None:
     """S2: ten seconds are given; nobody keeps a place without a credential."""
-    with talk(open_daemon) as socket:
+    with talk(shared_open_daemon) as socket:
         heard = rest(socket)
 
     assert (heard, socket.close_code) == ([], 4501)
 
 
-def test_a_first_word_in_pieces_is_heard_whole(open_daemon: Daemon) -> None:
+def test_a_first_word_in_pieces_is_heard_whole(shared_open_daemon: Daemon) -> None:
     """S2: byte by byte, as TCP may bring it."""
-    secret = token(open_daemon, "viewer")
-    port = port_of(open_daemon)
+    secret = token(shared_open_daemon, "viewer")
+    port = port_of(shared_open_daemon)
     key = base64.b64encode(b"0123456789abcdef").decode()
     text = json.dumps({"op": "auth", "token": secret}).encode()
     head = (

@@ -20,7 +20,7 @@ expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "415", "42
 [[operations]]
 include-name = [
   "POST /v1/projects", "POST /v1/commits", "POST /v1/types", "GET /v1/events",
-  "PATCH /v1/connections/{id}",
+  "PATCH /v1/connections/{id}", "GET /v1/analytics",
 ]
 checks.positive_data_acceptance.enabled = false
 

@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from rtevents.core.event import Event
-from tests.conftest import Daemon, wait_for
+from tests.conftest import Daemon, shared, wait_for
 
 from .attacker import Answer, Caller, caller, port_of, token
+
+
+def fill(daemon: Daemon) -> Daemon:
+    """Have a daemon's log hold events of the projects `a` and `b`."""
+    with daemon.client() as client:
+        for number, project in enumerate("abbab", 1):
+            client.publish(risk(project, f"{project}:{number}"))
+    return daemon
 
 
 @pytest.fixture
 def two(daemon: Daemon) -> Daemon:
     """Return a daemon whose log holds events of the projects `a` and `b`."""
-    with daemon.client() as client:
-        for number, project in enumerate("abbab", 1):
-            client.publish(risk(project, f"{project}:{number}"))
-    return daemon
+    return fill(daemon)
+
+
+@pytest.fixture(scope="module")
+def shared_two(shared_daemon: Daemon) -> Daemon:
+    """Return one that others use too, and that holds no more than that."""
+    return fill(shared_daemon)
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Daemon]:
+    """Return a daemon that watches the project `a`, for several tests."""
+    with shared() as daemon:
+        with daemon.client() as client:
+            client.add_project(daemon.repository("a"))
+        yield daemon
 
 
 def risk(project: str, event_id: str) -> Event:
@@ -35,9 +56,9 @@ def body(project: str, event_id: str, message: str = "x") -> dict[str, Any]:
     return {"type": "RISK_ALERT", "data": data, "project_id": project, "event_id": event_id}
 
 
-def test_a_limited_owner_makes_no_token_beyond_his_own_grant(two: Daemon) -> None:
+def test_a_limited_owner_makes_no_token_beyond_his_own_grant(shared_two: Daemon) -> None:
     """X7: an owner of one project makes no token for another, nor one that outlives his own."""
-    mine = caller(two, "owner", projects=["a"], types=["RISK_ALERT"], expires_in=600)
+    mine = caller(shared_two, "owner", projects=["a"], types=["RISK_ALERT"], expires_in=600)
 
     made = mine.post("/v1/tokens", {"role": "owner"}).json
     wider = [
@@ -51,7 +72,7 @@ def test_a_limited_owner_makes_no_token_beyond_his_own_grant(two: Daemon) -> Non
     assert made["expires"] <= time.time() + 600
     assert longer["expires"] <= time.time() + 600
     assert [answer.status for answer in wider] == [403] * 3
-    events = Caller(two, made["token"]).get("/v1/events").json["events"]
+    events = Caller(shared_two, made["token"]).get("/v1/events").json["events"]
     assert {event["project_id"] for event in events} == {"a"}
 
 
@@ -75,10 +96,10 @@ def test_a_limited_owner_sees_and_ends_no_token_of_others(two: Daemon) -> None:
     assert mine.ask("DELETE", f"/v1/tokens/{ids['mine']}").status == 204
 
 
-def test_a_limited_owner_changes_nothing_that_is_everybodys(two: Daemon) -> None:
+def test_a_limited_owner_changes_nothing_that_is_everybodys(shared_two: Daemon) -> None:
     """X7: event types, watched folders and commits concern all: a limited grant is not enough."""
-    mine = caller(two, "owner", projects=["a"])
-    root = two.repository()
+    mine = caller(shared_two, "owner", projects=["a"])
+    root = shared_two.repository()
 
     answers = [
         mine.post("/v1/types", {"name": "DEPLOY"}),
@@ -88,17 +109,17 @@ def test_a_limited_owner_changes_nothing_that_is_everybodys(two: Daemon) -> None
     ]
 
     assert [answer.status for answer in answers] == [403] * 4
-    with two.client() as client:
+    with shared_two.client() as client:
         assert client.projects() == []
         assert client.history().newest == 5
 
 
-def test_a_limited_owners_browser_sees_what_he_sees(two: Daemon) -> None:
+def test_a_limited_owners_browser_sees_what_he_sees(shared_two: Daemon) -> None:
     """X7: the ticket of a limited token logs in a browser that is limited alike."""
-    mine = caller(two, "owner", projects=["a"])
+    mine = caller(shared_two, "owner", projects=["a"])
     ticket = mine.post("/v1/tickets").json["url"].partition("#t=")[2]
-    logged = Caller(two).post("/v1/login", {"ticket": ticket})
-    page = Caller(two, Cookie=logged.headers["Set-Cookie"].partition(";")[0])
+    logged = Caller(shared_two).post("/v1/login", {"ticket": ticket})
+    page = Caller(shared_two, Cookie=logged.headers["Set-Cookie"].partition(";")[0])
 
     events = page.get("/v1/events").json["events"]
     stats = page.get("/v1/stats").json
@@ -187,9 +208,11 @@ def same(one: Answer, other: Answer, names: tuple[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("key", ["since", "until"])
-def test_the_id_of_another_projects_event_is_as_unknown_as_any(two: Daemon, key: str) -> None:
+def test_the_id_of_another_projects_event_is_as_unknown_as_any(
+    shared_two: Daemon, key: str
+) -> None:
     """X8: a viewer of `a` who guesses the id of an event of `b` learns nothing."""
-    mine = caller(two, "viewer", projects=["a"])
+    mine = caller(shared_two, "viewer", projects=["a"])
 
     there, nowhere = (mine.get(f"/v1/events?{key}={each}") for each in ("b:2", "b:9"))
     own = mine.get(f"/v1/events?{key}=a:1")
@@ -199,9 +222,9 @@ def test_the_id_of_another_projects_event_is_as_unknown_as_any(two: Daemon, key:
     assert own.body != there.body
 
 
-def test_a_stream_does_not_tell_whether_another_projects_event_is_there(two: Daemon) -> None:
+def test_a_stream_does_not_tell_whether_another_projects_event_is_there(shared_two: Daemon) -> None:
     """X8: the verdict on a guessed id, by `since`, `last_event_id` and `Last-Event-ID`."""
-    mine = caller(two, "viewer", projects=["a"])
+    mine = caller(shared_two, "viewer", projects=["a"])
 
     def verdicts(event_id: str) -> list[str]:
         frames = [
@@ -216,9 +239,9 @@ def test_a_stream_does_not_tell_whether_another_projects_event_is_there(two: Dae
     assert all('"complete"' in text for text in verdicts("a:1"))
 
 
-def test_a_viewer_of_some_types_learns_nothing_of_others(two: Daemon) -> None:
+def test_a_viewer_of_some_types_learns_nothing_of_others(shared_two: Daemon) -> None:
     """X8: the same for a grant of event types."""
-    mine = caller(two, "viewer", types=["COMMIT"])
+    mine = caller(shared_two, "viewer", types=["COMMIT"])
 
     there, nowhere = (mine.get(f"/v1/events?until={each}") for each in ("b:2", "b:9"))
 
@@ -276,11 +299,9 @@ def test_a_conflict_does_not_tell_where_another_projects_event_is(two: Daemon, k
 @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson", "cloudevent"])
 @pytest.mark.parametrize("type_", ["COMMIT", "commit", "REF_UPDATE", "ref-update"])
 def test_nobody_else_tells_the_commits_of_a_watched_repository(
-    daemon: Daemon, kind: str, type_: str
+    watched: Daemon, kind: str, type_: str
 ) -> None:
     """DESIGN 5: its git producer alone does; of what is not watched, whoever may publish."""
-    with daemon.client() as client:
-        client.add_project(daemon.repository("a"))
     commit = {"commit_hash": "a" * 40, "message": "forged", "author": "Mallory"}
     ref = {"ref": "refs/heads/main", "kind": "branch", "old": None, "new": "a" * 40}
     data = commit if type_.lower() == "commit" else ref
@@ -296,20 +317,20 @@ def test_nobody_else_tells_the_commits_of_a_watched_repository(
         return mine.ask("POST", "/v1/events", raw, {"Content-Type": content_type})
 
     for role, grant in (("publisher", ["a"]), ("publisher", []), ("admin", ["a"])):
-        answer = attempt(caller(daemon, role, projects=grant), "a")
+        answer = attempt(caller(watched, role, projects=grant), "a")
         assert answer.status == 422
         assert "rtevents publish commit" in answer.detail
-    elsewhere = attempt(caller(daemon, "publisher"), "unwatched")
+    elsewhere = attempt(caller(watched, "publisher"), "unwatched")
     assert elsewhere.status == 201 or "rtevents publish commit" not in elsewhere.detail
-    with daemon.client() as client:
-        told = [entry.event for entry in client.history().events]
+    with watched.client() as client:
+        told = [entry.event for entry in client.history(limit=1000).events]
     assert not [each for each in told if "forged" in str(each.data) and each.project_id == "a"]
 
 
-def test_errors_name_nothing_that_the_grant_does_not_hold(two: Daemon) -> None:
+def test_errors_name_nothing_that_the_grant_does_not_hold(shared_two: Daemon) -> None:
     """X8: a project that is there and one that is not are refused with the same words."""
-    mine = caller(two, "viewer", projects=["a"])
-    publisher = caller(two, "publisher", projects=["a"])
+    mine = caller(shared_two, "viewer", projects=["a"])
+    publisher = caller(shared_two, "publisher", projects=["a"])
 
     there, nowhere = (mine.get(f"/v1/events?project={each}") for each in ("b", "z"))
     sent, unsent = (publisher.post("/v1/events", body(each, "a:1")) for each in ("b", "z"))
@@ -319,14 +340,14 @@ def test_errors_name_nothing_that_the_grant_does_not_hold(two: Daemon) -> None:
     assert (there.status, sent.status) == (403, 403)
 
 
-def test_the_port_is_the_daemons_own(two: Daemon) -> None:
+def test_the_port_is_the_daemons_own(shared_two: Daemon) -> None:
     """S5: without a credential the port tells nothing but that somebody is well."""
-    anybody = Caller(two)
+    anybody = Caller(shared_two)
 
     statuses = {
         path: anybody.get(path).status
         for path in ("/v1/events", "/v1/stats", "/v1/tokens", "/v1/nothing", "/v1/health/live")
     }
 
-    assert port_of(two) > 0
+    assert port_of(shared_two) > 0
     assert list(statuses.values()) == [401, 401, 401, 401, 200]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Daemon, wait_for
+from tests.conftest import Daemon, shared, wait_for
 from tests.faults import checker
 
 from .wire import Address, Peer, port_of, request, risk
@@ -35,6 +35,13 @@ def hasty(stopped_daemon: Daemon) -> Daemon:
     """Return a daemon that answers, and is soon out of patience."""
     stopped_daemon.start("--no-project", env=SHORT)
     return stopped_daemon
+
+
+@pytest.fixture(scope="module")
+def shared_hasty() -> Iterator[Daemon]:
+    """Return one that others use too."""
+    with shared(SHORT) as daemon:
+        yield daemon
 
 
 def places(daemon: Daemon) -> Iterator[Address]:
@@ -64,7 +71,9 @@ def drip(peer: Peer, data: bytes) -> None:
 
 @pytest.mark.parametrize("sent", [PLAIN, BY_AIOHTTP], ids=["express", "aiohttp"])
 @pytest.mark.parametrize("what", ["head", "body"])
-def test_a_request_that_drips_in_is_answered_408(hasty: Daemon, sent: bytes, what: str) -> None:
+def test_a_request_that_drips_in_is_answered_408(
+    shared_hasty: Daemon, sent: bytes, what: str
+) -> None:
     """S19: however often a byte comes, the whole head and the whole body have their time."""
     whole = sent.index(b"\r\n\r\n") + 4
     if what == "head":
@@ -74,7 +83,7 @@ def test_a_request_that_drips_in_is_answered_408(hasty: Daemon, sent: bytes, wha
     else:
         begun, rest = sent[:whole], b" " * (len(sent) - whole - 1)
     # On TCP, who has no credential is told that before the body is read.
-    for address in places(hasty) if what == "head" else [hasty.socket]:
+    for address in places(shared_hasty) if what == "head" else [shared_hasty.socket]:
         with Peer(address) as peer:
             peer.send(begun)
             drip(peer, rest)
@@ -88,10 +97,10 @@ def test_a_request_that_drips_in_is_answered_408(hasty: Daemon, sent: bytes, wha
 @pytest.mark.parametrize("before", [PLAIN, BY_AIOHTTP], ids=["express", "aiohttp"])
 @pytest.mark.parametrize("sent", [PLAIN, BY_AIOHTTP], ids=["express", "aiohttp"])
 def test_a_second_request_has_no_more_time_than_the_first(
-    hasty: Daemon, before: bytes, sent: bytes
+    shared_hasty: Daemon, before: bytes, sent: bytes
 ) -> None:
     """S19: a connection that asked once is no licence to ask slowly."""
-    with Peer(hasty.socket) as peer:
+    with Peer(shared_hasty.socket) as peer:
         peer.send(before)
         assert peer.answer().status == 201
         peer.send(sent[:25])
@@ -100,9 +109,9 @@ def test_a_second_request_has_no_more_time_than_the_first(
 
 
 @pytest.mark.parametrize("sent", [b"", PLAIN, BY_AIOHTTP], ids=["nothing", "express", "aiohttp"])
-def test_who_asks_for_nothing_is_let_go_without_a_word(hasty: Daemon, sent: bytes) -> None:
+def test_who_asks_for_nothing_is_let_go_without_a_word(shared_hasty: Daemon, sent: bytes) -> None:
     """S19: a connection that is kept alive is closed after that time, as is one that was silent."""
-    for address in places(hasty):
+    for address in places(shared_hasty):
         with Peer(address) as peer:
             peer.send(sent)
             said = peer.rest()
@@ -110,10 +119,10 @@ def test_who_asks_for_nothing_is_let_go_without_a_word(hasty: Daemon, sent: byte
             assert b" 408 " not in said
 
 
-def test_who_waits_for_us_is_not_hurried(hasty: Daemon) -> None:
+def test_who_waits_for_us_is_not_hurried(shared_hasty: Daemon) -> None:
     """S19: a long poll takes its time, with the next request half said behind it."""
     second = request("GET /v1/health/live")
-    with Peer(hasty.socket) as peer:
+    with Peer(shared_hasty.socket) as peer:
         peer.send(request("GET /v1/events?since=new&wait=2") + second[:20])
         answer = peer.answer()
         assert (answer.status, answer.json["events"]) == (200, [])

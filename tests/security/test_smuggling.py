@@ -82,16 +82,16 @@ def test_what_is_malformed_is_answered_by_us_and_repeated_nowhere(daemon: Daemon
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/tokens", "/v1/health/live"])
-def test_a_body_that_becomes_malformed_is_answered_once(daemon: Daemon, path: str) -> None:
+def test_a_body_that_becomes_malformed_is_answered_once(shared_daemon: Daemon, path: str) -> None:
     """S20: who reads the body is not left waiting for the rest of it."""
     head = request(f"POST {path}", "Content-Type: application/json", "Transfer-Encoding: chunked")
-    with Peer(daemon.socket) as peer:
+    with Peer(shared_daemon.socket) as peer:
         peer.send(head + b"2\r\n{}\r\n")
         # Only when the head was read, and somebody waits for the body.
         if path == "/v1/health/live":
             assert peer.answer().status == 405
         else:
-            with Peer(daemon.socket) as other:
+            with Peer(shared_daemon.socket) as other:
                 other.send(request("GET /v1/health/live"))
                 assert other.answer().status == 200
         peer.send(SECRET + b"\r\n\r\n")
@@ -99,7 +99,7 @@ def test_a_body_that_becomes_malformed_is_answered_once(daemon: Daemon, path: st
 
     assert said.count(b"HTTP/1.1 400 Bad Request") == (path != "/v1/health/live")
     assert SECRET not in said
-    assert SECRET not in daemon.log.read_bytes()
+    assert SECRET not in shared_daemon.log.read_bytes()
 
 
 INNER = request("POST /v1/events", body=risk("smuggled"))

@@ -17,6 +17,7 @@ from rtevents.config.paths import Paths
 from rtevents.config.settings import Config
 from rtevents.core.event import Event, Stored, type_name
 from rtevents.core.filter import OWNER, Filter
+from rtevents.core.forecast import Forecast
 from rtevents.core.service import EventService
 from rtevents.core.store import Page, Store
 from rtevents.daemon.sinks import Sinks
@@ -401,6 +402,7 @@ class Houses:
             ),
             projects=ListedProjects(),
             sinks=Sinks(service, Config(), Paths(folder, folder, folder / "c"), list),
+            forecast=Forecast(),
             status=lambda: {
                 "listen": f"127.0.0.1:{opened.tcp[1]}",
                 "url": f"http://127.0.0.1:{opened.tcp[1]}",

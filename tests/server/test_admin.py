@@ -281,6 +281,7 @@ async def test_projects_are_added_once_listed_and_removed(server: Server) -> Non
         "path": "/srv/web",
         "files": False,
         "git": True,
+        "tasks": ["TODO.md"],
         "auto_commit": False,
         "ignore": [],
     }
@@ -450,9 +451,9 @@ async def test_a_revoked_token_is_forgotten_and_its_streams_end(server: Server) 
     assert await kept.seqs(1) == [1]
 
 
-async def log_in(server: Server) -> tuple[str, Answer]:
+async def log_in(server: Server, **wanted: Any) -> tuple[str, Answer]:
     """Log a browser in; return its cookie and the answer."""
-    made = await server.owner.post("/v1/tickets")
+    made = await server.owner.post("/v1/tickets", *([wanted] if wanted else []))
     ticket = made.json["url"].partition("#t=")[2]
     assert made.status == 201
     answer = await browser(server).post("/v1/login", {"ticket": ticket})
@@ -463,6 +464,25 @@ def browser(server: Server, **headers: str) -> Caller:
     """Return a caller that says what a browser says on a page of this server's own."""
     origin = f"http://127.0.0.1:{server.tcp[1]}"
     return server.caller(Origin=origin, **{"Sec-Fetch-Site": "same-origin"}, **headers)
+
+
+async def test_a_browser_may_be_let_see_less(server: Server) -> None:
+    """A screen on the wall: one project's stream, no connections, no statistics."""
+    await server.publish(task(project_id="web"), task(project_id="api"), risk(project_id="web"))
+    cookie, _ = await log_in(server, role="viewer", projects=["web"], types=["task-update"])
+    page = browser(server, Cookie=cookie)
+
+    seen = (await page.get("/v1/events")).json["events"]
+    assert [each["seq"] for each in seen] == [1]
+    for path in ("stats", "status", "connections"):
+        assert (await page.get(f"/v1/{path}")).status == 403
+    assert (await page.post("/v1/events", {"type": "TASK_UPDATE", "data": {}})).status == 403
+    [session] = (await server.owner.get("/v1/tokens")).json["sessions"]
+    assert (session["role"], session["projects"]) == ("viewer", ["web"])
+    for wrong in ({"role": "owner"}, {"types": ["NOPE"]}, {"projects": ["a:b"]}, {"more": 1}):
+        assert (await server.owner.post("/v1/tickets", wrong)).status == 400
+    mine = server.bearer("owner", projects=["api"])
+    assert (await mine.post("/v1/tickets", {"projects": ["web"]})).status == 403
 
 
 async def test_a_change_is_made_whole_though_who_asked_for_it_hangs_up(server: Server) -> None:

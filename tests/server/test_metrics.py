@@ -88,6 +88,26 @@ async def test_what_nobody_wants_is_not_delivered(server: Server) -> None:
     assert (await figures(server))["rtevents_delivery_seconds_count"] == 0
 
 
+async def test_who_lags_and_who_is_cut_off_is_told(server: Server) -> None:
+    await (await server.stream()).live()
+    await server.publish(task())
+    [connection] = server.service.connections.values()
+    await until(lambda: connection.position == 1, "it is delivered")
+    name = "rtevents_connections_closed_total{reason="
+    before = await figures(server)
+    connection.position = 0
+    behind = await figures(server)
+    server.service.disconnect(connection, "slow")
+    server.service.disconnect(connection)
+    after = await figures(server)
+
+    lags = [each["rtevents_connections_lag_events"] for each in (before, behind, after)]
+    assert lags == [0, 1, 0]
+    assert before[f"{name}slow}}"] == 0
+    assert after[f"{name}slow}}"] == 1
+    assert after[f"{name}closed}}"] == 0
+
+
 async def test_the_verdict_is_one_of_three_states(houses: Houses) -> None:
     store = StagedStore()
     server = await houses.open(store)

@@ -18,36 +18,42 @@ from rtevents.stores.sqlite_where import narrowing
 from tests.wheres import Made, conditions, events
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    st.lists(conditions, min_size=1, max_size=3),
-    st.lists(events, min_size=1, max_size=8),
-    st.booleans(),
-)
-def test_sqlite_answers_as_the_oracle_does(
-    some: list[Made], published: list[Event], newest_first: bool
-) -> None:
-    wanted = Filter(wheres=frozenset(text for text, _ in some))
-    meant = [
-        seq
-        for seq, event in enumerate(published, 1)
-        if any(meaning(json.loads(event.body)) for _, meaning in some)
-    ]
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("examples", [60, pytest.param(2000, marks=pytest.mark.slow)])
+def test_sqlite_answers_as_the_oracle_does(examples: int) -> None:
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        st.lists(conditions, min_size=1, max_size=3),
+        st.lists(events, min_size=1, max_size=8),
+        st.booleans(),
+    )
+    def answers_alike(some: list[Made], published: list[Event], newest_first: bool) -> None:
+        wanted = Filter(wheres=frozenset(text for text, _ in some))
+        meant = [
+            seq
+            for seq, event in enumerate(published, 1)
+            if any(meaning(json.loads(event.body)) for _, meaning in some)
+        ]
+        if newest_first:
+            meant.reverse()
+        for url in ("sqlite", "memory"):
+            with tempfile.TemporaryDirectory() as folder:
+                found = _found(url, Path(folder), published, wanted, newest_first=newest_first)
+                assert asyncio.run(found) == meant, wanted.wheres
 
-    async def found(url: str, folder: Path) -> list[int]:
-        store = await open_store(url, path=folder / "events.db", durability="normal")
-        try:
-            await store.append([published])
-            page = await store.read(0, 100, wanted, newest_first=newest_first)
-            return [entry.seq for entry in page.entries]
-        finally:
-            await store.close()
+    answers_alike()
 
-    if newest_first:
-        meant.reverse()
-    with tempfile.TemporaryDirectory() as folder:
-        assert asyncio.run(found("sqlite", Path(folder))) == meant, wanted.wheres
-    assert asyncio.run(found("memory", Path(folder))) == meant
+
+async def _found(
+    url: str, folder: Path, published: list[Event], wanted: Filter, *, newest_first: bool
+) -> list[int]:
+    store = await open_store(url, path=folder / "events.db", durability="normal")
+    try:
+        await store.append([published])
+        page = await store.read(0, 100, wanted, newest_first=newest_first)
+        return [entry.seq for entry in page.entries]
+    finally:
+        await store.close()
 
 
 @pytest.mark.parametrize(

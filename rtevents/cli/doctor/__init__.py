@@ -113,8 +113,11 @@ def _checks() -> Iterator[Check]:
     yield from checks
     yield machine.git()
     with options.own_client() as client:
-        yield from daemon.daemon(client, paths)
-        told = daemon.told_projects(client)
+        checks = list(daemon.daemon(client, paths))
+        yield from checks
+        # Who does not answer is not waited for a second time.
+        is_silent = checks[0].verdict == "problem"
+        told = None if is_silent else daemon.told_projects(client)
         known = known_projects(loaded.config, paths)
         with _progress("counting folders"):
             count = sum(map(projects.count_folders, known))

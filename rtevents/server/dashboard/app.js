@@ -1,5 +1,6 @@
 // The dashboard, put together: the stream feeds the feed and the panels, the controls move them.
 
+import { Activity } from "./activity.js";
 import { ask, entered } from "./api.js";
 import { Commits } from "./commits.js";
 import { Connections } from "./connections.js";
@@ -11,7 +12,7 @@ import { listen } from "./keys.js";
 import { List } from "./list.js";
 import { Rates } from "./rates.js";
 import { Risks } from "./risks.js";
-import { fillRow, makeRow } from "./rows.js";
+import { fillRow, makeRow, widen } from "./rows.js";
 import { Stream } from "./stream.js";
 import { Tasks } from "./tasks.js";
 import { $, clock, count, local, plural, say, visible } from "./text.js";
@@ -37,6 +38,7 @@ const commits = new Commits({ open });
 const risks = new Risks({ open });
 const tasks = new Tasks({ open });
 const connections = new Connections();
+new Activity({ attempt });
 const health = new HealthPanel();
 const panels = [commits, risks, tasks]; // what begins with a page of its own types
 const stream = new Stream({ events, gap, state, update: poll, lost: () => (mustBegin = true) });
@@ -67,7 +69,16 @@ function state(text, id) {
     notice("");
     if (mustBegin) attempt(begin);
     poll();
+  } else {
+    health.forget();
   }
+  entitle();
+}
+
+// Another tab may be in front: the title has what is amiss here.
+function entitle() {
+  const amiss = [$("state").textContent, health.status].filter((word) => !["live", "ok", ""].includes(word));
+  document.title = [...amiss, "rtevents"].join(" · ");
 }
 
 // Everything from the newest back, and the stream from there on.
@@ -109,8 +120,9 @@ async function show(filter) {
 
 async function jump(moment) {
   $("when").value = local(moment);
+  notice("");
   await attempt(async () => {
-    await feed.jump(moment);
+    await feed.jump(Math.max(moment, 0)); // the log's times begin in 1970
     list.centre(feed.items.find((item) => item.moment !== undefined));
     controls();
   });
@@ -119,6 +131,7 @@ async function jump(moment) {
 function live() {
   list.toTop();
   if (feed.isLive && !feed.isPaused) return;
+  notice("");
   if (feed.isLive) feed.resume();
   else attempt(() => feed.load());
   controls();
@@ -149,7 +162,7 @@ function controls() {
   $("live").disabled = isLive && !isPaused && list.isAtTop;
   $("mode").dataset.mode = $("feed").dataset.mode = isLive ? (isPaused ? "paused" : "live") : "past";
   $("feed").dataset.count = items.length;
-  widths(items);
+  widen($("feed"), items);
   $("empty").hidden = items.length > 0 || feed.early;
   $("empty-filter").hidden = form.filter.isEmpty;
   $("empty-log").hidden = !form.filter.isEmpty;
@@ -160,20 +173,6 @@ function controls() {
   say($("mode"), words.filter(Boolean).join(" · "));
   $("further").hidden = !feed.isTired;
   if (feed.isTired) say($("further"), `Looked back to ${clock(feed.lookedBack ?? 0)}: look further`);
-}
-
-// The columns of numbers are as wide as the widest there is.
-function widths(items) {
-  const ends = [items[0], items[1], items.at(-1)].filter((item) => item?.seq);
-  const widest = (texts, least) => `${Math.max(least, ...texts.map((text) => text.length))}ch`;
-  const found = {
-    "--seq": widest(ends.map(({ seq }) => String(seq)), 3),
-    "--time": widest(ends.map(({ timestamp }) => clock(timestamp)), 8),
-  };
-  const { style } = $("feed");
-  for (const [name, width] of Object.entries(found)) {
-    if (style.getPropertyValue(name) !== width) style.setProperty(name, width);
-  }
 }
 
 async function attempt(act) {
@@ -199,6 +198,8 @@ let restsUntil = 0;
 // What no event tells, while somebody looks; a DASHBOARD_UPDATE has the statistics, and comes to
 // who may see them all.
 async function poll(metrics) {
+  if (metrics) health.judge(metrics.health);
+  entitle();
   const begun = performance.now();
   if (metrics && begun < restsUntil) return;
   clearTimeout(nextPoll);
@@ -209,6 +210,7 @@ async function poll(metrics) {
     ]);
     for (const { id } of status.projects) form.learnName("project", id);
     health.draw(status, stats);
+    entitle();
     connections.draw(all, connection);
   } catch (error) {
     if (error.status === 403) {

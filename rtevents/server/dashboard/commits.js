@@ -19,6 +19,7 @@ export class Commits {
   async load() {
     const page = await history({ type: "COMMIT", order: "desc", limit: KEPT });
     page.events.forEach((event) => this.take(event));
+    this.isDirty = this.isKnown = true;
   }
 
   take(event) {
@@ -36,7 +37,7 @@ export class Commits {
       say(commit.when, ago(commit.event.timestamp));
     }
     sync(this.list, this.commits.map((commit) => commit.item));
-    this.empty.hidden = this.commits.length > 0;
+    this.empty.hidden = !this.isKnown || this.commits.length > 0;
     this.isDirty = false;
   }
 

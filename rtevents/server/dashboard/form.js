@@ -22,6 +22,7 @@ export class Form {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.#apply(), TYPING_MS);
     });
+    $("type").addEventListener("change", () => this.#apply()); // chosen, not typed
     $("clear").addEventListener("click", () => {
       this.clear();
       this.changed(this.filter);

@@ -1,6 +1,6 @@
 // How the daemon is: its verdict and why, its figures beside their thresholds, its projects.
 
-import { count, duration, el, rate, say, size, sync, visible } from "./text.js";
+import { $, count, duration, el, rate, say, size, sync, visible } from "./text.js";
 
 const ms = (number) => `${number < 10 ? number.toFixed(1) : Math.round(number)} ms`;
 const percent = (share) => `${Math.round(share * 100)} %`;
@@ -24,12 +24,30 @@ export class HealthPanel {
     this.facts = find(".facts");
     this.projects = find(".watched");
     this.rows = new Map();
+    this.status = "";
+    $("verdict").addEventListener("click", () => $("health").scrollIntoView());
+  }
+
+  // Nobody knows how a daemon is that does not answer.
+  forget() {
+    this.judge({ status: "", reasons: [] });
+    this.#list(this.reasons, []);
+  }
+
+  // What is amiss stands on top of the page too: the panel may be far down.
+  judge({ status, reasons }) {
+    this.status = status;
+    for (const element of [this.verdict, $("verdict")]) {
+      say(element, status);
+      element.dataset.status = status;
+    }
+    $("verdict").hidden = ["", "ok"].includes(status);
+    $("verdict").title = visible(reasons.join("\n"));
   }
 
   draw(status, stats) {
     const { health } = status;
-    say(this.verdict, health.status);
-    this.verdict.dataset.status = health.status;
+    this.judge(health);
     this.#list(this.reasons, health.reasons.map((reason) => [reason, visible(reason), ""]));
     this.#figures(stats, status.thresholds ?? stats.thresholds ?? {});
     this.#facts(status, stats);

@@ -1,7 +1,7 @@
 // How many events of each type there are over the last ten minutes, as a line each.
 
 import { history } from "./api.js";
-import { clock, count, el, plural, say, sync } from "./text.js";
+import { brief, clock, el, plural, say, sync } from "./text.js";
 
 const STEP = 5; // seconds of a column
 const COLUMNS = 120; // ten minutes
@@ -95,6 +95,6 @@ export class Rates {
     if (line.getAttribute("d") !== path) line.setAttribute("d", path);
     svg.setAttribute("aria-label", `${type}: ${plural(total, "event")} in ten minutes`);
     button.setAttribute("aria-pressed", String(isChosen));
-    say(figure, `${count(minute)}/min`);
+    say(figure, `${brief(minute)}/min`);
   }
 }

@@ -1,10 +1,11 @@
 // Open risks, the worst first. The newest word on a fingerprint counts, whatever order it comes in.
 
 import { history } from "./api.js";
-import { ago, el, plural, say, sync, visible } from "./text.js";
+import { ago, clock, el, plural, say, sync, visible } from "./text.js";
 
 const SEVERITIES = ["critical", "high", "medium", "low"];
 const SHOWN = 60;
+const PAGE = 1000; // alerts that are looked at to begin with
 const KEPT = 5000;
 
 export class Risks {
@@ -15,12 +16,20 @@ export class Risks {
     this.empty = document.querySelector("#risks .none");
     this.note = document.querySelector("#risks .note");
     this.open = open;
-    this.risks = new Map(); // by key: {event, times, item}
+    this.risks = new Map(); // by key: {event, times, item}, the one heard of last at the end
+    this.since = null; // what was before is not known, in unix seconds
   }
 
   async load() {
-    const page = await history({ type: "RISK_ALERT", order: "desc", limit: 1000 });
-    page.events.forEach((event) => this.take(event));
+    const query = { type: "RISK_ALERT", order: "desc", limit: PAGE };
+    // The grave ones for themselves: thousands of newer words must not hide them.
+    const pages = [history(query), history({ ...query, where: 'data.severity >= "high"' })];
+    const [newest, grave] = await Promise.all(pages);
+    if (newest.events.length === PAGE) this.#hide(newest.events.at(-1));
+    for (const event of [...newest.events, ...grave.events]) this.take(event);
+    const sorted = [...this.risks].sort(([, one], [, other]) => one.event.seq - other.event.seq);
+    this.risks = new Map(sorted);
+    this.isDirty = this.isKnown = true;
   }
 
   take(event) {
@@ -28,15 +37,28 @@ export class Risks {
     const known = this.risks.get(key);
     if (!known) {
       this.risks.set(key, { event, times: 1, first: event.seq });
-      if (this.risks.size > KEPT) this.risks.delete(this.risks.keys().next().value);
+      if (this.risks.size > KEPT) this.#forget();
     } else if (event.seq > known.event.seq) {
       known.times += 1;
       known.event = event;
+      this.risks.delete(key);
+      this.risks.set(key, known);
     } else if (event.seq < known.first) {
       known.times += 1;
       known.first = event.seq;
     }
     this.isDirty = true;
+  }
+
+  #forget() {
+    const [key, { event }] = this.risks.entries().next().value;
+    this.risks.delete(key);
+    if (event.data.state !== "closed") this.#hide(event);
+  }
+
+  // From here back, not everything is known.
+  #hide({ timestamp }) {
+    this.since = Math.max(this.since ?? 0, timestamp);
   }
 
   draw() {
@@ -45,13 +67,14 @@ export class Risks {
     const shown = open.slice(0, SHOWN);
     for (const risk of shown) this.#update(risk);
     sync(this.list, shown.map((risk) => risk.item));
-    this.empty.hidden = open.length > 0;
+    this.empty.hidden = !this.isKnown || open.length > 0;
     const counts = SEVERITIES.map((severity) => [
       open.filter(({ event }) => event.data.severity === severity).length,
       severity,
     ]);
     const words = counts.filter(([number]) => number).map(([number, severity]) => `${number} ${severity}`);
     if (open.length > SHOWN) words.push(`the first ${SHOWN} are shown`);
+    if (this.since !== null) words.push(`known since ${clock(this.since)}`);
     say(this.note, words.join(" · "));
     this.isDirty = false;
   }

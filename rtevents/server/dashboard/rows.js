@@ -37,6 +37,20 @@ export function fillRow(row, item) {
   if (found) row.classList.add(found);
 }
 
+// The columns of numbers are as wide as the widest there is.
+export function widen(box, items) {
+  const ends = [items[0], items[1], items.at(-1)].filter((item) => item?.seq);
+  const widest = (texts, least) => `${Math.max(least, ...texts.map((text) => text.length))}ch`;
+  const found = {
+    "--seq": widest(ends.map(({ seq }) => String(seq)), 3),
+    "--time": widest(ends.map(({ timestamp }) => clock(timestamp)), 8),
+  };
+  const { style } = box;
+  for (const [name, width] of Object.entries(found)) {
+    if (style.getPropertyValue(name) !== width) style.setProperty(name, width);
+  }
+}
+
 function markOf({ gap, moment }) {
   if (moment !== undefined) return `↑ after · ${local(moment).replace("T", " ")} · before ↓`;
   const [from, to] = [gap.after + 1, gap.before - 1];

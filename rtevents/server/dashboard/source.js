@@ -1,7 +1,9 @@
 // The one stream of this browser: an EventSource that resumes by itself, and is opened anew where
 // it gives up. It runs in the worker that all tabs share, or in the page where there is none.
 
-const BATCH = 200; // events of one message to a tab: each message is a task of its own there
+const BATCH = 500; // events of one message to a tab: each message is a task of its own there
+const SOON_MS = 16; // in which others may come along
+const CALM_MS = 100; // between two messages, unless there is a whole batch: nobody reads faster
 const BACK_MS = [1000, 2000, 5000, 10000]; // before the stream is opened anew
 
 export class Source {
@@ -13,6 +15,7 @@ export class Source {
     this.connection = null;
     this.batch = [];
     this.failures = 0;
+    this.flushedAt = 0;
   }
 
   open(bookmark) {
@@ -35,14 +38,16 @@ export class Source {
   #arrive(message) {
     this.bookmark = message.lastEventId;
     this.batch.push(message.data);
-    if (this.batch.length >= BATCH) this.flush();
-    else this.due ??= setTimeout(() => this.flush(), 16);
+    if (this.batch.length >= BATCH) return this.flush();
+    const wait = this.flushedAt + CALM_MS - performance.now();
+    this.due ??= setTimeout(() => this.flush(), Math.max(SOON_MS, wait));
   }
 
   flush() {
     clearTimeout(this.due);
     this.due = null;
     if (!this.batch.length) return;
+    this.flushedAt = performance.now();
     const texts = this.batch;
     this.batch = [];
     this.tell({ kind: "events", texts, bookmark: this.bookmark });

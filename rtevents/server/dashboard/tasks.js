@@ -1,7 +1,7 @@
 // Tasks and progress of each project, as bars. The newest word on each counts.
 
 import { history } from "./api.js";
-import { ago, count, duration, el, say, sync, visible } from "./text.js";
+import { ago, clock, count, duration, el, say, sync, visible } from "./text.js";
 
 const DONE = new Set(["done", "completed", "closed"]);
 const GONE = new Set(["removed", "gone", "deleted", "cancelled"]);
@@ -9,6 +9,7 @@ const BUSY = ["failed", "running", "blocked"]; // what is named one by one, in t
 const NAMED = 4; // tasks of a project that are named
 const BARS = 5; // bars of a project
 const PROJECTS = 12;
+const PAGE = 1000; // of either type, to begin with
 const KEPT = 5000;
 
 export class Tasks {
@@ -18,16 +19,22 @@ export class Tasks {
     this.list = document.querySelector("#tasks .projects");
     this.empty = document.querySelector("#tasks .none");
     this.open = open;
-    this.newest = new Map(); // by project, type and id: the newest event
+    this.note = document.querySelector("#tasks .note");
+    this.newest = new Map(); // by project, type and id: the newest event, the newest of all at the end
+    this.since = null; // what was before is not known, in unix seconds
     this.items = new Map(); // elements by key, so that they stay
   }
 
   async load() {
-    const pages = await Promise.all([
-      history({ type: "TASK_UPDATE", order: "desc", limit: 1000 }),
-      history({ type: "PROGRESS_UPDATE", order: "desc", limit: 300 }),
-    ]);
-    for (const page of pages) page.events.forEach((event) => this.take(event));
+    const pages = await Promise.all(
+      [...this.types].map((type) => history({ type, order: "desc", limit: PAGE })),
+    );
+    for (const { events } of pages) {
+      if (events.length === PAGE) this.#hide(events.at(-1));
+      events.forEach((event) => this.take(event));
+    }
+    this.newest = new Map([...this.newest].sort(([, one], [, other]) => one.seq - other.seq));
+    this.isDirty = this.isKnown = true;
   }
 
   take(event) {
@@ -35,9 +42,19 @@ export class Tasks {
     const key = JSON.stringify([event.project_id, event.type, id]);
     const known = this.newest.get(key);
     if (known && known.seq >= event.seq) return;
+    this.newest.delete(key);
     this.newest.set(key, event);
-    if (this.newest.size > KEPT) this.newest.delete(this.newest.keys().next().value);
+    if (this.newest.size > KEPT) {
+      const [oldest, forgotten] = this.newest.entries().next().value;
+      this.newest.delete(oldest);
+      this.#hide(forgotten);
+    }
     this.isDirty = true;
+  }
+
+  // From here back, not everything is known.
+  #hide({ timestamp }) {
+    this.since = Math.max(this.since ?? 0, timestamp);
   }
 
   draw() {
@@ -55,7 +72,11 @@ export class Tasks {
     const old = this.items;
     this.items = new Map();
     sync(this.list, shown.slice(0, PROJECTS).map(([name, project]) => this.#project(old, name, project)));
-    this.empty.hidden = shown.length > 0;
+    const words = [];
+    if (shown.length > PROJECTS) words.push(`the newest ${PROJECTS} of ${shown.length} projects`);
+    if (this.since !== null) words.push(`known since ${clock(this.since)}`);
+    say(this.note, words.join(" · "));
+    this.empty.hidden = !this.isKnown || shown.length > 0;
     this.isDirty = false;
   }
 
@@ -79,6 +100,8 @@ export class Tasks {
     const busy = tasks.filter(([, event]) => BUSY.includes(event.data.status));
     busy.sort(([, one], [, other]) => order(one) - order(other) || other.seq - one.seq);
     for (const [key, event] of busy.slice(0, NAMED)) rows.push(this.#task(old, key, event));
+    const more = Math.max(bars.length - BARS, 0) + Math.max(busy.length - NAMED, 0);
+    if (more) rows.push(this.#more(old, name, more));
     sync(item.lastChild, rows);
     return item;
   }
@@ -104,6 +127,12 @@ export class Tasks {
       most: 100,
       words: `${Math.round(share)} % · ${amount}${left}`,
     });
+    return row;
+  }
+
+  #more(old, name, number) {
+    const row = this.#keep(old, `more ${name}`, () => el("li", { className: "meta" }));
+    say(row, `and ${count(number)} more`);
     return row;
   }
 

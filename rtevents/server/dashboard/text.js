@@ -54,6 +54,10 @@ export function say(element, text) {
 const integer = new Intl.NumberFormat("en");
 export const count = (number) => integer.format(number);
 
+// In few characters: 1,234 and 12K.
+const compact = new Intl.NumberFormat("en", { notation: "compact" });
+export const brief = (number) => (number < 10000 ? count(number) : compact.format(number));
+
 export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 
 export function rate(number) {
@@ -98,6 +102,6 @@ export function clock(timestamp) {
 export function local(timestamp) {
   const time = new Date(timestamp * 1000);
   if (Number.isNaN(time.getTime())) return String(timestamp);
-  const day = `${time.getFullYear()}-${pad(time.getMonth() + 1)}-${pad(time.getDate())}`;
+  const day = `${pad(time.getFullYear(), 4)}-${pad(time.getMonth() + 1)}-${pad(time.getDate())}`;
   return `${day}T${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;
 }

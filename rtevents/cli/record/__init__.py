@@ -1,0 +1,1 @@
+"""Recordings of the stream: export, import, replay."""

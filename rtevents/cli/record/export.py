@@ -1,0 +1,131 @@
+"""rtevents export: what is kept, as a recording."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+
+import typer
+
+from rtevents.cli import options
+from rtevents.cli.output import notice, tell_gap
+from rtevents.cli.since import place
+
+if TYPE_CHECKING:
+    from rtevents.client.calls import History
+    from rtevents.client.sync import Client
+    from rtevents.core.event import Gap
+    from rtevents.core.filter import Filter
+
+PAGE = 1000
+"""Events of a page."""
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The recording; - for stdout.")],
+    types: options.Types = [],
+    not_types: options.NotTypes = [],
+    projects: options.Projects = [],
+    sources: options.Sources = [],
+    paths: options.PathGlobs = [],
+    wheres: options.Wheres = [],
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Where to begin: as in tail; all by default.")
+    ] = None,
+    until: options.Until = None,
+    form: Annotated[
+        Literal["ndjson", "cloudevents"], typer.Option("--format", help="What a line is.")
+    ] = "ndjson",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on behind the last event of the recording.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    fail_on_gap: options.FailOnGap = False,
+) -> None:
+    """
+    Write what is kept into a recording: an event a line, oldest first.
+
+    \b
+    rtevents export week.ndjson --since 7d
+    rtevents export risks.ndjson -t RISK_ALERT --where 'data.severity >= "high"'
+    rtevents export events.ndjson --resume             what came since, behind it
+    rtevents export - --format cloudevents | gzip > events.gz
+
+    It ends with what is newest when it begins. What is interrupted goes on with --resume.
+    """
+    since, until = place(since), place(until)
+    wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
+    with options.client() as client:
+        if str(file) == "-":
+            _Export(client, wanted, form, fail_on_gap).write(sys.stdout.buffer, since, until)
+            return
+        begun = since
+        if resume and file.exists():
+            begun = _behind(file) or since
+        elif file.exists() and not force:
+            raise typer.BadParameter(
+                f"{file} is there already: --resume goes on, --force overwrites"
+            )
+        # Risks and commits of private projects: for you alone, as the log is.
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if resume else os.O_TRUNC)
+        with os.fdopen(os.open(file, flags, 0o600), "wb") as output:
+            count = _Export(client, wanted, form, fail_on_gap).write(output, begun, until)
+            output.flush()
+            os.fsync(output.fileno())
+    notice(f"{count} events written to {file}")
+
+
+def _behind(file: Path) -> str | None:
+    """Return the place behind the last event of a recording."""
+    from rtevents.cli.record.recording import last
+
+    event = last(file)
+    return None if event is None else event.event_id
+
+
+class _Export:
+    """Writes pages of the history."""
+
+    def __init__(self, client: Client, wanted: Filter, form: str, fail_on_gap: bool) -> None:
+        self._client = client
+        self._wanted = wanted
+        self._form = form
+        self._fail_on_gap = fail_on_gap
+
+    def write(self, output: BinaryIO, since: str | None, until: str | None) -> int:
+        """Write everything from one place to another; return how many events that were."""
+        from rtevents.cli.record.progress import shown
+        from rtevents.cli.record.recording import encode
+
+        page = self._page(since=since, until=until)
+        end, start = page.newest, page.oldest
+        count = 0
+        with shown("export", end - start + 1) as advance:
+            while True:
+                if page.gap is not None:
+                    self._tell(page.gap, since)
+                # Not beyond what was newest: on a busy log it would never end.
+                some = [entry for entry in page.events if entry.seq <= end]
+                output.writelines(encode(entry, self._form) for entry in some)
+                output.flush()
+                count += len(some)
+                advance(page.next.seq - start + 1)
+                if not page.events or page.next.seq >= end:
+                    return count
+                page = self._page(after=str(page.next), until=until)
+
+    def _page(self, **places: str | None) -> History:
+        return self._client.history(self._wanted, limit=PAGE, **places)  # type: ignore[arg-type]
+
+    def _tell(self, gap: Gap, since: str | None) -> None:
+        # Everything that is kept comes then: behind a recording that would be there twice.
+        if gap.reason in ("unknown-id", "other-epoch") and since is not None:
+            raise typer.BadParameter(
+                f"the log does not know {since}: it was trimmed, or is another"
+            )
+        tell_gap(gap, fail=self._fail_on_gap)

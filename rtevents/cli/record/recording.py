@@ -1,0 +1,125 @@
+"""A recording: a file with an event a line, in the wire form or as CloudEvents."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from rtevents.core.cloudevents import from_cloudevent, to_cloudevent
+from rtevents.core.draft import check_event
+from rtevents.core.event import MAX_EVENT_BYTES, MAX_EVENT_ID, NOT_JSON, Entry, Event, decode_entry
+from rtevents.errors import BadInput, EventRefused
+
+OWN = "rtevents/"
+"""How the sources of the daemon's own producers begin; nobody else may publish by such a name."""
+
+STANDARD_INPUT = Path("-")
+
+
+class Line(msgspec.Struct, frozen=True):
+    """
+    A line of a recording.
+
+    Args:
+        number: Which one, from 1.
+        end: How many bytes of the recording it ends with.
+        event: What stands there.
+    """
+
+    number: int
+    end: int
+    event: Event
+
+
+def encode(entry: Entry, form: str) -> bytes:
+    """Return an entry as a line of a recording; `form` is ``ndjson`` or ``cloudevents``."""
+    if form == "ndjson":
+        return entry.wire + b"\n"
+    return msgspec.json.encode(to_cloudevent(entry)) + b"\n"
+
+
+def read(file: Path) -> Iterator[Line]:
+    """
+    Read a recording, a line at a time.
+
+    Args:
+        file: Where it is; ``-`` for standard input.
+    Raises:
+        BadInput: A line is no event; the text has its number.
+    """
+    with _open(file) as source:
+        end = 0
+        # One byte more than the longest line may have tells it from a longer one.
+        for number, line in enumerate(iter(lambda: source.readline(2 * MAX_EVENT_BYTES), b""), 1):
+            end += len(line)
+            if line.strip():
+                yield Line(number, end, _decode(line, number))
+
+
+def size(file: Path) -> int | None:
+    """Return the bytes of a recording; None where that cannot be told."""
+    return None if file == STANDARD_INPUT or not file.is_file() else file.stat().st_size
+
+
+def last(file: Path) -> Event | None:
+    """
+    Return the last event of a recording, and cut off what was written of a next one.
+
+    Returns:
+        None for a recording without a whole line.
+    Raises:
+        BadInput: What stands last is no event.
+    """
+    with file.open("r+b") as recording:
+        end = recording.seek(0, os.SEEK_END)
+        # The longest line there is, and the beginning of another.
+        start = max(0, end - 4 * MAX_EVENT_BYTES)
+        recording.seek(start)
+        lines = recording.read().split(b"\n")
+        recording.truncate(end - len(lines[-1]))
+    return _decode(lines[-2], None) if len(lines) > 1 else None
+
+
+def outside(event: Event, word: str, **changed: object) -> Event:
+    """
+    Return an event as somebody else may publish it: under another name if it is the daemon's own.
+
+    Args:
+        word: Stands for ``rtevents`` in the source, and before an id of the git producer.
+        changed: What else is to be another.
+    """
+    fields: dict[str, object] = {}
+    if event.source.startswith(OWN):
+        fields["source"] = f"{word}/{event.source.removeprefix(OWN)}"
+    if event.event_id.startswith("git:"):
+        fields["event_id"] = f"{word}:{event.event_id}"[:MAX_EVENT_ID]
+    return msgspec.structs.replace(event, **{**fields, **changed})
+
+
+def _open(file: Path) -> BinaryIO:
+    return sys.stdin.buffer if file == STANDARD_INPUT else file.open("rb")
+
+
+def _decode(line: bytes, number: int | None) -> Event:
+    try:
+        return _read_line(line)
+    except (BadInput, EventRefused, *NOT_JSON) as error:
+        where = "the last line" if number is None else f"line {number}"
+        raise BadInput(f"{where}: {error}") from error
+
+
+def _read_line(line: bytes) -> Event:
+    if b'"specversion"' in line:
+        fields = msgspec.json.decode(line)
+        if isinstance(fields, dict) and "specversion" in fields:
+            return from_cloudevent(fields)
+    entry = decode_entry(line.strip())
+    event = entry.event
+    if not entry.is_corrupt:
+        check_event(event)
+    return event

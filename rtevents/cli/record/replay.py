@@ -1,0 +1,148 @@
+"""rtevents replay: a recording, or what is kept, at its own pace or faster."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rtevents.cli import options
+from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line
+from rtevents.cli.since import place
+
+if TYPE_CHECKING:
+    from rtevents.client.sync import Client
+    from rtevents.core.event import Event
+    from rtevents.core.filter import Filter
+
+LONGEST_PAUSE = "1m"
+"""Longest wait between two events, where nobody says another."""
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def replay(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A recording, - for stdin; else the log.")
+    ] = None,
+    types: options.Types = [],
+    not_types: options.NotTypes = [],
+    projects: options.Projects = [],
+    sources: options.Sources = [],
+    paths: options.PathGlobs = [],
+    wheres: options.Wheres = [],
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Where to begin in the log: as in tail.")
+    ] = None,
+    until: options.Until = None,
+    speed: Annotated[
+        str, typer.Option(metavar="FACTOR", help="How fast: 10x, 0.5x, or max for no waits.")
+    ] = "1x",
+    pause: Annotated[
+        str, typer.Option("--max-pause", metavar="TIME", help="Wait no longer between two events.")
+    ] = LONGEST_PAUSE,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Publish them anew, as if they happened now.")
+    ] = False,
+) -> None:
+    """
+    Let a recording happen again: on the terminal, or with --publish in the stream.
+
+    \b
+    rtevents replay demo.ndjson --speed 10x
+    rtevents replay --since 1h --speed max | jq .type
+    rtevents replay demo.ndjson --speed 2x --publish     for dashboards and tests
+
+    Published events have ids and times of their own; `replayed_from` in their extensions is the id
+    of the one that was recorded, and sources of the daemon's own producers begin with `replayed/`.
+    """
+    factor, longest = _factor(speed), options.seconds(pause, "--max-pause") or 0.0
+    wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
+    since, until = place(since), place(until)
+    if file is not None and (since or until):
+        raise typer.BadParameter("--since and --until are places in the log, not in a recording")
+    if file is not None and str(file) != "-" and not file.is_file():
+        raise typer.BadParameter(f"no file {str(file)!r}")
+    count = 0
+    with options.client() as client:
+        events = _recorded(file, wanted) if file else _kept(client, wanted, since, until)
+        for event in _paced(events, factor, longest):
+            _publish(client, event) if publish else _show(event)
+            count += 1
+    if publish:
+        notice(f"{count} events published")
+
+
+def _factor(text: str) -> float:
+    """Return how many times as fast; infinity for ``max``."""
+    if text == "max":
+        return float("inf")
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)x?", text)
+    if match is None or not float(match[1]):
+        raise typer.BadParameter(f"--speed: expected 10x, 0.5x or max, got {text!r}")
+    return float(match[1])
+
+
+def _recorded(file: Path, wanted: Filter) -> Iterator[Event]:
+    from rtevents.cli.record.recording import read
+    from rtevents.core.event import Entry
+
+    for line in read(file):
+        if wanted.is_everything or wanted.matches(Entry.of(line.event, line.number)):
+            yield line.event
+
+
+def _kept(client: Client, wanted: Filter, since: str | None, until: str | None) -> Iterator[Event]:
+    """Yield what is kept, up to what is newest now: what is published meanwhile is not."""
+    page = client.history(wanted, since=since, until=until, limit=1000)
+    end = page.newest
+    while page.events:
+        yield from (entry.event for entry in page.events if entry.seq <= end)
+        if page.next.seq >= end:
+            return
+        page = client.history(wanted, after=str(page.next), until=until, limit=1000)
+
+
+def _paced(events: Iterator[Event], factor: float, longest: float) -> Iterator[Event]:
+    """Yield events at the pace of their timestamps; who comes late is not waited for again."""
+    due = time.monotonic()
+    before: float | None = None
+    for event in events:
+        if before is not None:
+            due += min(max(0.0, event.timestamp - before) / factor, longest)
+            if (left := due - time.monotonic()) > 0:
+                time.sleep(left)
+        before = event.timestamp
+        yield event
+
+
+def _publish(client: Client, event: Event) -> None:
+    import msgspec
+
+    from rtevents.cli.record.recording import outside
+    from rtevents.core.event import new_event_id
+
+    told = {} if event.extensions is msgspec.UNSET else event.extensions
+    client.publish(
+        outside(
+            event,
+            "replayed",
+            event_id=new_event_id(),
+            timestamp=time.time(),
+            extensions={**told, "replayed_from": event.event_id},
+        )
+    )
+
+
+def _show(event: Event) -> None:
+    from rtevents.core.event import Entry
+
+    if is_terminal():
+        typer.echo(pretty_line(Entry.of(event, 0)))
+    else:
+        print(ascii_line(event.body), flush=True)

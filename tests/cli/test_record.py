@@ -1,0 +1,196 @@
+"""Recordings: what is exported is imported and replayed as it was."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtevents.core.event import Event
+from tests.conftest import Daemon
+
+COUNT = 2300
+
+
+def risk(number: int, **fields: Any) -> Event:
+    severity = ("low", "high")[number % 2]
+    data = {"severity": severity, "message": f"m{number}\x85 ü🎉"}
+    return Event(**{"type": "RISK_ALERT", "data": data, "event_id": f"r-{number}", **fields})
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Daemon]:
+    """Return a second daemon."""
+    import tempfile
+
+    home = Path(tempfile.mkdtemp(prefix="rte"))
+    daemon = Daemon(home)
+    daemon.start()
+    yield daemon
+    daemon.stop(signal.SIGKILL)
+
+
+def fill(daemon: Daemon, count: int = COUNT) -> None:
+    with daemon.client() as client:
+        for first in range(0, count, 500):
+            client.publish_many([risk(number) for number in range(first, min(count, first + 500))])
+
+
+def lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_bytes().split(b"\n")[:-1]]
+
+
+def kept(daemon: Daemon) -> list[dict[str, Any]]:
+    done = daemon.run("export", "-")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("form", ["ndjson", "cloudevents"])
+def test_what_is_exported_is_imported_as_it_was(daemon: Daemon, other: Daemon, form: str) -> None:
+    fill(daemon)
+    with daemon.client() as client:
+        client.publish(risk(COUNT, project_id="web", source="ci", extensions={"a": "b"}))
+    file = daemon.home / "all.ndjson"
+
+    done = daemon.run("export", str(file), "--format", form)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"rtevents: {COUNT + 1} events written to {file}\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    done = other.run("import", str(file))
+    assert done.stderr == f"rtevents: {COUNT + 1} stored, 0 there before, 0 refused\n"
+    there, here = kept(other), kept(daemon)
+    if form == "cloudevents":  # microseconds, and a source that nobody named is rtevents there
+        for each in here:
+            each["source"] = each["source"] or "rtevents"
+            each["timestamp"] = round(each["timestamp"], 6)
+    assert there == here
+    # Begun anew, it stores nothing twice.
+    done = other.run("import", "-", stdin=file.read_bytes())
+    assert done.stderr == f"rtevents: 0 stored, {COUNT + 1} there before, 0 refused\n"
+    with daemon.client() as client, other.client() as imported:
+        assert client.status()["newest"] == imported.status()["newest"]
+
+
+def test_an_export_goes_on_behind_what_it_has(daemon: Daemon) -> None:
+    fill(daemon, 30)
+    file = daemon.home / "part.ndjson"
+    assert daemon.run("export", str(file), "--until", "1h").returncode in (0, 2)
+    file.unlink(missing_ok=True)
+    assert daemon.run("export", str(file)).returncode == 0
+    whole = file.read_bytes()
+    refused = daemon.run("export", str(file))
+    assert refused.returncode == 2
+    assert "--resume goes on, --force overwrites" in refused.stderr
+
+    # Interrupted in the midst of a line.
+    file.write_bytes(whole[: len(whole) // 2])
+    fill(daemon, 40)
+    assert daemon.run("export", str(file), "--resume").returncode == 0
+    assert [each["seq"] for each in lines(file)] == list(range(1, 41))
+    assert file.read_bytes().startswith(whole)
+    assert daemon.run("export", str(file), "--resume").returncode == 0
+    assert len(lines(file)) == 40
+    file.write_bytes(whole[:10])
+    assert daemon.run("export", str(file), "--resume").returncode == 0
+    assert len(lines(file)) == 40
+    assert daemon.run("export", str(file), "--force", "-w", "seq == 3").returncode == 0
+    assert [each["seq"] for each in lines(file)] == [3]
+
+
+def test_another_log_is_not_written_behind_a_recording(daemon: Daemon, other: Daemon) -> None:
+    fill(daemon, 5)
+    with other.client() as client:
+        client.publish(risk(99))
+    file = daemon.home / "part.ndjson"
+    daemon.run("export", str(file))
+    before = file.read_bytes()
+
+    done = other.run("export", str(file), "--resume")
+
+    assert done.returncode == 2
+    assert "the log does not know r-4" in done.stderr
+    assert file.read_bytes() == before
+
+
+def test_what_the_daemon_told_itself_is_imported_under_another_name(
+    daemon: Daemon, other: Daemon
+) -> None:
+    root = daemon.repository("web")
+    assert daemon.run("project", "add", str(root), "--id", "web").returncode == 0
+    (root / "a.txt").write_text("a\n")
+    daemon.git("add", ".", cwd=root)
+    daemon.git("commit", "-qm", "Add a", cwd=root)
+    tail = "tail -t COMMIT --since all --count 1 --timeout 20s"
+    assert daemon.run(*tail.split()).returncode == 0
+    file = daemon.home / "own.ndjson"
+    assert daemon.run("export", str(file), "-t", "COMMIT").returncode == 0
+
+    assert other.run("import", str(file), "--project", "copy").returncode == 0
+    [commit] = kept(other)
+    [told] = lines(file)
+    assert commit["event_id"] == f"imported:{told['event_id']}"
+    assert (commit["source"], commit["project_id"]) == ("imported/git", "copy")
+    assert (commit["data"], commit["timestamp"]) == (told["data"], told["timestamp"])
+
+
+def test_what_is_no_event_is_told_with_its_line(daemon: Daemon) -> None:
+    good = risk(1).body.decode()
+    unknown = good.replace("RISK_ALERT", "NO_TYPE").replace("r-1", "r-2")
+    done = daemon.run("import", "-", stdin=f"{good}\n\n{unknown}\n")
+    assert done.returncode == 5
+    assert "line 3: " in done.stderr
+    assert "1 stored, 0 there before, 1 refused" in done.stderr
+
+    done = daemon.run("import", "-", stdin=f"{good}\n{{half\n")
+    assert done.returncode == 2
+    assert re.match(r"rtevents: line 2: ", done.stderr), done.stderr
+    assert daemon.run("import", "no-such-file").returncode == 2
+    assert daemon.run("replay", "no-such-file").returncode == 2
+    assert daemon.run("replay", "--speed", "0x").returncode == 2
+
+
+def test_a_replay_has_the_order_and_the_pace(stopped_daemon: Daemon, tmp_path: Path) -> None:
+    """It needs no daemon; ten times as fast, 1.5 s are 0.15 s."""
+    daemon = stopped_daemon
+    file = tmp_path / "some.ndjson"
+    events = [risk(number, timestamp=1000.0 + number / 2) for number in range(4)]
+    file.write_bytes(b"".join(event.body + b"\n" for event in events))
+    code = (
+        "import time; t = time.monotonic(); import sys; from rtevents.cli import run; "
+        "c = run(sys.argv[1:]); print(time.monotonic() - t, c, file=sys.stderr)"
+    )
+
+    def took(*words: str) -> tuple[float, list[str]]:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "replay", str(file), *words],
+            env=daemon.env, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        seconds, exit_code = done.stderr.split()
+        assert exit_code == "0"
+        return float(seconds), [json.loads(line)["event_id"] for line in done.stdout.splitlines()]
+
+    assert took("--speed", "10x") >= (0.15, ["r-0", "r-1", "r-2", "r-3"])
+    assert took("--speed", "1", "--max-pause", "10ms")[0] < 1.5
+    assert took("--speed", "max", "-w", "data.severity == 'high'")[1] == ["r-1", "r-3"]
+
+
+def test_a_replay_can_be_published(daemon: Daemon) -> None:
+    fill(daemon, 10)
+
+    done = daemon.run("replay", "--publish", "--speed", "max", "-w", 'data.severity == "high"')
+
+    assert (done.returncode, done.stderr) == (0, "rtevents: 5 events published\n")
+    old, new = kept(daemon)[:10], kept(daemon)[10:]
+    assert [each["extensions"]["replayed_from"] for each in new] == [
+        f"r-{n}" for n in (1, 3, 5, 7, 9)
+    ]
+    assert [each["data"] for each in new] == [old[n]["data"] for n in (1, 3, 5, 7, 9)]
+    assert min(each["timestamp"] for each in new) > max(each["timestamp"] for each in old)

@@ -1,0 +1,86 @@
+"""rtevents report and predict, on a daemon that watches a real repository."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from rtevents.cli.report import blocks
+from rtevents.core.event import Event
+from tests.conftest import Daemon, wait_for
+
+COMMITS = 24
+
+
+@pytest.mark.parametrize(
+    ("row", "drawn"), [([], ""), ([0], " "), ([1], "█"), ([0, 1, 8], " ▁█"), ([7, 0, 100], "▁ █")]
+)
+def test_numbers_become_blocks(row: list[int], drawn: str) -> None:
+    assert blocks(row) == drawn
+
+
+def test_it_is_learned_from_what_happens_and_told(daemon: Daemon) -> None:
+    """Real commits: counted, drawn, foretold, and the odd one is the surprise."""
+    root = daemon.repository("web")
+    assert daemon.run("project", "add", str(root), "--id", "web").returncode == 0
+
+    def change(*names: str) -> None:
+        for name in names:
+            with (root / name).open("a") as file:
+                file.write("line\n")
+        daemon.git("add", ".", cwd=root)
+        daemon.git("commit", "-qm", f"Change {', '.join(names)}", cwd=root)
+
+    def commits() -> int:
+        with daemon.client() as client:
+            return int(client.analytics()["commits"]["count"])
+
+    for number in range(COMMITS):
+        change("app.py", "test_app.py", *(["app.css"] if number % 8 == 0 else []))
+    wait_for(lambda: commits() == COMMITS, "they are told")
+    change("app.py", "odd.sh")
+    wait_for(lambda: commits() == COMMITS + 1, "it is told")
+
+    said = daemon.run("report", "--since", "1h", "-o", "pretty").stdout
+    assert re.search(rf"^{COMMITS + 1} commits, \+\d+ -0 lines$", said, re.MULTILINE)
+    assert re.search(rf"^ +{COMMITS} times \(100%\)  app.py  test_app.py$", said, re.MULTILINE)
+    assert re.search(r"^  COMMIT +█ 25$", said, re.MULTILINE)
+    assert "25 Ada" in said
+    found = json.loads(daemon.run("report").stdout)
+    assert found["files"][0]["name"] == "app.py"
+    likely = json.loads(daemon.run("predict", "app.py", cwd=root).stdout)["likely"]
+    assert likely[0]["path"] == "test_app.py"
+    said = daemon.run("predict", "--project", "web", "app.py", "-n", "1", "-o", "pretty").stdout
+    assert re.fullmatch(r" +\d\d%  test_app.py  \(\d+ x as usual\)\n", said)
+    done = daemon.run("history", "-t", "COMMIT", "-w", "surprise > 0.9", "-o", "ndjson")
+    assert [json.loads(line)["data"]["message"] for line in done.stdout.splitlines()][-1] == (
+        "Change app.py, odd.sh"
+    )
+
+
+def test_a_daemon_learns_from_its_log_when_it_starts(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    daemon.start()
+    files = [{"path": "a.py"}, {"path": "b.py"}]
+    with daemon.client() as client:
+        for number in range(5):
+            data = {"commit_hash": f"{number:040x}", "message": "m", "author": "A", "files": files}
+            client.publish(Event(type="COMMIT", project_id="web", data=data))
+    daemon.stop()
+    daemon.start()
+
+    with daemon.client() as client:
+        wait_for(lambda: client.predictions("web", ["a.py"])["likely"], "it is learned")
+
+
+def test_nothing_is_told_of_nothing(daemon: Daemon) -> None:
+    assert daemon.run("report", "-o", "pretty").stdout == "no event in that time\n"
+    assert json.loads(daemon.run("report").stdout)["events"] == 0
+    done = daemon.run("predict", "somewhere.py")
+    assert done.returncode == 2
+    assert "in no project that is watched; name one with --project" in done.stderr
+    said = daemon.run("predict", "--project", "x", "a", "-o", "pretty").stdout
+    assert said == "nothing is known to change together with that\n"
+    assert daemon.run("report", "--since", "yesterday-ish").returncode == 2

@@ -28,7 +28,7 @@ from rtevents.sinks.trust import Trust
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 1.0
 """Seconds between two looks at projects' own files, and at which of them are trusted."""
 
 STOP_SECONDS = 5.0

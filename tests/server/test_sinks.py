@@ -61,6 +61,14 @@ async def test_dead_letters_are_told_replayed_and_discarded(
     assert (await failing.owner.post("/v1/sinks/s/resume", {})).json["state"] == "running"
 
 
+async def test_the_metrics_tell_of_sinks(failing: Server) -> None:
+    text = (await failing.owner.get("/metrics")).body.decode()
+
+    for line in ("delivered_total", "failures_total", "lag_events", "dead_letters"):
+        value = 0.0 if line in ("delivered_total", "lag_events") else 2.0
+        assert f'rtevents_sink_{line}{{sink="s"}} {value}' in text
+
+
 @pytest.mark.parametrize("path", ["dead", "replay", "discard", "resume"])
 async def test_a_sink_that_is_not_there_is_404(failing: Server, path: str) -> None:
     method = "GET" if path == "dead" else "POST"

@@ -66,7 +66,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     if not found["events"]:
         yield "no event in that time"
         return
-    yield f"{found['events']:,} events, {_day(found['since'])} to {_day(found['until'])}"
+    yield f"{_number(found['events'], 'event')}, {_day(found['since'])} to {_day(found['until'])}"
     if found["is_cut"]:
         yield "that was too long: only the newest are counted"
     yield from _over_time(found)
@@ -126,7 +126,7 @@ def _commits(commits: dict[str, Any]) -> Iterator[str]:
         return
     yield ""
     lines = f"+{commits['insertions']:,} -{commits['deletions']:,} lines"
-    yield f"{commits['count']:,} commits, {lines}"
+    yield f"{_number(commits['count'], 'commit')}, {lines}"
     yield f"  {'':<4}{''.join(f'{hour:<6}' for hour in range(0, 24, 6))}"
     most = max(map(max, commits["rhythm"]))
     for day, row in zip(DAYS, commits["rhythm"], strict=True):
@@ -148,6 +148,10 @@ def _things(
     verb = "done" if "done" in found else "closed"
     took = "" if found["seconds"] is None else f", in the median after {span(found['seconds'])}"
     yield f"  {words}{over:,} {verb} in that time{took}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _day(seconds: float) -> str:

@@ -22,6 +22,7 @@ Every error of rtevents, and what each means to HTTP and to a shell.
     ├── NotReachable            no daemon answers
     ├── ConnectionLost          a stream ended and was not to be reopened
     ├── GapFound                entries can no longer be read, and that was to be an error
+    ├── ReactionFailed          a sink's command, webhook or file did not take an event
     └── TimedOut                what was waited for did not come
 """
 
@@ -163,6 +164,30 @@ class ConnectionLost(RteventsError):  # noqa: N818
 
 class GapFound(RteventsError):  # noqa: N818
     """Entries can no longer be read, and the caller asked for an error in that case."""
+
+
+class ReactionFailed(RteventsError):  # noqa: N818
+    """
+    A reaction did not succeed.
+
+    Attributes:
+        is_final: Whether trying again is of no use: this event is refused for good.
+        is_gone: Whether nothing is to be sent there any more.
+        retry_after: Seconds that the other side asked for before the next attempt; 0 for none.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        is_final: bool = False,
+        is_gone: bool = False,
+        retry_after: float = 0.0,
+    ) -> None:
+        super().__init__(text)
+        self.is_final = is_final
+        self.is_gone = is_gone
+        self.retry_after = retry_after
 
 
 class TimedOut(RteventsError):  # noqa: N818

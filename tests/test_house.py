@@ -28,7 +28,9 @@ FLOORS = [
 LIBRARIES = {
     "typer": ["cli"],
     "rich": ["cli"],
-    "aiohttp": ["server", "daemon", "client/asyncio.py"],
+    # A webhook's receiver is asked beside all else, and its TLS, timeouts and limits are aiohttp's.
+    "aiohttp": ["server", "daemon", "client/asyncio.py", "sinks/webhook.py"],
+    "apprise": ["sinks/notify.py"],
     "websockets": ["server"],
     "watchfiles": ["producers"],
     "git": ["producers"],

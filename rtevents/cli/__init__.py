@@ -36,6 +36,13 @@ COMMANDS = {
     "history": ("rtevents.cli.history:app", "Show a page of what is kept, and end."),
     "trace": ("rtevents.cli.trace:app", "Show what caused an event, and what came of it."),
     "risks": ("rtevents.cli.risks:app", "Show the risks that are open, and the rules for them."),
+    "on": ("rtevents.cli.on:app", "Run a command whenever something happens."),
+    "wait": ("rtevents.cli.wait:app", "Wait until something happens: 0, or 124 when it does not."),
+    "sinks": (
+        "rtevents.cli.sinks:app",
+        "Show the configured reactions, and replay what they gave up.",
+    ),
+    "trust": ("rtevents.cli.trust:app", "Let a project's own file have its commands run."),
     "export": ("rtevents.cli.record.export:app", "Write what is kept into a recording."),
     "import": ("rtevents.cli.record.intake:app", "Publish the events of a recording."),
     "replay": ("rtevents.cli.record.replay:app", "Let what was recorded happen again."),

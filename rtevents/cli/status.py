@@ -22,6 +22,9 @@ _COLOURS = {
 @app.command()
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    bookmark: Annotated[
+        bool, typer.Option("--bookmark", help="Print the place at the end of the log, and no more.")
+    ] = False,
 ) -> None:
     """
     Tell how the daemon is, where it listens, what it watches.
@@ -29,7 +32,13 @@ def status(
     \b
     rtevents status
     rtevents status --json
+    b=$(rtevents status --bookmark)    for: rtevents wait --since "$b"
     """
+    if bookmark:
+        with options.client() as client:
+            # Not the status: whoever may read the stream may know where it ends.
+            print(client.history(since="new", limit=1).next)
+        return
     with options.client() as client:
         found = client.status() | {"spool": _spool()}
     if as_json:
@@ -60,6 +69,22 @@ def _print(found: dict[str, Any]) -> None:
     for project in found["projects"]:
         error = f"  {safe(project['error'])}" if project["error"] else ""
         print(f"project  {safe(project['id'])}  {safe(project['path'])}  {project['state']}{error}")
+    for sink in found.get("sinks", []):
+        print(f"sink     {sink_line(sink)}")
+
+
+def sink_line(sink: dict[str, Any]) -> str:
+    """Return a sink in a line."""
+    words = [f"lag {sink['lag']}", f"{sink['delivered']} done"]
+    if sink["failures"]:
+        words.append(f"{sink['failures']} failures")
+    if sink["dead"]:
+        words.append(f"{sink['dead']} dead")
+    if sink["dropped"]:
+        words.append(f"{sink['dropped']} dropped")
+    wrong = [text for text in (sink["gap"], sink["last_error"]) if text]
+    told = f"  {safe('; '.join(wrong))}" if wrong else ""
+    return f"{safe(sink['name'])}  {sink['kind']}  {sink['state']}, {', '.join(words)}{told}"
 
 
 def _spool() -> dict[str, Any]:

@@ -52,6 +52,12 @@ def tokens(incomplete: str) -> list[tuple[str, str]]:
     )
 
 
+def sinks(incomplete: str) -> list[tuple[str, str]]:
+    """Return the names of sinks that begin so, with what they do."""
+    found = _ask(lambda client: client.sinks())
+    return _beginning(((each["name"], each["kind"]) for each in found), incomplete)
+
+
 def topics(incomplete: str) -> list[tuple[str, str]]:
     """Return the pages that begin so, with what they are about."""
     from rtevents.docs import TOPICS

@@ -265,6 +265,28 @@ class Client:
         """Return the rules for risks that are in force."""
         return await self._ask(calls.get_list("/v1/risks/rules", "rules"))
 
+    async def sinks(self) -> list[Object]:
+        """Return every sink, with its lag and what is amiss."""
+        return await self._ask(calls.get_list("/v1/sinks", "sinks"))
+
+    async def dead_letters(self, sink: str) -> Object:
+        """Return a sink's oldest dead ``letters``, and as ``total`` how many there are."""
+        return await self._ask(calls.get(f"{calls.sink_path(sink)}/dead"))
+
+    async def replay_letters(self, sink: str, letter_id: str = "") -> int:
+        """Have a dead letter, or all, done again; return how many."""
+        path = f"{calls.sink_path(sink)}/replay"
+        return int((await self._ask(calls.post(path, {"id": letter_id})))["count"])
+
+    async def discard_letters(self, sink: str, letter_id: str = "") -> int:
+        """Forget a dead letter, or all; return how many."""
+        path = f"{calls.sink_path(sink)}/discard"
+        return int((await self._ask(calls.post(path, {"id": letter_id})))["count"])
+
+    async def resume_sink(self, sink: str) -> Object:
+        """Have a sink that rests try now."""
+        return await self._ask(calls.post(f"{calls.sink_path(sink)}/resume", {}))
+
     async def types(self) -> list[Object]:
         """Return the event reference."""
         return await self._ask(calls.get_list("/v1/types", "types"))

@@ -243,6 +243,11 @@ def delete(path: str, name: str) -> Call[None]:
     return Call("DELETE", f"{path}/{quote(name, safe='')}", lambda body: None)
 
 
+def sink_path(sink: str) -> str:
+    """Return the path of a sink."""
+    return f"/v1/sinks/{quote(sink, safe='')}"
+
+
 def stream_path(wanted: Filter, since: str) -> str:
     """Return the path and the query of a stream."""
     return f"/v1/events/stream?{urlencode([*wanted.as_query(), ('since', since)])}"

@@ -257,6 +257,28 @@ class Client:
         """Return the rules for risks that are in force."""
         return self._ask(calls.get_list("/v1/risks/rules", "rules"))
 
+    def sinks(self) -> list[Object]:
+        """Return every sink, with its lag and what is amiss."""
+        return self._ask(calls.get_list("/v1/sinks", "sinks"))
+
+    def dead_letters(self, sink: str) -> Object:
+        """Return a sink's oldest dead ``letters``, and as ``total`` how many there are."""
+        return self._ask(calls.get(f"{calls.sink_path(sink)}/dead"))
+
+    def replay_letters(self, sink: str, letter_id: str = "") -> int:
+        """Have a dead letter, or all, done again; return how many."""
+        path = f"{calls.sink_path(sink)}/replay"
+        return int((self._ask(calls.post(path, {"id": letter_id})))["count"])
+
+    def discard_letters(self, sink: str, letter_id: str = "") -> int:
+        """Forget a dead letter, or all; return how many."""
+        path = f"{calls.sink_path(sink)}/discard"
+        return int((self._ask(calls.post(path, {"id": letter_id})))["count"])
+
+    def resume_sink(self, sink: str) -> Object:
+        """Have a sink that rests try now."""
+        return self._ask(calls.post(f"{calls.sink_path(sink)}/resume", {}))
+
     def types(self) -> list[Object]:
         """Return the event reference."""
         return self._ask(calls.get_list("/v1/types", "types"))

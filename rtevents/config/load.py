@@ -22,6 +22,7 @@ from rtevents.config.settings import (
     parse_listen,
     parse_origin,
 )
+from rtevents.config.sinks import STRUCTS as SINK_STRUCTS
 from rtevents.errors import ConfigError
 
 MAX_CONFIG_BYTES = 256 * 1024
@@ -145,7 +146,7 @@ def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[str, int]]:
     Return the document, and the line of each key by its path, as ``$.files.settle_ms``.
 
     Raises:
-        ConfigError: It is none; the text names the file and the line.
+        ConfigError: It is not YAML, or plays tricks (S17); the text names the file and the line.
     """
     # Imported here: no command but those of the configuration and the daemon reads YAML.
     import yaml
@@ -198,7 +199,7 @@ _PARTS: dict[str, type[msgspec.Struct]] = {
 SECTIONS = tuple(_PARTS)
 """Settings that hold settings: each of those has a variable of its own."""
 
-LISTS = ("event_types", "issuers", "projects")
+LISTS = ("event_types", "issuers", "projects", "sinks")
 """Settings that no variable sets: they belong into a file."""
 
 
@@ -288,6 +289,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     ProjectSettings,
     TypeSettings,
     RiskRuleSettings,
+    *SINK_STRUCTS,
 )
 
 

@@ -59,6 +59,16 @@ class Paths(msgspec.Struct, frozen=True):
         return self.state / "audit.jsonl"
 
     @property
+    def trust(self) -> Path:
+        """Folder of what is known of projects' own files: which are trusted."""
+        return self.state / "trust"
+
+    @property
+    def names(self) -> Path:
+        """Folder of the places of `rtevents on --as NAME`."""
+        return self.state / "on"
+
+    @property
     def spool(self) -> Path:
         """Folder of the events that wait for the daemon to be back."""
         return self.state / "spool"

@@ -40,6 +40,14 @@ EXAMPLES = {
         "  - {path: ~/src/web, id: web, files: true, git: true, tasks: [TODO.md], ignore: [dist/]}",
         "  - {path: ~/notes, auto_commit: true}",
     ],
+    "sinks": [
+        "sinks:",
+        "  - {name: tests, type: COMMIT, command: {run: [make, test], cwd: ~/src/web}}",
+        "  - name: chat",
+        '    where: data.severity >= "high"',
+        "    webhook: {url: https://chat.example/hook, secret_file: ~/.chat.secret}",
+        "  - {name: journal, file: {path: ~/rtevents.ndjson}}",
+    ],
 }
 """What the settings that are empty by default may hold."""
 

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from rtevents.config.numbers import Positive
+
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86400)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
 Occurrences = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 Severity = Literal["low", "medium", "high", "critical"]

@@ -7,12 +7,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from rtevents.config.numbers import Limit, Positive, Seconds
 from rtevents.config.risks import RiskSettings
+from rtevents.config.sinks import SinkSettings
 from rtevents.errors import ConfigError
-
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-Limit = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class RetentionSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -277,6 +275,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         auto_commit: How projects are committed automatically, those that have it switched on.
         risks: Which risks are told; a rule whose severity is `none` is switched off.
         projects: Projects to watch, besides those that `rtevents project add` added.
+        sinks: What is done when something happens: `rtevents docs reactions`.
     """
 
     listen: str = "127.0.0.1:8473"
@@ -312,6 +311,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     auto_commit: AutoCommitSettings = msgspec.field(default_factory=AutoCommitSettings)
     risks: RiskSettings = msgspec.field(default_factory=RiskSettings)
     projects: list[ProjectSettings] = []
+    sinks: list[SinkSettings] = []
 
 
 def parse_listen(listen: str) -> tuple[str, int] | None:

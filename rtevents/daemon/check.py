@@ -10,6 +10,7 @@ from rtevents.config.settings import Config, ProjectSettings, TypeSettings
 from rtevents.core.event import is_project_id, type_name
 from rtevents.core.payloads import EventTypes
 from rtevents.daemon.access import load_issuers
+from rtevents.daemon.check_sinks import check_sinks
 from rtevents.daemon.types import compile_schema
 from rtevents.errors import BadInput, ConfigError, EventRefused, FilterError
 from rtevents.producers import DECLARED
@@ -19,10 +20,12 @@ from rtevents.producers.taskfiles import wrong_name
 from rtevents.server.tls import Certificate
 
 
-def check(loaded: Loaded) -> list[str]:
+def check(loaded: Loaded, *, is_running: bool = False) -> list[str]:
     """
     Check what would be refused, or left out, when the daemon starts.
 
+    Args:
+        is_running: Whether a daemon asks, which knows its event types better.
     Returns:
         What it could not watch as things are now, in words.
     Raises:
@@ -39,11 +42,12 @@ def check(loaded: Loaded) -> list[str]:
         load_issuers(loaded.config)
     except ConfigError as error:
         raise _wrong(loaded, "issuers", str(error).removeprefix("issuers: ")) from error
+    unknown = check_sinks(loaded)
     return [
         f"{loaded.where(f'projects[{index}].path')}: {problem}"
         for index, project in enumerate(loaded.config.projects)
         if (problem := _problem(project))
-    ]
+    ] + ([] if is_running else unknown)
 
 
 def open_certificate(config: Config) -> Certificate | None:

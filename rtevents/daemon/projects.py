@@ -313,11 +313,7 @@ class Projects:
         return project
 
     def _place(self, project_id: str) -> Path:
-        # An id may hold any printable character, a folder's name may not, nor be as long.
-        name = project_id.encode().hex()
-        if len(name) > MAX_FOLDER_NAME:
-            name = hashlib.blake2b(project_id.encode(), digest_size=32).hexdigest()
-        return self._places / name
+        return self._places / folder_name(project_id)
 
     def _start(self, project: Project, kind: str, producer: Producer) -> None:
         name = f"{kind} of {project.settings.id}"
@@ -424,6 +420,15 @@ def _last_change(batch: Sequence[Event]) -> str | None:
     """Return the id of the event of the last file that changed; None where none did."""
     changes = (event for event in reversed(batch) if event.type == EventType.FILE_CHANGE)
     return next((event.event_id for event in changes), None)
+
+
+def folder_name(project_id: str) -> str:
+    """Return the name of a project's folder in the state directory."""
+    # An id may hold any printable character, a folder's name may not, nor be as long.
+    name = project_id.encode().hex()
+    if len(name) > MAX_FOLDER_NAME:
+        name = hashlib.blake2b(project_id.encode(), digest_size=32).hexdigest()
+    return name
 
 
 async def _settle(projects: Iterable[Project]) -> None:

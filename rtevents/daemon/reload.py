@@ -18,6 +18,7 @@ from rtevents.daemon.access import load_issuers, take_on
 from rtevents.daemon.check import check
 from rtevents.daemon.notify import Notifier
 from rtevents.daemon.projects import Projects
+from rtevents.daemon.sinks import Sinks
 from rtevents.daemon.types import OwnTypes
 from rtevents.errors import ConfigError, RteventsError
 from rtevents.server.guard import Guard
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 LIVE = (
     "auto_commit", "event_types", "files", "git", "hosts", "issuers", "limits", "log_level",
-    "origins", "projects", "retention", "risks",
+    "origins", "projects", "retention", "risks", "sinks",
 )  # fmt: skip
 """The settings that a running daemon takes on; the others are read when it starts."""
 
@@ -48,6 +49,7 @@ class Reload:
         service: EventService,
         guard: Guard,
         projects: Projects,
+        sinks: Sinks,
         types: OwnTypes,
         certificate: Certificate | None,
         notifier: Notifier,
@@ -57,6 +59,7 @@ class Reload:
         self._service = service
         self._guard = guard
         self._projects = projects
+        self._sinks = sinks
         self._types = types
         self._certificate = certificate
         self._notifier = notifier
@@ -102,7 +105,7 @@ class Reload:
         # A file that is away for a moment, as while it is written anew, is no empty one.
         loaded = await asyncio.to_thread(read, self._paths, named=self._has_file)
         # In a thread too: it looks for folders, which may be on a disk that has gone.
-        warnings = [*loaded.warnings, *await asyncio.to_thread(check, loaded)]
+        warnings = [*loaded.warnings, *await asyncio.to_thread(check, loaded, is_running=True)]
         config = loaded.config
         fields = (field.name for field in msgspec.structs.fields(Config))
         changed = [name for name in fields if getattr(config, name) != getattr(self._config, name)]
@@ -121,6 +124,7 @@ class Reload:
         self._service.retention = Retention(**msgspec.structs.asdict(config.retention))
         logging.getLogger().setLevel(config.log_level.upper())
         warnings += await self._projects.reload(config)
+        warnings += await self._sinks.reload(config)
         self._config = config
         self._has_file = self._paths.config.exists()
         return changed, warnings

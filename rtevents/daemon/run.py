@@ -27,6 +27,7 @@ from rtevents.daemon.place import bind, inherited, let_wait, lock, make_folders
 from rtevents.daemon.process import Signals, Threads, give_back_memory, loop_factory, prepare
 from rtevents.daemon.projects import Projects
 from rtevents.daemon.reload import Reload
+from rtevents.daemon.sinks import Sinks
 from rtevents.daemon.spool import deliver
 from rtevents.daemon.types import OwnTypes
 from rtevents.errors import RteventsError
@@ -159,6 +160,7 @@ async def _open(
     guard = open_guard(config, paths, service)
     forecast = Forecast()
     projects = Projects(service, config, paths.state, paths.own, forecast)
+    sinks = Sinks(service, config, paths, projects.all)
     certificate = open_certificate(config)
     reload = Reload(
         config,
@@ -166,6 +168,7 @@ async def _open(
         service=service,
         guard=guard,
         projects=projects,
+        sinks=sinks,
         types=own_types,
         certificate=certificate,
         notifier=notifier,
@@ -175,6 +178,7 @@ async def _open(
         fanout=fanout,
         guard=guard,
         projects=projects,
+        sinks=sinks,
         forecast=forecast,
         status=_status(config, running),
         add_type=own_types.add,
@@ -211,6 +215,8 @@ async def _open(
         stack.push_async_callback(_cancel, spool)
         learning = asyncio.create_task(learn(service, forecast), name="rtevents forecast")
         stack.push_async_callback(_cancel, learning)
+        stack.push_async_callback(sinks.stop)
+        sinks.start()
         stack.push_async_callback(projects.stop)
         await projects.start()
         # After them: a project that is not known yet is no project that is watched no more.

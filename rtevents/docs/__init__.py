@@ -3,6 +3,7 @@
 TOPICS = {
     "events": "what an event is, every type and its data",
     "where": "the filter language: conditions on any field of an event",
+    "reactions": "doing something about it: commands, webhooks, files, messages, waiting",
     "sse": "Server-Sent Events: frames, resuming, filters",
     "websocket": "the WebSocket protocol: messages and answers",
     "integration": "browser, curl, Python, shell, git",

@@ -51,7 +51,11 @@ async def status(request: web.Request) -> web.Response:
             "thresholds": house.service.watch.thresholds,
             "projects": _projects(house, grant),
         }
-        | ({} if grant.is_limited else {"audit": house.guard.audit.state()})
+        | (
+            {}
+            if grant.is_limited
+            else {"sinks": house.sinks.all(), "audit": house.guard.audit.state()}
+        )
     )
 
 

@@ -10,6 +10,7 @@ from rtevents.core.analysis import Report
 from rtevents.core.event import Stored
 from rtevents.core.health import Health
 from rtevents.core.reference import FieldReference
+from rtevents.server.sink_answers import SinkState
 
 Seq = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -188,28 +189,40 @@ class WatchedProjects(msgspec.Struct):
     projects: list[WatchedProject]
 
 
-class RiskRule(msgspec.Struct):
+class DeadLetter(msgspec.Struct):
     """
-    A rule for risks.
+    An event that a sink gave up.
 
     Args:
-        severity: How bad what it finds is; `none` for a rule that is switched off.
-        about: What it looks for, or the message of a rule of the user's own.
-        settings: Its thresholds.
-        project_id: The project whose own rule it is; null for a rule of every project.
+        id: Its name: the bookmark after the event.
+        at: Unix seconds of the last attempt.
+        reason: Why that failed.
+        attempts: How many there were.
     """
 
-    name: str
-    severity: str
-    about: str
-    settings: dict[str, Any]
-    project_id: str | None
+    id: str
+    at: float
+    reason: str
+    attempts: int
+    event: StoredEvent
 
 
-class RiskRules(msgspec.Struct):
-    """The rules for risks that are in force."""
+class DeadLetters(msgspec.Struct):
+    """
+    The dead letters of a sink, the oldest first, as many as an answer takes.
 
-    rules: list[RiskRule]
+    Args:
+        total: How many there are.
+    """
+
+    letters: list[DeadLetter]
+    total: int
+
+
+class Count(msgspec.Struct):
+    """How many it concerned."""
+
+    count: int
 
 
 class TokenInfo(msgspec.Struct):
@@ -310,6 +323,7 @@ class Status(msgspec.Struct, kw_only=True):
     Args:
         listen: Where it listens on TCP; null for nowhere, and `listen_error` may tell why.
         thresholds: The figures above which it is degraded, by name.
+        sinks: What is done when something happens; not told to a limited grant.
         audit: Of the audit log, the last line's number and hash; not told to a limited grant.
     """
 
@@ -329,6 +343,7 @@ class Status(msgspec.Struct, kw_only=True):
     health: Health
     thresholds: dict[str, float]
     projects: list[WatchedProject]
+    sinks: list[SinkState] | msgspec.UnsetType = msgspec.UNSET
     audit: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -21,7 +21,7 @@ from rtevents.errors import (
     NotFound,
     RteventsError,
 )
-from rtevents.server import admin, analytics, answers, requests
+from rtevents.server import admin, analytics, answers, requests, risk_answers, sink_answers, sinks
 from rtevents.server.asyncapi import asyncapi
 from rtevents.server.door import NoRoom
 from rtevents.server.guard import NOTHING, PREFLIGHT, Rule
@@ -143,7 +143,24 @@ ROUTES = (
     Route(
         "DELETE", "/v1/projects/{id}", admin.remove_project, "owner", is_whole=True, statuses=GONE
     ),
-    Route("GET", "/v1/risks/rules", admin.risk_rules, "admin", gives=answers.RiskRules),
+    Route("GET", "/v1/risks/rules", admin.risk_rules, "admin", gives=risk_answers.RiskRules),
+    Route("GET", "/v1/sinks", sinks.sinks, "admin", is_whole=True, gives=sink_answers.Sinks),
+    Route(
+        "GET", "/v1/sinks/{name}/dead", sinks.dead, "admin", is_whole=True,
+        gives=answers.DeadLetters,
+    ),
+    Route(
+        "POST", "/v1/sinks/{name}/replay", sinks.replay, "owner", is_whole=True,
+        takes=requests.Letters, gives=answers.Count,
+    ),
+    Route(
+        "POST", "/v1/sinks/{name}/discard", sinks.discard, "owner", is_whole=True,
+        takes=requests.Letters, gives=answers.Count,
+    ),
+    Route(
+        "POST", "/v1/sinks/{name}/resume", sinks.resume, "owner", is_whole=True,
+        gives=sink_answers.SinkState,
+    ),
     Route(
         "POST", "/v1/commits", admin.commit, "owner", is_whole=True,
         takes=requests.NewCommit, gives=answers.Published, statuses=CREATED,

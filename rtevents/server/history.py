@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import msgspec
 from aiohttp import web
 
+from rtevents.core.cloudevents import BATCH, to_cloudevent
 from rtevents.core.event import Bookmark, Entry, Gap
 from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
 from rtevents.core.log import Cursor, Start, wire_bytes
 from rtevents.core.since import Since, parse_since
 from rtevents.core.store import PAGE_BYTES
 from rtevents.errors import BookmarkError, FilterError, LogClosed
-from rtevents.server.cloudevents import BATCH, to_cloudevent
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, query_of
 from rtevents.server.wire import gap_fields
 

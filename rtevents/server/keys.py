@@ -50,6 +50,28 @@ class Projects(Protocol):
         """Publish a commit, or say where it is in the log already."""
 
 
+class Sinks(Protocol):
+    """What is done when something happens; the daemon has it."""
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return every sink with its state."""
+
+    def one(self, name: str) -> dict[str, Any]:
+        """Return one of them."""
+
+    async def dead(self, name: str) -> tuple[list[Any], int]:
+        """Return the dead letters of a sink, as many as an answer takes, and how many there are."""
+
+    async def replay(self, name: str, letter_id: str) -> int:
+        """Have one letter, or all, done again; return how many."""
+
+    async def discard(self, name: str, letter_id: str) -> int:
+        """Forget one letter, or all; return how many."""
+
+    def resume(self, name: str) -> None:
+        """Have a sink that rests try now."""
+
+
 class House(msgspec.Struct):
     """
     The rooms that a handler may enter.
@@ -59,6 +81,7 @@ class House(msgspec.Struct):
         fanout: Every stream.
         guard: Who may come in.
         projects: What is watched.
+        sinks: What is done when something happens.
         forecast: What is usual in them.
         status: Returns what ``GET /v1/status`` tells.
         add_type: Adds an event type of the user's own: its name and its JSON Schema.
@@ -71,6 +94,7 @@ class House(msgspec.Struct):
     fanout: Fanout
     guard: Guard
     projects: Projects
+    sinks: Sinks
     forecast: Forecast
     status: Callable[[], dict[str, Any]]
     add_type: Callable[[str, dict[str, Any] | None], Awaitable[None]]

@@ -58,6 +58,7 @@ class Figures(Collector):
         yield from _queue(snapshot)
         yield from _log(snapshot)
         yield from self._connections(snapshot)
+        yield from self._sinks()
         yield from self._health(snapshot)
 
     def _events(self, snapshot: Snapshot) -> Iterator[Metric]:
@@ -114,6 +115,18 @@ class Figures(Collector):
             "Entries by which the connection furthest behind is behind.",
             value=max([0, *(service.log.last - each.position for each in readers)]),
         )
+
+    def _sinks(self) -> Iterator[Metric]:
+        sinks = self._house.sinks.all()
+        for name, kind, words in (
+            ("delivered", CounterMetricFamily, "Events that a sink has done."),
+            ("failures", CounterMetricFamily, "Attempts of a sink that failed."),
+            ("lag", GaugeMetricFamily, "Entries that a sink has not done, or not looked at."),
+            ("dead", GaugeMetricFamily, "Dead letters that a sink keeps."),
+        ):
+            unit = "_events" if name == "lag" else "_letters" if name == "dead" else ""
+            counts = Counter({each["name"]: each[name] for each in sinks})
+            yield _labelled(kind(f"rtevents_sink_{name}{unit}", words, labels=["sink"]), counts)
 
     def _health(self, snapshot: Snapshot) -> Iterator[Metric]:
         service = self._house.service

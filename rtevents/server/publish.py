@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from rtevents.core.cloudevents import BATCH, STRUCTURED, from_cloudevent, from_headers
 from rtevents.core.draft import decode_event, decode_events
 from rtevents.core.event import MAX_EVENT_BYTES, Event, Stored
 from rtevents.core.filter import Grant
@@ -23,7 +24,6 @@ from rtevents.errors import (
     RteventsError,
     Unavailable,
 )
-from rtevents.server.cloudevents import BATCH, STRUCTURED, from_cloudevent, from_headers
 from rtevents.server.guard import UnsupportedMedia
 from rtevents.server.keys import (
     HOUSE,

@@ -257,3 +257,14 @@ class Ticket(msgspec.Struct, forbid_unknown_fields=True):
     """What a browser exchanges for its cookie."""
 
     ticket: str
+
+
+class Letters(msgspec.Struct):
+    """
+    Which dead letters.
+
+    Args:
+        id: The name of one; every one when empty.
+    """
+
+    id: str = ""

@@ -13,11 +13,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from rtevents.config.paths import Paths
+from rtevents.config.settings import Config
 from rtevents.core.event import Event, Stored, type_name
 from rtevents.core.filter import OWNER, Filter
 from rtevents.core.forecast import Forecast
 from rtevents.core.service import EventService
 from rtevents.core.store import Page, Store
+from rtevents.daemon.sinks import Sinks
 from rtevents.errors import EventConflict, NotFound, StoreError, Taken
 from rtevents.server.app import create_runner
 from rtevents.server.audit import Audit
@@ -406,6 +409,7 @@ class Houses:
                 hosts=hosts,
             ),
             projects=ListedProjects(),
+            sinks=Sinks(service, Config(), Paths(folder, folder, folder / "c"), list),
             forecast=Forecast(),
             status=lambda: {
                 "listen": f"127.0.0.1:{opened.tcp[1]}",

@@ -50,6 +50,7 @@ async def test_the_status_tells_what_this_daemon_is(server: Server) -> None:
         "health": {"status": "ok", "reasons": []},
         "thresholds": msgspec.to_builtins(Thresholds()),
         "projects": [],
+        "sinks": [],
         "audit": server.guard.audit.state(),
     }
 

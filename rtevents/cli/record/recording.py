@@ -10,10 +10,10 @@ from typing import BinaryIO
 
 import msgspec
 
+from rtevents.core.cloudevents import from_cloudevent, to_cloudevent
 from rtevents.core.draft import check_event
 from rtevents.core.event import MAX_EVENT_BYTES, MAX_EVENT_ID, NOT_JSON, Entry, Event, decode_entry
 from rtevents.errors import BadInput, EventRefused
-from rtevents.server.cloudevents import from_cloudevent, to_cloudevent
 
 OWN = "rtevents/"
 """How the sources of the daemon's own producers begin; nobody else may publish by such a name."""

@@ -1,0 +1,186 @@
+"""rtevents sinks: the configured reactions, and what they gave up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rtevents.cli import options, suggest
+from rtevents.cli.output import moment, notice, pretty_line, print_json, safe
+from rtevents.cli.status import sink_line
+from rtevents.errors import NotFound, NotReachable
+
+if TYPE_CHECKING:
+    from rtevents.sinks.place import DeadLetters
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, invoke_without_command=True)
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Which sink.", autocompletion=suggest.sinks)
+]
+LetterId = Annotated[
+    str, typer.Argument(metavar="[ID]", help="Which letter; every one by default.")
+]
+
+
+@app.callback()
+def sinks(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """
+    Show the configured reactions: how they are, how far they lag, what they gave up.
+
+    \b
+    rtevents sinks
+    rtevents sinks dead chat
+    rtevents sinks replay chat
+    rtevents sinks resume chat      try now, when it rests or its receiver was gone
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with options.client() as client:
+        found = client.sinks()
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        notice("there are none: see rtevents docs reactions")
+    for sink in found:
+        print(sink_line(sink))
+
+
+@app.command()
+def dead(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Which sink.", autocompletion=suggest.sinks),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """
+    Show what was given up, and why.
+
+    NAME is a sink of the configuration, or of `rtevents on --as NAME`.
+
+    \b
+    rtevents sinks dead
+    rtevents sinks dead chat --json
+    """
+    names = [name] if name is not None else _names()
+    found = [letter | {"sink": each} for each in names for letter in _letters(each)]
+    if as_json:
+        print_json(found)
+        return
+    from rtevents.core.event import decode_entry
+
+    for letter in found:
+        when = moment(letter["at"], "%Y-%m-%d %H:%M:%S")
+        often = f"{letter['attempts']} attempts" if letter["attempts"] > 1 else "1 attempt"
+        print(f"{safe(letter['sink'])}  {letter['id']}  {when}, {often}: {safe(letter['reason'])}")
+        typer.echo(f"    {pretty_line(decode_entry(_encode(letter['event'])))}")
+
+
+@app.command()
+def replay(name: Name, letter_id: LetterId = "") -> None:
+    """
+    Do again what was given up.
+
+    Each is tried once, in the background; what fails again stays.
+
+    \b
+    rtevents sinks replay chat
+    rtevents sinks replay chat a1b2c3d4-42
+    """
+    with options.client() as client:
+        try:
+            count = client.replay_letters(name, letter_id)
+        except NotFound as error:
+            if _own(name) is None:
+                raise
+            raise NotFound(
+                f"{name} is run by rtevents on: rtevents on --as {name} --replay … -- CMD"
+            ) from error
+    print(f"replaying {count}; see: rtevents sinks dead {safe(name)}")
+
+
+@app.command()
+def discard(name: Name, letter_id: LetterId = "") -> None:
+    """
+    Forget what was given up.
+
+    \b
+    rtevents sinks discard chat a1b2c3d4-42
+    """
+    try:
+        with options.client() as client:
+            count = client.discard_letters(name, letter_id)
+    except (NotFound, NotReachable):
+        if (own := _own(name)) is None:
+            raise
+        chosen = own.ids if not letter_id else [each for each in own.ids if each == letter_id]
+        if letter_id and not chosen:
+            raise NotFound(f"no dead letter {letter_id[:80]!r}") from None
+        for each in chosen:
+            own.remove(each)
+        count = len(chosen)
+    print(f"discarded {count}")
+
+
+@app.command()
+def resume(name: Name) -> None:
+    """
+    Have a sink that rests try now.
+
+    It rests after failures in a row, and for good when its receiver answered 410.
+
+    \b
+    rtevents sinks resume chat
+    """
+    with options.client() as client:
+        client.resume_sink(name)
+    print(f"resumed {safe(name)}")
+
+
+def _names() -> list[str]:
+    """Return the names of what may have given something up."""
+    from rtevents.config.paths import find_paths
+
+    with options.client() as client:
+        found = [sink["name"] for sink in client.sinks()]
+    folder = find_paths().names
+    return found + sorted(each.name for each in folder.glob("*") if each.name not in found)
+
+
+def _letters(name: str) -> list[dict[str, Any]]:
+    """Return the dead letters of a sink of the daemon's, or of a name of `rtevents on`."""
+    try:
+        with options.client() as client:
+            found = client.dead_letters(name)
+    except (NotFound, NotReachable):
+        if (own := _own(name)) is None:
+            raise
+        import msgspec
+
+        return [msgspec.json.decode(msgspec.json.encode(each)) for each in own.read(own.ids)]
+    letters: list[dict[str, Any]] = found["letters"]
+    if found["total"] > len(letters):
+        notice(f"{name}: the oldest {len(letters)} of {found['total']}")
+    return letters
+
+
+def _own(name: str) -> DeadLetters | None:
+    """Return the dead letters of `rtevents on --as NAME`; None when there is no such name."""
+    from rtevents.config.paths import find_paths
+    from rtevents.config.sinks import NAME
+    from rtevents.sinks.place import DeadLetters
+
+    folder = find_paths().names / name
+    return DeadLetters(folder) if NAME.match(name) and folder.is_dir() else None
+
+
+def _encode(event: dict[str, Any]) -> bytes:
+    import msgspec
+
+    return msgspec.json.encode(event)

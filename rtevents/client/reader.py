@@ -1,0 +1,102 @@
+"""A place in the log of a daemon elsewhere, read on from at one's own pace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from rtevents.client.asyncio import Client
+from rtevents.client.calls import History
+from rtevents.client.frames import Place
+from rtevents.core.event import Bookmark, Entry, Gap
+from rtevents.core.filter import Filter
+from rtevents.errors import ConnectionLost, NotReachable, Unavailable
+
+PAGE = 100
+"""Entries that are asked for at once, and held at most."""
+
+POLL_SECONDS = 30.0
+"""Seconds for which one question waits for an answer."""
+
+
+class HistoryReader:
+    """
+    Reads pages of the history, and nothing while nobody asks: what is not read is in the log.
+
+    It comes back by itself when the connection is lost.
+
+    Args:
+        client: The daemon's.
+        wanted: What is read.
+        since: Where it begins without a bookmark.
+        tell: Told in a line that the connection is lost.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        wanted: Filter,
+        since: str = "new",
+        *,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._client = client
+        self._wanted = wanted
+        self._since = since
+        self._tell = tell
+        self._held: list[Entry | Gap] = []
+        self._next = Bookmark("00000000", 0)
+        self._newest = 0
+
+    async def open(self, bookmark: Bookmark | None) -> Bookmark:
+        """
+        Begin after `bookmark`, or where it was told to begin; return that place.
+
+        Raises:
+            NotReachable: There is no daemon.
+            BookmarkError: There is no such place.
+        """
+        since = str(bookmark or self._since)
+        self._take(await self._client.history(self._wanted, since=since, limit=PAGE))
+        return self.bookmark
+
+    async def next(self, wait: float, *, limit: int) -> list[Entry | Gap]:
+        """Return what comes next; empty when nothing came in time. Cancelling is safe."""
+        if not self._held:
+            self._take(await self._ask(min(wait, POLL_SECONDS)))
+        found = self._held[:limit]
+        if found and isinstance(found[0], Gap):
+            found = found[:1]
+        del self._held[: len(found)]
+        return found
+
+    @property
+    def bookmark(self) -> Bookmark:
+        """The place up to which all has been returned, or is not wanted."""
+        for item in self._held:
+            after = item.after if isinstance(item, Gap) else item.seq - 1
+            return Bookmark(self._next.epoch, after)
+        return self._next
+
+    @property
+    def lag(self) -> int:
+        """Entries of the log that it has not looked at, when it last asked."""
+        return max(0, self._newest - self.bookmark.seq)
+
+    def _take(self, page: History) -> None:
+        self._held = [*([page.gap] if page.gap else []), *page.events]
+        self._next, self._newest = page.next, page.newest
+
+    async def _ask(self, wait: float) -> History:
+        place = Place("")
+        while True:
+            try:
+                return await self._client.history(
+                    self._wanted, since=str(self._next), limit=PAGE, wait=wait
+                )
+            except (NotReachable, ConnectionLost, Unavailable) as error:
+                pause = place.lost(str(error), reconnect=True)
+                if not place.has_connected:
+                    self._tell(f"connection lost ({error}); reconnecting")
+                    place.has_connected = True
+            await asyncio.sleep(pause)

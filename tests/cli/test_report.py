@@ -40,6 +40,17 @@ def test_it_is_learned_from_what_happens_and_told(daemon: Daemon) -> None:
     for number in range(COMMITS):
         change("app.py", "test_app.py", *(["app.css"] if number % 8 == 0 else []))
     wait_for(lambda: commits() == COMMITS, "they are told")
+    with daemon.client() as client:
+        seen = COMMITS - 1  # they fade a little
+        wait_for(
+            lambda: (
+                [each["seen"] > seen for each in client.predictions("web", ["app.py"])["likely"]][
+                    :1
+                ]
+                == [True]
+            ),
+            "they are learned from",
+        )
     change("app.py", "odd.sh")
     wait_for(lambda: commits() == COMMITS + 1, "it is told")
 

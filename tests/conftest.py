@@ -205,7 +205,7 @@ class Daemon:
 @contextmanager
 def folder_with_a_short_path() -> Iterator[Path]:
     """Have an empty folder."""
-    folder = Path(tempfile.mkdtemp(prefix="rte"))
+    folder = Path(tempfile.mkdtemp(prefix="rth"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -30,7 +30,7 @@ def other(tmp_path: Path) -> Iterator[Daemon]:
     """Return a second daemon."""
     import tempfile
 
-    home = Path(tempfile.mkdtemp(prefix="rte"))
+    home = Path(tempfile.mkdtemp(prefix="rth"))
     daemon = Daemon(home)
     daemon.start()
     yield daemon

@@ -236,8 +236,8 @@ def test_the_chosen_event_is_seen_where_the_system_sets_the_colours(
     screen.until_shown("low: two", "low: one")
     screen.page.keyboard.press("j")
 
-    outline = "getComputedStyle(document.querySelector('.row[aria-selected=true]')).outlineStyle"
-    screen.until(outline, "solid")
+    chosen = "document.querySelector('.row[aria-selected=true]')"
+    screen.until(f"{chosen} && getComputedStyle({chosen}).outlineStyle", "solid")
 
 
 def test_ten_thousand_events_hold_the_page_up_for_no_moment(

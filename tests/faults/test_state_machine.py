@@ -63,7 +63,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._home = Path(tempfile.mkdtemp(prefix="rte"))
+        self._home = Path(tempfile.mkdtemp(prefix="rth"))
         self._daemon = Daemon(self._home)
         self._numbers = itertools.count()
         self._log: dict[int, Event] = {}

@@ -82,7 +82,7 @@ ignore_files = st.lists(
 
 def test_git_agrees_whatever_the_patterns_are() -> None:
     home = Path(os.environ["XDG_CONFIG_HOME"])
-    root = Path(tempfile.mkdtemp(prefix="rte")).resolve()
+    root = Path(tempfile.mkdtemp(prefix="rth")).resolve()
     git(root, "init", "-q")
     excludes = home / "git" / "ignore"
     excludes.parent.mkdir(parents=True)

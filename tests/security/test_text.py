@@ -213,7 +213,7 @@ COMMANDS = [
 @pytest.fixture(scope="module")
 def haunted() -> Iterator[Daemon]:
     """Return a daemon that holds hostile text wherever somebody else can put it."""
-    home = Path(tempfile.mkdtemp(prefix="rte"))
+    home = Path(tempfile.mkdtemp(prefix="rth"))
     daemon = Daemon(home)
     daemon.start()
     with daemon.client() as client:

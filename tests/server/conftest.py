@@ -18,6 +18,7 @@ from rtevents.config.settings import Config
 from rtevents.core.event import Event, Stored, type_name
 from rtevents.core.filter import OWNER, Filter
 from rtevents.core.forecast import Forecast
+from rtevents.core.health import Thresholds
 from rtevents.core.service import EventService
 from rtevents.core.store import Page, Store
 from rtevents.daemon.sinks import Sinks
@@ -35,6 +36,9 @@ from rtevents.stores import open_store
 from rtevents.stores.memory import MemoryStore
 
 from .readers import PATIENCE, Address, Socket, Stream, Wire, until
+
+ROOMY = Thresholds(memory_bytes=1 << 40)
+"""Thresholds that the memory of the tests' own process, whatever ran in it before, stays below."""
 
 
 def task(number: int = 0, **fields: Any) -> Event:
@@ -375,7 +379,13 @@ class Houses:
         if isinstance(store, str):
             store = await open_store(store, path=folder / "events.db", durability="normal")
         service = EventService(
-            store, **{"max_queue_size": 2000, "event_retention": 10_000, **settings}
+            store,
+            **{
+                "max_queue_size": 2000,
+                "event_retention": 10_000,
+                "thresholds": ROOMY,
+                **settings,
+            },
         )
         own_types: dict[str, dict[str, Any] | None] = {}
 

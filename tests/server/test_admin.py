@@ -15,7 +15,7 @@ from rtevents import __version__
 from rtevents.core.health import Thresholds
 from rtevents.core.payloads import PAYLOADS
 
-from .conftest import Answer, Caller, Houses, Server, StagedStore, risk, task
+from .conftest import ROOMY, Answer, Caller, Houses, Server, StagedStore, risk, task
 from .readers import Object, read_head, request_head, until
 
 
@@ -48,7 +48,7 @@ async def test_the_status_tells_what_this_daemon_is(server: Server) -> None:
         "newest": 2,
         "bookmark": server.bookmark,
         "health": {"status": "ok", "reasons": []},
-        "thresholds": msgspec.to_builtins(Thresholds()),
+        "thresholds": msgspec.to_builtins(ROOMY),
         "projects": [],
         "sinks": [],
         "audit": server.guard.audit.state(),

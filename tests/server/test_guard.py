@@ -644,7 +644,7 @@ async def test_a_credential_changes_nothing_on_the_unix_socket(server: Server) -
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """Return a folder that everybody may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="rte"))
+    folder = Path(tempfile.mkdtemp(prefix="rth"))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)

@@ -33,6 +33,7 @@ async def failing(server: Server, tmp_path: Path) -> AsyncIterator[Server]:
 
 
 async def test_sinks_are_told_with_lag_and_what_is_amiss(failing: Server) -> None:
+    await until(lambda: failing.house.sinks.one("s")["lag"] == 0, "it has looked at all")
     (sink,) = (await failing.owner.get("/v1/sinks")).json["sinks"]
 
     assert (sink["name"], sink["kind"], sink["project"]) == ("s", "command", None)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from rtevents.config.load import explain, parse_yaml
+from rtevents.config.risks import OwnRisks
 from rtevents.config.sinks import SinkSettings
 from rtevents.errors import ConfigError
 
@@ -21,15 +23,17 @@ MAX_BYTES = 64 * 1024
 """Largest such file, in bytes: more is a mistake or an attack (S17)."""
 
 
-class Reactions(msgspec.Struct, kw_only=True):
+class _Document(msgspec.Struct, kw_only=True):
     """
-    What of the file concerns reactions; its other settings are others' to read.
+    What the file holds.
 
     Args:
         on: Commands that are run when something happens in this project.
+        risks: Rules for risks, besides those of every project.
     """
 
     on: list[SinkSettings] = []
+    risks: OwnRisks = msgspec.field(default_factory=OwnRisks)
 
 
 class ProjectFile(msgspec.Struct, frozen=True):
@@ -53,17 +57,7 @@ class ProjectFile(msgspec.Struct, frozen=True):
         Raises:
             ConfigError: It cannot be read; the text names the file, the line and the key.
         """
-        try:
-            parsed, lines = parse_yaml(self.raw.decode(), str(self.file))
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{self.file}: not UTF-8 at byte {error.start}") from error
-        document: dict[Any, Any] = parsed
-        # YAML 1.1 reads a bare `on` as true.
-        on = document.get("on", document.get(True))
-        try:
-            given = msgspec.convert({"on": [] if on is None else on}, Reactions)
-        except msgspec.ValidationError as error:
-            raise explain(error, self.file, lines, {}) from error
+        given, lines = self._document()
         names: set[str] = set()
         for index, sink in enumerate(given.on):
             if wrong := _wrong(sink, names):
@@ -71,6 +65,36 @@ class ProjectFile(msgspec.Struct, frozen=True):
                 raise ConfigError(f"{self.file}:{line}: on[{index}]{wrong}", field=f"on[{index}]")
             names.add(sink.name)
         return given.on
+
+    def risks(self) -> OwnRisks:
+        """
+        Return what it says of risks: nothing of it runs anything, or takes anything away.
+
+        Raises:
+            ConfigError: As ``reactions``.
+        """
+        return self._document()[0].risks
+
+    def _document(self) -> tuple[_Document, Mapping[str, int]]:
+        """Return what it holds, and the line of each key."""
+        try:
+            parsed, lines = parse_yaml(self.raw.decode(), str(self.file))
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{self.file}: not UTF-8 at byte {error.start}") from error
+        # YAML 1.1 reads a bare `on` as true; a section of which nothing is said is none.
+        document: dict[Any, Any] = parsed
+        said = {("on" if name is True else name): value for name, value in document.items()}
+        for name in said:
+            if name not in _Document.__struct_fields__:
+                line = lines.get(f"$.{name}", 1)
+                raise ConfigError(
+                    f"{self.file}:{line}: {name}: no setting of a project", field=str(name)
+                )
+        given = {name: value for name, value in said.items() if value is not None}
+        try:
+            return msgspec.convert(given, _Document), lines
+        except msgspec.ValidationError as error:
+            raise explain(error, self.file, lines, {}) from error
 
 
 def read_project_file(root: Path) -> ProjectFile | None:

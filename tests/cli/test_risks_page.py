@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import rtevents
-from rtevents.config.project import read_risks
+from rtevents.config.project_file import read_project_file
 from rtevents.config.risks import RiskSettings
 from rtevents.producers.risk.rules import ABOUT, build
 from tests.conftest import Daemon
@@ -70,7 +70,9 @@ def test_its_rules_can_be_used(tmp_path: Path, text: str) -> None:
 
     assert build(settings)
     if "rules" in text:
-        assert read_risks(tmp_path).rules == settings.rules
+        file = read_project_file(tmp_path)
+        assert file is not None
+        assert file.risks().rules == settings.rules
 
 
 def test_thousands_of_newer_words_hide_no_grave_risk(daemon: Daemon) -> None:

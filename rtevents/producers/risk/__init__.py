@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from rtevents.config.project import OWN_FILE
+from rtevents.config.project_file import NAME
 from rtevents.config.risks import RiskSettings
 from rtevents.core.event import Bookmark, Entry, Event
 from rtevents.core.filter import Filter
@@ -118,6 +118,9 @@ class RiskProducer:
             yield untold
         cursor = await self._cursor(kept.bookmark)
         await self._take_on()
+        if not kept.bookmark:
+            # From here on nothing is the past, also if we are killed before the first save.
+            await self._save(cursor, [])
         self.ready.set()
         try:
             while True:
@@ -170,7 +173,7 @@ class RiskProducer:
                 self._show(rule, entry, when)
             if entry.type == "COMMIT" and entry.source == COMMIT_SOURCE:
                 commits.append(entry)
-            elif entry.type == "FILE_CHANGE" and OWN_FILE.encode() in entry.wire:
+            elif entry.type == "FILE_CHANGE" and NAME.encode() in entry.wire:
                 self._own_files.add(entry.project_id or "")
         if commits:
             await self._look_into(commits, now, book)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from rtevents.config.project import OWN_FILE, read_risks
+from rtevents.config.project_file import NAME, read_project_file
 from rtevents.config.risks import RiskRuleSettings, RiskSettings
 from rtevents.errors import ConfigError, FilterError
 from rtevents.producers import Known
@@ -62,7 +62,8 @@ def build(settings: RiskSettings) -> list[Rule]:
 def build_own(project: Known) -> tuple[list[Rule], str | None]:
     """Return the rules of a project's own file, and why there are none; reads that file."""
     try:
-        given = read_risks(project.root).rules
+        file = read_project_file(project.root)
+        given = file.risks().rules if file is not None else []
         if sum(len(each.where) + len(each.until) for each in given) > MOST_TEXT:
             raise FilterError(f"risks.rules: more than {MOST_TEXT} characters of conditions")
         rules: list[Rule] = [
@@ -70,7 +71,7 @@ def build_own(project: Known) -> tuple[list[Rule], str | None]:
             for index, each in enumerate(given)
         ]
     except FilterError as error:
-        return [], f"{project.root / OWN_FILE}: {error}"
+        return [], f"{project.root / NAME}: {error}"
     except ConfigError as error:
         return [], str(error)
     return rules, None

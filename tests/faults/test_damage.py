@@ -263,6 +263,10 @@ def overwrite(file: Path) -> None:
     with file.open("r+b") as opened:
         opened.seek(8192 * 5)
         opened.write(random.randbytes(size - 8192 * 5))
+    # A commit that touches the first page only: nobody goes on with what its cache holds.
+    with closing(sqlite3.connect(file)) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        db.execute(f"PRAGMA user_version = {version}")
 
 
 def test_damage_while_it_runs_is_put_aside_and_nobody_is_kept_waiting(

@@ -28,12 +28,12 @@ async def failing(server: Server, tmp_path: Path) -> AsyncIterator[Server]:
     await until(lambda: sinks.one("s")["bookmark"], "it has its place")
     await server.publish(risk("one"), risk("two"))
     await until(lambda: sinks.one("s")["dead"] == 2, "both are given up")
+    await until(lambda: sinks.one("s")["lag"] == 0, "it has looked at all")
     yield server
     await sinks.stop()
 
 
 async def test_sinks_are_told_with_lag_and_what_is_amiss(failing: Server) -> None:
-    await until(lambda: failing.house.sinks.one("s")["lag"] == 0, "it has looked at all")
     (sink,) = (await failing.owner.get("/v1/sinks")).json["sinks"]
 
     assert (sink["name"], sink["kind"], sink["project"]) == ("s", "command", None)

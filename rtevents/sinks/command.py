@@ -7,10 +7,10 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar
 
 from rtevents.config.paths import expand
 from rtevents.config.sinks import CommandSettings
@@ -24,8 +24,8 @@ PASSED = (
 )  # fmt: skip
 """What a command gets of our environment: nothing of it is a secret (S26)."""
 
-SECRETS = ("RTEVENTS_TOKEN",)
-"""What no command gets of a user's environment either."""
+WITHHELD = ("RTEVENTS_TOKEN", "RTEVENTS_GAP")
+"""What no command gets of a user's environment either: a secret, and the gap of an outer one."""
 
 TAIL_BYTES = 4096
 """Bytes that are kept of what a command prints: the last ones."""
@@ -68,22 +68,23 @@ class CommandReaction:
     ) -> None:
         self._run = list(run)
         self._cwd = cwd
-        self._environ = {name: v for name, v in environ.items() if name not in SECRETS}
+        self._environ = {name: v for name, v in environ.items() if name not in WITHHELD}
         self._timeout = timeout
         self._is_shown = is_shown
 
     async def act(self, batch: Batch) -> None:
         """Run it; cancelling ends it, with all that it started."""
         tail = _Tail()
-        try:
-            async with asyncio.timeout(self._timeout):
-                async with self._started(batch, tail) as process:
+        async with self._started(batch, tail) as process:
+            try:
+                async with asyncio.timeout(self._timeout):
                     code = await process.wait()
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(DRAIN_SECONDS):
-                            await tail.ended.wait()
-        except TimeoutError:
-            raise ReactionFailed(f"{self._name} took longer than {self._timeout:g} s") from None
+            except TimeoutError:
+                words = f"{self._name} took longer than {self._timeout:g} s"
+                raise ReactionFailed(words) from None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await tail.ended.wait()
         if code:
             how = f"exit {code}" if code > 0 else f"ended by {_signal_name(-code)}"
             raise ReactionFailed(": ".join([f"{self._name} failed, {how}", *tail.last_line()]))
@@ -100,10 +101,7 @@ class CommandReaction:
         self, batch: Batch, tail: _Tail
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         """Run it with the batch at hand; when that is left it is ended, if it has not."""
-        # A file, not a pipe: who does not read it, or leaves somebody who holds it, blocks nobody.
-        with tempfile.TemporaryFile() as given:
-            given.write(batch.lines)
-            given.seek(0)
+        with _given(batch.lines) as given:
             async with _reading(tail, is_shown=self._is_shown) as output:
                 try:
                     process = await asyncio.create_subprocess_exec(
@@ -161,6 +159,22 @@ def variables(batch: Batch) -> dict[str, str]:
     return {f"RTEVENTS_{name}": value.replace("\0", "") for name, value in found.items()}
 
 
+@contextmanager
+def _given(text: bytes) -> Iterator[IO[bytes]]:
+    """Return what a command reads; it is gone when that is left."""
+    # A file, not a pipe: who does not read it, or leaves somebody who holds it, blocks nobody.
+    with contextlib.ExitStack() as stack:
+        try:
+            given = stack.enter_context(tempfile.TemporaryFile())
+            given.write(text)
+            given.seek(0)
+        except OSError as error:
+            # Not the file, another one each time: a failure that repeats is told once.
+            where = Path(error.filename).parent if error.filename else "a temporary file"
+            raise ReactionFailed(f"{where}: {error.strerror or error}") from error
+        yield given
+
+
 class _Tail(asyncio.Protocol):
     """Reads what a command prints, and keeps the last of it."""
 
@@ -204,16 +218,19 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """End a command that still runs, with all that it started: by request, and then by force."""
     if process.returncode is not None:
         return
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    try:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE_SECONDS):
                 await process.wait()
-                break
-    # What outlived its parent has had its time too.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    finally:
+        # What outlived its parent has had its time too, and who cancels this wants no more of it.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_SECONDS):
+            await process.wait()
 
 
 def _signal_name(number: int) -> str:

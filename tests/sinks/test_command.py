@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from rtevents.config.sinks import CommandSettings
 from rtevents.core.event import Entry, Event, Gap
 from rtevents.errors import ReactionFailed
-from rtevents.sinks import Batch
+from rtevents.sinks import Batch, command
 from rtevents.sinks.command import CommandReaction, open_command
 
 from .conftest import until
@@ -181,3 +182,41 @@ async def test_endless_output_is_read_and_forgotten(tmp_path: Path) -> None:
 async def test_who_does_not_read_a_large_event_blocks_nobody(tmp_path: Path) -> None:
     large = change(data={"file_path": "x", "change_type": "modified", "text": "y" * 900_000})
     await shell("exit 0", tmp_path).act(batch(large, large, large))
+
+
+async def test_cancelled_again_while_it_is_ended_it_is_ended_by_force(tmp_path: Path) -> None:
+    text = "trap 'touch asked' TERM; echo $$ > pid; while :; do sleep 0.05; done"
+    acting = asyncio.create_task(shell(text, tmp_path).act(batch()))
+    await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "it runs")
+    acting.cancel()
+    await until((tmp_path / "asked").exists, "it was asked to end")
+    acting.cancel()
+    await asyncio.gather(acting, return_exceptions=True)
+
+    pid = int((tmp_path / "pid").read_text())
+    await until(lambda: not runs(pid), "it has ended")
+
+
+async def test_what_ended_in_time_has_not_failed_while_its_output_is_held_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "DRAIN_SECONDS", 3.0)
+    reaction = shell("sleep 600 & echo $! > child", tmp_path, timeout=1.0)
+    try:
+        await reaction.act(batch())
+    finally:
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+async def test_a_disk_that_has_no_room_for_the_event_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nonesuch"))
+    with pytest.raises(ReactionFailed, match="nonesuch: No such file or directory"):
+        await shell("true", tmp_path).act(batch())
+
+
+async def test_the_gap_of_an_outer_command_is_not_its_own(tmp_path: Path) -> None:
+    environ = {**os.environ, "RTEVENTS_GAP": "3-5 trimmed"}
+    run = ["sh", "-c", "! env | grep ^RTEVENTS_GAP"]
+    await CommandReaction(run, cwd=tmp_path, environ=environ, timeout=20).act(batch())

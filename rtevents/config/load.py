@@ -160,6 +160,9 @@ def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[str, int]]:
         raise ConfigError(f"{file}{line}: {error.problem}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(f"{file}: {str(error).partition(chr(10))[0]}") from error
+    except (LookupError, AttributeError, ArithmeticError, TypeError) as error:
+        # PyYAML takes a tag at its word: `!!bool x` is a KeyError, `!!timestamp x` has no groups.
+        raise ConfigError(f"{file}: a value is not what its tag says: {error}") from error
     if document is None:
         return {}, {}
     if not isinstance(document, dict):
@@ -172,9 +175,8 @@ def _lines(node: Any, place: str, file: str, seen: set[int]) -> Iterator[tuple[s
     if id(node) in seen:
         raise ConfigError(f"{file}:{node.start_mark.line + 1}: aliases are not allowed here")
     seen.add(id(node))
-    if node.id == "scalar" and "\0" in node.value:
-        # No path may hold one: whatever takes it for a path would fail as by a bug.
-        raise ConfigError(f"{file}:{node.start_mark.line + 1}: a null character is in no setting")
+    if node.id == "scalar":
+        _refuse_unspeakable(node, file)
     if node.id == "sequence":
         for index, item in enumerate(node.value):
             yield f"{place}[{index}]", item.start_mark.line + 1
@@ -182,12 +184,24 @@ def _lines(node: Any, place: str, file: str, seen: set[int]) -> Iterator[tuple[s
     if node.id == "mapping":
         names: set[str] = set()
         for key, value in node.value:
+            if key.id == "scalar":
+                _refuse_unspeakable(key, file)
             name, line = str(key.value), key.start_mark.line + 1
             if name in names:
                 raise ConfigError(f"{file}:{line}: {name} is set twice", field=name)
             names.add(name)
             yield f"{place}.{name}", line
             yield from _lines(value, f"{place}.{name}", file, seen)
+
+
+def _refuse_unspeakable(node: Any, file: str) -> None:
+    place = f"{file}:{node.start_mark.line + 1}"
+    if "\0" in node.value:
+        # No path may hold one: whatever takes it for a path would fail as by a bug.
+        raise ConfigError(f"{place}: a null character is in no setting")
+    if any("\ud800" <= each <= "\udfff" for each in node.value):
+        # Nor may an answer: whatever tells it would fail.
+        raise ConfigError(f"{place}: half of a character is in no setting")
 
 
 _PARTS: dict[str, type[msgspec.Struct]] = {

@@ -94,7 +94,7 @@ class Sinks:
         self._refused: dict[str, Wanted] = {}
         # What projects' own files ask for and are trusted to.
         self._own: dict[str, Wanted] = {}
-        self._read: dict[str, tuple[str, list[SinkSettings]]] = {}
+        self._read: dict[str, tuple[str, list[SinkSettings] | ConfigError]] = {}
         self._untrusted: dict[str, str] = {}
         self._turn = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -289,12 +289,18 @@ class Sinks:
             await asyncio.sleep(PAUSE)
 
     async def _watch(self) -> None:
+        told = ""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
-            except OSError as error:
-                logger.warning("projects' own files cannot be looked at: %s", error)
+            except Exception as error:
+                # Who looks no more would not see that trust is taken back.
+                if str(error) != told:
+                    logger.exception("projects' own files cannot be looked at")
+                told = str(error)
+            else:
+                told = ""
 
     async def look(self) -> None:
         """Look what projects' own files ask for, and whether they are trusted to."""
@@ -341,16 +347,16 @@ class Sinks:
         if found is None:
             self._read.pop(project, None)
             return []
-        digest, reactions = self._read.get(project, ("", []))
+        digest, read = self._read.get(project, ("", []))
         if digest != found.digest:
-            reactions = found.reactions()
-            for index, each in enumerate(reactions):
-                try:
-                    check_sink(each)
-                except ConfigError as error:
-                    raise ConfigError(f"{found.file}: on[{index}].{error}") from error
-            self._read[project] = found.digest, reactions
-        return reactions
+            try:
+                read = _checked(found)
+            except ConfigError as error:
+                read = error
+            self._read[project] = found.digest, read
+        if isinstance(read, ConfigError):
+            raise read
+        return read
 
     def _own_wanted(self, project: str, root: Path, settings: SinkSettings) -> Wanted:
         command = settings.command
@@ -379,6 +385,16 @@ _NEVER: dict[str, Any] = {
     "gap": None,
 }
 """What is told of a sink that could not be started."""
+
+
+def _checked(found: ProjectFile) -> list[SinkSettings]:
+    reactions = found.reactions()
+    for index, each in enumerate(reactions):
+        try:
+            check_sink(each)
+        except ConfigError as error:
+            raise ConfigError(f"{found.file}: on[{index}].{error}") from error
+    return reactions
 
 
 def _terms(settings: SinkSettings, reaction: Reaction) -> Terms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,9 +13,15 @@ import pytest
 
 from rtevents.config.load import read
 from rtevents.config.paths import Paths
+from rtevents.config.project_file import ProjectFile
+from rtevents.config.settings import Config
 from rtevents.core.event import Event
+from rtevents.core.service import EventService
+from rtevents.daemon import sinks as sinks_of_daemon
 from rtevents.daemon.check import check
+from rtevents.daemon.sinks import Sinks
 from rtevents.errors import ConfigError
+from rtevents.stores.memory import MemoryStore
 from tests.conftest import Daemon, wait_for
 
 
@@ -197,6 +204,13 @@ def test_a_projects_own_commands_run_only_while_its_file_is_trusted(
         ("on: [{name: a, command: {run: []}}]", ":1: on[0].command.run: "),
         ("on: &a [*a]", "aliases are not allowed here"),
         ("x" * 70_000, "more than 65536 bytes"),
+        ("on: !!bool x", ": a value is not what its tag says: 'x'"),
+        ("on: !!timestamp x", ": a value is not what its tag says: "),
+        ("on: !!int ''", ": a value is not what its tag says: "),
+        (r'on: "\Uffffffff"', ": a value is not what its tag says: "),
+        (r'on: "\ud800"', ":1: half of a character is in no setting"),
+        (r'"\ud800": 1', ":1: half of a character is in no setting"),
+        (r'"\0": 1', ":1: a null character is in no setting"),
     ],
 )
 def test_a_projects_file_that_cannot_be_read_is_told(home: Path, text: str, said: str) -> None:
@@ -214,6 +228,54 @@ def test_a_projects_file_that_cannot_be_read_is_told(home: Path, text: str, said
                 raise ConfigError(f"on[{index}].{error}") from error
 
     assert said in str(caught.value)
+
+
+async def test_a_projects_file_that_cannot_be_read_is_parsed_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 KiB of YAML take most of a second, and it is looked at each second."""
+    (home / ".rtevents.yaml").write_text("on: [{name: t}]")
+    service, sinks = looking(home)
+    parsed = []
+    read = ProjectFile.reactions
+    monkeypatch.setattr(ProjectFile, "reactions", lambda self: (parsed.append(1), read(self))[1])
+    await sinks.look()
+    await sinks.look()
+
+    assert len(parsed) == 1
+    assert "on[0]: expected command" in service.warnings["reactions of web"]
+    (home / ".rtevents.yaml").write_text("on: []")
+    await sinks.look()
+    assert "reactions of web" not in service.warnings
+
+
+async def test_what_goes_wrong_at_one_look_keeps_nobody_from_the_next(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks_of_daemon, "LOOK_SECONDS", 0.001)
+    _, sinks = looking(home)
+    looks = 0
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+        raise KeyError("x")
+
+    monkeypatch.setattr(sinks, "look", look)
+    sinks.start()
+    try:
+        async with asyncio.timeout(20):
+            while looks < 3:
+                await asyncio.sleep(0.005)
+    finally:
+        await sinks.stop()
+
+
+def looking(root: Path) -> tuple[EventService, Sinks]:
+    """Return the sinks of a daemon that watches one project."""
+    service = EventService(MemoryStore())
+    paths = Paths(root / "run", root / "state", root / "config.yaml")
+    return service, Sinks(service, Config(), paths, lambda: [{"id": "web", "path": str(root)}])
 
 
 def test_a_projects_file_is_no_link_and_no_pipe(home: Path) -> None:

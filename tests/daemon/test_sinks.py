@@ -15,6 +15,7 @@ from rtevents.config.load import read
 from rtevents.config.paths import Paths
 from rtevents.config.project_file import ProjectFile
 from rtevents.config.settings import Config
+from rtevents.config.sinks import SinkSettings
 from rtevents.core.event import Event
 from rtevents.core.service import EventService
 from rtevents.daemon import sinks as sinks_of_daemon
@@ -236,13 +237,19 @@ async def test_a_projects_file_that_cannot_be_read_is_parsed_once(
     """64 KiB of YAML take most of a second, and it is looked at each second."""
     (home / ".rtevents.yaml").write_text("on: [{name: t}]")
     service, sinks = looking(home)
-    parsed = []
-    read = ProjectFile.reactions
-    monkeypatch.setattr(ProjectFile, "reactions", lambda self: (parsed.append(1), read(self))[1])
+    parsed = 0
+    parse = ProjectFile.reactions
+
+    def counted(file: ProjectFile) -> list[SinkSettings]:
+        nonlocal parsed
+        parsed += 1
+        return parse(file)
+
+    monkeypatch.setattr(ProjectFile, "reactions", counted)
     await sinks.look()
     await sinks.look()
 
-    assert len(parsed) == 1
+    assert parsed == 1
     assert "on[0]: expected command" in service.warnings["reactions of web"]
     (home / ".rtevents.yaml").write_text("on: []")
     await sinks.look()

@@ -39,6 +39,9 @@ AGAIN = (408, 425, 429)
 GONE = 410
 """The status of a receiver that wants nothing more, ever."""
 
+OWN = ("connection", "content-length", "content-type", "rtevents-gap", "transfer-encoding")
+"""Headers that are its own to say, besides `webhook-…`: twice there, or wrong, they mislead."""
+
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
@@ -105,8 +108,7 @@ class WebhookReaction:
         except TimeoutError:
             raise ReactionFailed(f"no answer within {self._timeout:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            words = str(error) or type(error).__name__
-            raise ReactionFailed(f"no answer: {words[:200]}") from error
+            raise ReactionFailed(f"no answer: {_words(error)[:200]}") from error
 
     async def close(self) -> None:
         """Close the connections."""
@@ -149,12 +151,17 @@ def open_webhook(settings: WebhookSettings) -> WebhookReaction:
         is_usable = False
     if not is_usable or parts.username is not None:
         raise ConfigError(
-            f"webhook.url: expected https://host/… without a user, got {settings.url[:80]!r}",
+            # Not the address itself: there may be secrets in it.
+            "webhook.url: expected https://host/… without a user",
             field="webhook.url",
         )
     for name, value in settings.headers.items():
-        if not _HEADER.match(name) or any(ord(each) < 32 for each in value):
+        if not _HEADER.match(name) or any(ord(each) < 32 or ord(each) == 127 for each in value):
             raise ConfigError(f"webhook.headers: not a header: {name!r}", field="webhook.headers")
+        if name.lower() in OWN or name.lower().startswith("webhook-"):
+            raise ConfigError(
+                f"webhook.headers: {name} is not for others to say", field="webhook.headers"
+            )
     return WebhookReaction(
         settings.url,
         secrets=_secrets(settings),
@@ -232,6 +239,15 @@ async def _read_some(response: aiohttp.ClientResponse) -> None:
         if size >= MAX_ANSWER:
             response.close()
             return
+
+
+def _words(error: Exception) -> str:
+    """Return what went wrong, without the address: there may be secrets in it."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return " ".join(error.message.split())
+    if isinstance(error, aiohttp.InvalidURL):
+        return "the url cannot be used"
+    return str(error) or type(error).__name__
 
 
 def _judge(response: aiohttp.ClientResponse) -> None:

@@ -355,3 +355,33 @@ def test_a_secret_that_others_can_write_is_not_read(tmp_path: Path) -> None:
     file.chmod(0o666)
     with pytest.raises(ConfigError, match=r"webhook\.secret_file: .*others can write it"):
         open_webhook(WebhookSettings(url="http://x/", secret_file=str(file)))
+
+
+async def test_a_receiver_that_speaks_no_http_gets_no_secret_of_the_address_told() -> None:
+    async def garbage(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 xx\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with Receiver(garbage) as receiver:
+        with pytest.raises(ReactionFailed) as caught:
+            await post(receiver.url + "?token=geheim")
+    with pytest.raises(ReactionFailed) as invalid:
+        await post("http://\u2028/geheim")
+
+    assert "no answer: Bad status line: Invalid status code:" in str(caught.value)
+    assert str(invalid.value) == "no answer: the url cannot be used"
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_mistake_in_the_address_tells_no_secret_of_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_webhook(WebhookSettings(url="https://me:geheim@chat.example/"))
+
+    assert str(caught.value) == "webhook.url: expected https://host/… without a user"
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "content-type", "Webhook-Id", "rtevents-gap"])
+def test_headers_of_its_own_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"webhook.headers: {name} is not for others to say"):
+        open_webhook(WebhookSettings(url="https://chat.example/", headers={name: "3"}))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -47,6 +50,7 @@ class NotifyReaction:
         import apprise
 
         self._title = title
+        self._sending: Future[bool] | None = None
         self._timeout = timeout
         # No file, no interpretation: what is told comes from strangers.
         asset = apprise.AppriseAsset(app_id="rtevents", interpret_escapes=False)
@@ -61,7 +65,11 @@ class NotifyReaction:
         title, body = f"{self._title}: {digest(batch)}", "\n".join(lines(batch))
         try:
             async with asyncio.timeout(self._timeout):
-                is_sent = await asyncio.to_thread(self._apprise.notify, body=body, title=title)
+                # One at a time: what hangs is waited for, or threads would gather.
+                if self._sending and not self._sending.done():
+                    await asyncio.wait({asyncio.wrap_future(self._sending)})
+                self._sending = _aside(partial(self._apprise.notify, body=body, title=title))
+                is_sent = await asyncio.wrap_future(self._sending)
         except TimeoutError:
             raise ReactionFailed(f"not taken within {self._timeout:g} s") from None
         if not is_sent:
@@ -97,6 +105,21 @@ def open_notify(settings: NotifySettings) -> NotifyReaction:
         ) from None
     except ConfigError as error:
         raise ConfigError(f"notify: {error}", field="notify") from error
+
+
+def _aside(call: Callable[[], bool]) -> Future[bool]:
+    """Call it in a thread of its own: one that hangs takes none that others wait for."""
+    future: Future[bool] = Future()
+    future.set_running_or_notify_cancel()  # who waits no longer does not end it
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except Exception as error:  # noqa: BLE001 - who waits gets it
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="rtevents notify", daemon=True).start()
+    return future
 
 
 def digest(batch: Batch) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,33 @@ async def test_a_burst_is_one_message_after_the_first(sinks: Sinks, tmp_path: Pa
     assert told[0]["title"] == "web: RISK_ALERT"
     assert told[-1]["title"] == "web: 38 events, 38 RISK_ALERT"
     assert len(told) == 3  # the second one failed and was tried again
+
+
+@OLD
+async def test_one_that_hangs_takes_one_thread_and_none_of_the_others() -> None:
+    pytest.importorskip("apprise", reason="install the extra `notify`")
+    go_on = asyncio.Event()
+
+    async def hang(writer: asyncio.StreamWriter) -> None:
+        await go_on.wait()
+        writer.write(status(200))
+
+    async with Receiver(hang) as receiver:
+        url = receiver.url.replace("http", "json") + "?rto=60"
+        reaction = open_notify(NotifySettings(urls=[url], timeout=0.5))
+        for _ in range(3):
+            with pytest.raises(ReactionFailed, match=r"not taken within 0\.5 s"):
+                await reaction.act(batch(1))
+        names = [each.name for each in threading.enumerate()]
+        go_on.set()
+        await until(lambda: not hanging(), "the first has come to its end")
+        await reaction.act(batch(2))
+
+    assert len(receiver.requests) == 2
+    assert names.count("rtevents notify") == 1
+    assert not any(name.startswith("asyncio") for name in names)
+
+
+def hanging() -> list[threading.Thread]:
+    """Return the threads that send a message."""
+    return [each for each in threading.enumerate() if each.name == "rtevents notify"]

@@ -31,8 +31,9 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 """Seconds between two looks at projects' own files, and at which of them are trusted."""
 
-STOP_SECONDS = 5.0
-"""Longest time, in seconds, that what runs has to come to its end when its sink is stopped."""
+STOP_SECONDS = 2.0
+"""Longest time, in seconds, that what runs has to come to its end when its sink is stopped: with
+what a command has after that, before it is ended by force, a daemon ends in less than five."""
 
 PAUSE = 10.0
 """Seconds before a sink that could not go on is started again."""
@@ -98,6 +99,7 @@ class Sinks:
         self._untrusted: dict[str, str] = {}
         self._turn = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
+        self._is_stopped = False
 
     def start(self) -> None:
         """Begin to act on what the configuration names; what cannot be is told by the health."""
@@ -122,8 +124,11 @@ class Sinks:
         if self._watching:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        await asyncio.gather(*map(_end, self._running.values()))
-        self._running.clear()
+        # A reload that somebody asks for now starts nothing that nobody would end.
+        self._is_stopped = True
+        async with self._turn:
+            await asyncio.gather(*map(_end, self._running.values()))
+            self._running.clear()
 
     def all(self) -> list[dict[str, Any]]:
         """Return every sink with its state."""
@@ -229,12 +234,18 @@ class Sinks:
     async def _take_on(self) -> None:
         """Stop what is not wanted as it runs, and start what is."""
         async with self._turn:
+            if self._is_stopped:
+                return
             wanted = self._wanted()
-            for name, running in list(self._running.items()):
-                if wanted.get(name) != running.wanted or running.task.done():
-                    await _end(running)
-                    del self._running[name]
-                    self._service.warnings.pop(f"sink {name}", None)
+            ending = {
+                name: running
+                for name, running in self._running.items()
+                if wanted.get(name) != running.wanted or running.task.done()
+            }
+            await asyncio.gather(*map(_end, ending.values()))
+            for name in ending:
+                del self._running[name]
+                self._service.warnings.pop(f"sink {name}", None)
             for name in self._refused:
                 self._service.warnings.pop(f"sink {name}", None)
             self._refused.clear()

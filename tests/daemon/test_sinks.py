@@ -15,13 +15,14 @@ from rtevents.config.load import read
 from rtevents.config.paths import Paths
 from rtevents.config.project_file import ProjectFile
 from rtevents.config.settings import Config
-from rtevents.config.sinks import SinkSettings
+from rtevents.config.sinks import FileSinkSettings, SinkSettings
 from rtevents.core.event import Event
 from rtevents.core.service import EventService
 from rtevents.daemon import sinks as sinks_of_daemon
 from rtevents.daemon.check import check
-from rtevents.daemon.sinks import Sinks
+from rtevents.daemon.sinks import Running, Sinks
 from rtevents.errors import ConfigError
+from rtevents.sinks.command import GRACE_SECONDS
 from rtevents.stores.memory import MemoryStore
 from tests.conftest import Daemon, wait_for
 
@@ -276,6 +277,42 @@ async def test_what_goes_wrong_at_one_look_keeps_nobody_from_the_next(
                 await asyncio.sleep(0.005)
     finally:
         await sinks.stop()
+
+
+async def test_a_daemon_that_ends_starts_nothing_for_a_reload(home: Path) -> None:
+    _, sinks = looking(home)
+    sinks.start()
+    await sinks.stop()
+
+    await sinks.reload(Config(sinks=[file_sink("late", home)]))
+    assert sinks.all() == []
+
+
+async def test_what_a_reload_stops_ends_at_the_same_time(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, sinks = looking(home)
+    await sinks.reload(Config(sinks=[file_sink("one", home), file_sink("two", home)]))
+    both, end = asyncio.Barrier(2), sinks_of_daemon._end
+
+    async def meet(running: Running) -> None:
+        async with asyncio.timeout(20):
+            await both.wait()
+        await end(running)
+
+    monkeypatch.setattr(sinks_of_daemon, "_end", meet)
+    await sinks.reload(Config())
+
+    assert sinks.all() == []
+
+
+def test_a_daemon_ends_in_less_than_five_seconds() -> None:
+    assert sinks_of_daemon.STOP_SECONDS + GRACE_SECONDS < 5
+
+
+def file_sink(name: str, folder: Path) -> SinkSettings:
+    """Return a sink that writes to a file."""
+    return SinkSettings(name=name, file=FileSinkSettings(path=str(folder / name)))
 
 
 def looking(root: Path) -> tuple[EventService, Sinks]:

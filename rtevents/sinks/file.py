@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from rtevents.config.paths import expand
 from rtevents.config.sinks import FileSinkSettings
 from rtevents.core.event import decode_entry
+from rtevents.core.keep import ended
 from rtevents.errors import BadInput, ConfigError, ReactionFailed
 from rtevents.sinks import Batch
+
+BEGINS = b'{"seq":'
+"""How a line of ours begins."""
 
 LAST_BYTES = 4 * 1024**2
 """How far from its end a file is searched for its last whole line, in bytes."""
@@ -37,15 +41,14 @@ class FileReaction:
         self._max_bytes = max_bytes
         self._max_age = max_age
         self._files = files
+        # When it was begun. Its first event's time is only a stranger's word for that, and would
+        # put aside one file after the other while what is old is imported.
+        self._begun: float | None = None
 
     async def act(self, batch: Batch) -> None:
         """Write it; cancelling waits until it is written."""
-        writing = asyncio.ensure_future(asyncio.to_thread(self._write, batch))
         try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait([writing])
-            raise
+            await ended(partial(self._write, batch))
         except OSError as error:
             where = error.filename or self._file
             raise ReactionFailed(f"{where}: {error.strerror or error}") from error
@@ -57,12 +60,20 @@ class FileReaction:
         # Opened for each batch: whoever else moves or removes it loses nothing of what comes.
         with self._opened() as opened:
             size = _mend(opened)
-            if not size or not self._is_full(opened, size):
+            if size and not self._is_full(opened, size):
                 _append(opened, batch)
                 return
-        self._rotate()
+        if size:
+            self._rotate()
         with self._opened() as opened:
+            self._begun = time.time()
             _append(opened, batch)
+        # Synced itself, it could still be in no folder.
+        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def _opened(self) -> BinaryIO:
         # Not through a link: it could lead anywhere.
@@ -74,12 +85,13 @@ class FileReaction:
             return True
         if not self._max_age:
             return False
-        opened.seek(0)
-        try:
-            begun = decode_entry(opened.readline(LAST_BYTES).rstrip()).timestamp
-        except BadInput:
-            return False
-        return time.time() - begun > self._max_age
+        if self._begun is None:
+            opened.seek(0)
+            try:
+                self._begun = decode_entry(opened.readline(LAST_BYTES).rstrip()).timestamp
+            except BadInput:
+                self._begun = time.time()
+        return time.time() - self._begun > self._max_age
 
     def _rotate(self) -> None:
         names = [self._file, *(self._beside(number) for number in range(1, self._files + 1))]
@@ -113,16 +125,21 @@ def open_file(settings: FileSinkSettings) -> FileReaction:
 
 
 def _mend(opened: BinaryIO) -> int:
-    """Cut a line off that a crash left half, which is written again; return the file's size."""
+    """
+    Cut a line off that a crash left half, which is written again; return the file's size.
+
+    What is no line of ours is somebody else's: it is ended, not cut off.
+    """
     size = opened.seek(0, os.SEEK_END)
     start = max(0, size - LAST_BYTES)
     opened.seek(start)
     last = opened.read(size - start) if size else b""
     end = start + last.rfind(b"\n") + 1
-    if size and end != size:
+    half = last[end - start :]
+    if half and half[: len(BEGINS)] == BEGINS[: len(half)]:
         opened.truncate(end)
-        size = end
-    return size
+        return end
+    return size + opened.write(b"\n") if half else size
 
 
 def _append(opened: BinaryIO, batch: Batch) -> None:

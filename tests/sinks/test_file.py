@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -59,10 +60,10 @@ async def test_none_may_be_kept(tmp_path: Path) -> None:
 
 async def test_an_old_file_is_put_aside(tmp_path: Path) -> None:
     file = tmp_path / "log"
-    reaction = FileReaction(file, max_bytes=10**9, max_age=3600)
     data = {"severity": "low", "message": "long ago"}
     old = Event(type="RISK_ALERT", data=data, timestamp=time.time() - 7200)
-    await reaction.act(Batch(sink="s", entries=[Entry.of(old, 1)], epoch="0badcafe"))
+    file.write_bytes(Entry.of(old, 1).wire + b"\n")
+    reaction = FileReaction(file, max_bytes=10**9, max_age=3600)
     await reaction.act(batch(2))
     await reaction.act(batch(3))
 
@@ -118,3 +119,46 @@ async def test_a_full_disk_leaves_what_is_there_whole(
 def test_what_is_no_place_for_a_file_is_refused(path: str) -> None:
     with pytest.raises(ConfigError, match=r"file\.path: expected a file in a folder that is there"):
         open_file(FileSinkSettings(path=path))
+
+
+async def test_what_is_old_when_it_comes_puts_no_file_aside(tmp_path: Path) -> None:
+    """As what is imported: each batch would begin another file, and the oldest would be lost."""
+    reaction = FileReaction(tmp_path / "log", max_bytes=2**20, max_age=3600, files=1)
+    for number in (1, 2, 3):
+        await reaction.act(
+            Batch(
+                sink="s",
+                entries=[Entry.of(Event(type="X", data={}, timestamp=60.0 * number), number)],
+                epoch="0badcafe",
+            )
+        )
+
+    assert {each.name: seqs(each) for each in tmp_path.iterdir()} == {"log": [1, 2, 3]}
+
+
+@pytest.mark.parametrize("text", ["one\ntwo", "all in one line", '{"a": 1}'])
+async def test_what_another_wrote_without_a_line_end_stays(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "log"
+    file.write_text(text)
+    await open_file(FileSinkSettings(path=str(file))).act(batch(1))
+
+    assert file.read_text().startswith(text + "\n{")
+
+
+async def test_a_new_file_is_in_its_folder_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fsync(2): that of a file says nothing of its entry in the folder."""
+    synced = []
+    sync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    reaction = FileReaction(tmp_path / "log", max_bytes=2**20)
+    await reaction.act(batch(1))
+    await reaction.act(batch(2))
+
+    assert synced == [False, True, False]

@@ -47,6 +47,8 @@ class HistoryReader:
         self._held: list[Entry | Gap] = []
         self._next = Bookmark("00000000", 0)
         self._newest = 0
+        # How it comes back, while nobody answers.
+        self._lost: Place | None = None
 
     async def open(self, bookmark: Bookmark | None) -> Bookmark:
         """
@@ -63,7 +65,10 @@ class HistoryReader:
     async def next(self, wait: float, *, limit: int) -> list[Entry | Gap]:
         """Return what comes next; empty when nothing came in time. Cancelling is safe."""
         if not self._held:
-            self._take(await self._ask(min(wait, POLL_SECONDS)))
+            page = await self._ask(min(wait, POLL_SECONDS))
+            if page is None:
+                return []
+            self._take(page)
         found = self._held[:limit]
         if found and isinstance(found[0], Gap):
             found = found[:1]
@@ -87,16 +92,25 @@ class HistoryReader:
         self._held = [*([page.gap] if page.gap else []), *page.events]
         self._next, self._newest = page.next, page.newest
 
-    async def _ask(self, wait: float) -> History:
-        place = Place("")
+    async def _ask(self, wait: float) -> History | None:
+        """Return the next page; None when nobody answered in time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait
+        left = wait
         while True:
             try:
-                return await self._client.history(
-                    self._wanted, since=str(self._next), limit=PAGE, wait=wait
+                page = await self._client.history(
+                    self._wanted, since=str(self._next), limit=PAGE, wait=max(0.0, left)
                 )
             except (NotReachable, ConnectionLost, Unavailable) as error:
-                pause = place.lost(str(error), reconnect=True)
-                if not place.has_connected:
+                if self._lost is None:
                     self._tell(f"connection lost ({error}); reconnecting")
-                    place.has_connected = True
-            await asyncio.sleep(pause)
+                    self._lost = Place("")
+                pause = self._lost.lost(str(error), reconnect=True)
+            else:
+                self._lost = None
+                return page
+            if (left := deadline - loop.time()) <= 0:
+                return None
+            await asyncio.sleep(min(pause, left))
+            left = deadline - loop.time()

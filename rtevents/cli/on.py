@@ -126,8 +126,11 @@ def _held(name: str | None) -> Iterator[Path | None]:
 
     from rtevents.config.paths import find_paths
 
-    folder = find_paths().names / name
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    paths = find_paths()
+    folder = paths.names / name
+    # mkdir gives the mode to the last folder alone, and a daemon wants its state folder closed.
+    for each in (paths.state, paths.names, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The file stays: who unlinks it could let two in.
     with (folder / "lock").open("a+") as lock:
         try:

@@ -150,7 +150,8 @@ def _names() -> list[str]:
     with options.client() as client:
         found = [sink["name"] for sink in client.sinks()]
     folder = find_paths().names
-    return found + sorted(each.name for each in folder.glob("*") if each.name not in found)
+    own = sorted(each.name for each in folder.glob("*") if _own(each.name) is not None)
+    return found + [each for each in own if each not in found]
 
 
 def _letters(name: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from rtevents.errors import ConfigError, NotFound
 
 if TYPE_CHECKING:
     from rtevents.config.project_file import ProjectFile
+    from rtevents.config.sinks import CommandSettings
     from rtevents.sinks.trust import Trust
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -65,8 +66,15 @@ def _give(known: Trust, path: Path | None) -> None:
         command = each.command
         asked = [f"{key}={value}" for key, values in each.query.items() for value in values]
         words = " ".join(asked) or "everything"
-        run = shlex.join(command.run if command else [])
+        run = _shown(command) if command else ""
         print(f"  {safe(each.name)}: {safe(words)} -> {safe(run)}")
+
+
+def _shown(command: CommandSettings) -> str:
+    """Return a command as a shell has it, with its folder and what its environment changes."""
+    folder = [] if command.cwd == "~" else ["cd", shlex.quote(command.cwd), "&&"]
+    changed = [f"{name}={shlex.quote(value)}" for name, value in command.env.items()]
+    return " ".join([*folder, *changed, shlex.join(command.run)])
 
 
 def _revoke(known: Trust, path: Path | None) -> None:

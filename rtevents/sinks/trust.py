@@ -58,7 +58,9 @@ class Trust:
         Raises:
             StoreError: That cannot be kept.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # mkdir gives the mode to the last folder alone, and a daemon wants its state folder closed.
+        for each in (self._folder.parent, self._folder):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
         save(self._place(file.file), [Trusted(str(file.file), file.digest, time.time())])
 
     def take(self, path: Path) -> bool:

@@ -199,6 +199,8 @@ def test_what_fails_is_tried_again_and_then_kept_and_replayed(ons: Ons) -> None:
     assert "x: gave up 1 after 2 attempts: sh failed, exit 3" in process.text
     assert "no room" in process.text
 
+    (ons.folder("") / ".DS_Store").touch()
+    assert ons.daemon.run("sinks", "dead").returncode == 0
     told = ons.daemon.run("sinks", "dead", "x")
     assert told.returncode == 0
     assert "2 attempts: sh failed, exit 3" in told.stdout
@@ -301,3 +303,18 @@ def test_what_cannot_be_is_misuse(stopped_daemon: Daemon, words: list[str], said
 
 def test_without_a_daemon_it_says_so(stopped_daemon: Daemon) -> None:
     assert stopped_daemon.run("on", "--", "true").returncode == 3
+
+
+@pytest.mark.parametrize("words", [["on", "--as", "x", "--", "true"], ["trust", "."]])
+def test_what_comes_before_the_first_daemon_leaves_it_a_closed_folder(
+    stopped_daemon: Daemon, words: list[str]
+) -> None:
+    state = stopped_daemon.home / "state" / "rtevents"
+    if state.exists():
+        state.rmdir()
+    file = stopped_daemon.home / ".rtevents.yaml"
+    file.write_text("on: [{name: a, command: {run: [make, docs], cwd: d, env: {A: b c}}}]")
+    done = stopped_daemon.run(*words)
+
+    assert "a: everything -> cd d && A='b c' make docs" in done.stdout or done.returncode == 3
+    assert state.stat().st_mode & 0o777 == 0o700

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 
 CHUNK = 500
 """Events of a request: as many as the daemon stores together."""
+
+CHUNK_BYTES = 4 * 1024**2
+"""Bytes of lines after which that is enough: each is held several times until it is stored."""
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -51,14 +53,26 @@ def import_(
         raise typer.BadParameter(f"no file {str(file)!r}")
     with options.client() as client, shown("import", size(file)) as advance:
         intake = _Intake(client, project)
-        lines = read(file)
-        while some := list(itertools.islice(lines, CHUNK)):
+        for some in _chunks(read(file)):
             intake.take(some)
             advance(some[-1].end)
     words = f"{intake.stored} stored, {intake.known} there before, {intake.refused} refused"
     notice(words)
     if intake.refused:
         raise EventRefused(f"{intake.refused} of the events were refused")
+
+
+def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Yield lines, as many together as are stored together."""
+    some: list[Line] = []
+    begun = 0
+    for line in lines:
+        some.append(line)
+        if len(some) == CHUNK or line.end - begun >= CHUNK_BYTES:
+            yield some
+            some, begun = [], line.end
+    if some:
+        yield some
 
 
 class _Intake:

@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
-from rtevents.core.event import Event
+from rtevents.cli.record.intake import _chunks
+from rtevents.cli.record.recording import last, read
+from rtevents.core.event import Entry, Event
+from rtevents.errors import BadInput
 from tests.conftest import Daemon
 
 COUNT = 2300
@@ -103,6 +106,35 @@ def test_an_export_goes_on_behind_what_it_has(daemon: Daemon) -> None:
     assert len(lines(file)) == 40
     assert daemon.run("export", str(file), "--force", "-w", "seq == 3").returncode == 0
     assert [each["seq"] for each in lines(file)] == [3]
+
+
+def test_a_recording_stays_while_there_is_nothing_to_put_in_its_place(
+    stopped_daemon: Daemon,
+) -> None:
+    file = stopped_daemon.home / "old.ndjson"
+    file.write_bytes(b"the only one\n")
+
+    assert stopped_daemon.run("export", str(file), "--force").returncode == 3
+    assert file.read_bytes() == b"the only one\n"
+
+
+@pytest.mark.parametrize("text", [b"one\ntwo", b"all in one line", b'{"a": 1}'])
+def test_nothing_is_cut_off_of_what_is_no_recording(tmp_path: Path, text: bytes) -> None:
+    file = tmp_path / "notes"
+    file.write_bytes(text)
+    with pytest.raises(BadInput, match="the last line"):
+        last(file)
+
+    assert file.read_bytes() == text
+
+
+def test_large_events_are_not_gathered_by_the_hundred(tmp_path: Path) -> None:
+    file = tmp_path / "large.ndjson"
+    data = {"severity": "low", "message": "x" * 1_000_000}
+    line = Entry.of(Event(type="RISK_ALERT", data=data), 1).wire + b"\n"
+    file.write_bytes(line * 12 + Entry.of(risk(1), 2).wire + b"\n")
+
+    assert [len(some) for some in _chunks(read(file))] == [5, 5, 3]
 
 
 def test_another_log_is_not_written_behind_a_recording(daemon: Daemon, other: Daemon) -> None:

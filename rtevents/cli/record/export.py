@@ -72,9 +72,10 @@ def export(
                 f"{file} is there already: --resume goes on, --force overwrites"
             )
         # Risks and commits of private projects: for you alone, as the log is.
-        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if resume else os.O_TRUNC)
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if resume else 0)
         with os.fdopen(os.open(file, flags, 0o600), "wb") as output:
-            count = _Export(client, wanted, form, fail_on_gap).write(output, begun, until)
+            exporting = _Export(client, wanted, form, fail_on_gap)
+            count = exporting.write(output, begun, until, anew=not resume)
             output.flush()
             os.fsync(output.fileno())
     notice(f"{count} events written to {file}")
@@ -97,8 +98,15 @@ class _Export:
         self._form = form
         self._fail_on_gap = fail_on_gap
 
-    def write(self, output: BinaryIO, since: str | None, until: str | None) -> int:
-        """Write everything from one place to another; return how many events that were."""
+    def write(
+        self, output: BinaryIO, since: str | None, until: str | None, *, anew: bool = False
+    ) -> int:
+        """
+        Write everything from one place to another; return how many events that were.
+
+        Args:
+            anew: Whether what was there goes: not before there is something to write.
+        """
         from rtevents.cli.record.progress import shown
         from rtevents.cli.record.recording import encode
 
@@ -109,6 +117,9 @@ class _Export:
             while True:
                 if page.gap is not None:
                     self._tell(page.gap, since)
+                if anew:
+                    output.truncate(0)
+                anew = False
                 # Not beyond what was newest: on a busy log it would never end.
                 some = [entry for entry in page.events if entry.seq <= end]
                 output.writelines(encode(entry, self._form) for entry in some)

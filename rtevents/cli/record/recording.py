@@ -18,6 +18,9 @@ from rtevents.errors import BadInput, EventRefused
 OWN = "rtevents/"
 """How the sources of the daemon's own producers begin; nobody else may publish by such a name."""
 
+BEGINS = (b'{"seq":', b'{"specversion":')
+"""How a line that was exported begins."""
+
 STANDARD_INPUT = Path("-")
 
 
@@ -54,7 +57,7 @@ def read(file: Path) -> Iterator[Line]:
     """
     with _open(file) as source:
         end = 0
-        # One byte more than the longest line may have tells it from a longer one.
+        # A longer line is no event: it is refused by its first part, and never held as a whole.
         for number, line in enumerate(iter(lambda: source.readline(2 * MAX_EVENT_BYTES), b""), 1):
             end += len(line)
             if line.strip():
@@ -73,16 +76,19 @@ def last(file: Path) -> Event | None:
     Returns:
         None for a recording without a whole line.
     Raises:
-        BadInput: What stands last is no event.
+        BadInput: What stands last is no event, nor the beginning of one: nothing is cut off.
     """
     with file.open("r+b") as recording:
         end = recording.seek(0, os.SEEK_END)
         # The longest line there is, and the beginning of another.
         start = max(0, end - 4 * MAX_EVENT_BYTES)
         recording.seek(start)
-        lines = recording.read().split(b"\n")
-        recording.truncate(end - len(lines[-1]))
-    return _decode(lines[-2], None) if len(lines) > 1 else None
+        *lines, half = recording.read().split(b"\n")
+        event = _decode(lines[-1], None) if lines else None
+        if not any(begin.startswith(half[: len(begin)]) for begin in BEGINS):
+            raise BadInput(f"the last line of {file}: neither an event nor the beginning of one")
+        recording.truncate(end - len(half))
+    return event
 
 
 def outside(event: Event, word: str, **changed: object) -> Event:

@@ -111,11 +111,13 @@ class Sinks:
         """
         Act on what another configuration names; a sink of which it says the same goes on.
 
+        One whose secrets are in a file reads that again.
+
         Returns:
             Why something is not acted on.
         """
         self._config = config
-        await self._take_on()
+        await self._take_on(reads_again=True)
         refused = [name for name in self._refused if name in self._wanted()]
         return [f"sink {name}: {self._service.warnings[f'sink {name}']}" for name in refused]
 
@@ -231,7 +233,7 @@ class Sinks:
         }
         return named | self._own
 
-    async def _take_on(self) -> None:
+    async def _take_on(self, *, reads_again: bool = False) -> None:
         """Stop what is not wanted as it runs, and start what is."""
         async with self._turn:
             if self._is_stopped:
@@ -240,7 +242,9 @@ class Sinks:
             ending = {
                 name: running
                 for name, running in self._running.items()
-                if wanted.get(name) != running.wanted or running.task.done()
+                if wanted.get(name) != running.wanted
+                or running.task.done()
+                or (reads_again and _has_secrets(running.wanted.settings))
             }
             await asyncio.gather(*map(_end, ending.values()))
             for name in ending:
@@ -414,6 +418,12 @@ def _terms(settings: SinkSettings, reaction: Reaction) -> Terms:
     given["batch"] = settings.batch or reaction.at_once
     given["every"] = reaction.every if settings.every is None else settings.every
     return Terms(**given)
+
+
+def _has_secrets(settings: SinkSettings) -> bool:
+    """Tell whether a file of its own, which may be another by now, holds what it needs."""
+    webhook, notify = settings.webhook, settings.notify
+    return bool((webhook and webhook.secret_file) or (notify and notify.urls_file))
 
 
 def _target(settings: SinkSettings) -> str:

@@ -15,7 +15,7 @@ from rtevents.config.load import read
 from rtevents.config.paths import Paths
 from rtevents.config.project_file import ProjectFile
 from rtevents.config.settings import Config
-from rtevents.config.sinks import FileSinkSettings, SinkSettings
+from rtevents.config.sinks import FileSinkSettings, SinkSettings, WebhookSettings
 from rtevents.core.event import Event
 from rtevents.core.service import EventService
 from rtevents.daemon import sinks as sinks_of_daemon
@@ -304,6 +304,25 @@ async def test_what_a_reload_stops_ends_at_the_same_time(
     await sinks.reload(Config())
 
     assert sinks.all() == []
+
+
+async def test_a_reload_reads_a_secret_again_that_was_replaced(home: Path) -> None:
+    service, sinks = looking(home)
+    secret = home / "secret"
+    secret.write_text("whsec_" + "A" * 32)
+    hook = WebhookSettings(url="http://127.0.0.1:9/", secret_file=str(secret))
+    config = Config(sinks=[SinkSettings(name="chat", webhook=hook), file_sink("one", home)])
+    await sinks.reload(config)
+    before = dict(sinks._running)
+    secret.write_text("none")
+    refused = await sinks.reload(config)
+
+    assert "sink chat: it does not run: webhook.secret_file: expected whsec_" in refused[0]
+    assert sinks._running == {"one": before["one"]}
+    secret.write_text("whsec_" + "B" * 32)
+    assert await sinks.reload(config) == []
+    assert service.warnings == {}
+    await sinks.stop()
 
 
 def test_a_daemon_ends_in_less_than_five_seconds() -> None:

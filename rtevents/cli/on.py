@@ -194,15 +194,19 @@ async def _until_interrupted(sink: Sink) -> int:
     asked: list[int] = []
 
     def interrupt(number: int) -> None:
-        if asked:
+        asked.append(number)
+        # With its terminal gone nobody is there to wait, or to ask again.
+        if len(asked) > 1 or number == signal.SIGHUP:
             running.cancel()
             return
-        asked.append(number)
         if sink.is_acting:
             notice("ending when the command has; Ctrl-C again ends it now")
         sink.end()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        ends.append(signal.SIGHUP)
+    for number in ends:
         loop.add_signal_handler(number, interrupt, number)
     try:
         await running

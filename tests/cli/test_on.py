@@ -237,6 +237,18 @@ def test_an_interrupt_lets_the_command_end_and_a_second_one_ends_it(ons: Ons) ->
     assert ons.seq("x") == 1
 
 
+def test_a_terminal_that_is_closed_ends_the_command_too(ons: Ons) -> None:
+    """It is in a session of its own: nobody else would tell it."""
+    text = f"trap 'echo ended >> {ons.out}; exit' TERM; echo begun >> {ons.out}; "
+    process = ons.shell("x", text + "while :; do sleep 0.02; done")
+    ons.publish("one")
+    wait_for(lambda: ons.lines() == ["begun"], "it runs")
+
+    assert process.end(signal.SIGHUP) == 129
+    assert ons.lines() == ["begun", "ended"]
+    assert ons.seq("x") == 0
+
+
 def test_two_of_one_name_exclude_each_other(ons: Ons) -> None:
     process = ons.shell("x", "true")
     second = ons.daemon.run("on", "--as", "x", "--", "true")

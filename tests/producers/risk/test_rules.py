@@ -335,7 +335,7 @@ async def test_an_hour_with_far_more_events_than_it_ever_had(watched: Watch) -> 
 async def test_a_number_beyond_all_numbers_ends_no_rule(watched: Watch) -> None:
     """It would be shown to the rules at each start anew, and end them each time."""
     async with watched(large_file_bytes=100) as watcher:
-        odd = {"file_path": "a", "change_type": "modified", "size": 10**400}
+        odd: dict[str, Any] = {"file_path": "a", "change_type": "modified", "size": 10**400}
         await watcher.tell(watcher.event("FILE_CHANGE", **odd))
         await watcher.tell(watcher.event("FILE_CHANGE", **odd | {"file_path": "b", "size": 200}))
 
@@ -368,7 +368,7 @@ async def test_a_project_that_is_not_watched_any_more_leaves_nothing_open(
     watched: Watch, repository: Path
 ) -> None:
     async with watched(root=repository, large_file_bytes=100) as watcher:
-        data = {"file_path": "a", "change_type": "created", "size": 200}
+        data: dict[str, Any] = {"file_path": "a", "change_type": "created", "size": 200}
         await watcher.tell(watcher.event("FILE_CHANGE", **data))
         await committed(watcher, repository, write(repository, "conf.py", f"k = '{TOKEN}'\n"))
         watcher.projects = [

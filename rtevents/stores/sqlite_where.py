@@ -24,7 +24,7 @@ MOST_HINTS = 100
 """Hints that are looked for, at most: each costs a walk through the body."""
 
 MOST_DEEP = 8
-"""Levels of a condition that are said: the parser of SQLite holds 100 words at most, before 3.46."""
+"""Levels of a condition that are said: older parsers of SQLite hold 100 words at most."""
 
 _TEXT = "CAST(body AS TEXT)"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]*\Z")

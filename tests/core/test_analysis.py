@@ -92,6 +92,22 @@ def test_tasks_and_risks_tell_how_long_they_were_open() -> None:
     assert (report.risks.open, report.risks.closed, report.risks.seconds) == (1, 1, 60)
 
 
+def test_what_began_before_and_ended_in_the_stretch_is_counted_once() -> None:
+    def task(name: str, change: str, at: float = 0) -> Event:
+        return event("TASK_UPDATE", at, task_id=name, status="done", change=change)
+
+    def closed(project: str) -> Event:
+        return event("RISK_ALERT", 1, project, severity="low", state="closed", fingerprint="f")
+
+    report = counted(
+        task("T-1", "status"), task("T-1", "edited", 1), task("T-2", "found"), task("T-3", "moved"),
+        closed("web"), closed("api"), closed("api"),
+    )  # fmt: skip
+
+    assert (report.tasks.done, report.tasks.seconds) == (1, None)
+    assert (report.risks.closed, report.risks.seconds) == (2, None)
+
+
 def test_what_is_damaged_is_counted_by_its_type() -> None:
     found = Analysis()
     found.add(corrupt_entry(1, "x", type="COMMIT", timestamp=BEGIN))

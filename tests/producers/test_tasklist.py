@@ -118,7 +118,7 @@ def test_every_end_of_line_is_one(text: str) -> None:
     ],
 )
 def test_a_hostile_line_takes_no_longer_than_another(line: str) -> None:
-    """Reading it takes milliseconds; what goes through it again for each character takes minutes."""
+    """Reading it takes milliseconds; going through it again for each character takes minutes."""
     begun = time.process_time()
     parse(line)
 

@@ -18,7 +18,7 @@ import pytest
 from rtevents.client.sync import Client
 from rtevents.errors import RteventsError
 
-# A shell's background job, or nohup, ignores some and hands that down: here they mean what they say.
+# A shell's background job, or nohup, ignores some and hands that down: here they are what they are.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

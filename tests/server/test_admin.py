@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 from rtevents import __version__
-from rtevents.core.health import Thresholds
 from rtevents.core.payloads import PAYLOADS
 
 from .conftest import ROOMY, Answer, Caller, Houses, Server, StagedStore, risk, task

@@ -269,7 +269,9 @@ def explain(
         text = "unknown setting" if "unknown" in text else "missing setting"
         if text == "unknown setting" and (near := _nearest(named[1], _SETTINGS)):
             text += f", did you mean {near}?"
-    text = (text[:1].lower() + text[1:]).replace("`", "")
+    text = (text[:1].lower() + text[1:]).replace("`", "").replace(" | null", "")
+    # The words of JSON are not those of YAML.
+    text = text.replace("object", "a mapping").replace("array", "a list, as [a, b]", 1)
     key = place.removeprefix("$.")
     return ConfigError(f"{_where(key, file, lines, environ)}: {text}", field=key)
 

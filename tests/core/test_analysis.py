@@ -87,7 +87,7 @@ def test_tasks_and_risks_tell_how_long_they_were_open() -> None:
     )
 
     assert report.tasks.by_status == {"done": 2, "open": 1}
-    assert (report.tasks.done, report.tasks.seconds) == (1, 30)
+    assert (report.tasks.done, report.tasks.seconds) == (2, 30)  # C began before
     assert report.risks.by_severity == {"high": 1, "low": 1}
     assert (report.risks.open, report.risks.closed, report.risks.seconds) == (1, 1, 60)
 

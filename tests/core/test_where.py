@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from rtevents.core.event import Entry, Event
 from rtevents.core.filter import Filter, condition, parse_filter
 from rtevents.core.payloads import EventTypes
-from rtevents.core.where_text import MAX_DEPTH, MAX_TEXT, MAX_VALUES
+from rtevents.core.where import Where
+from rtevents.core.where_text import MAX_DEPTH, MAX_TEXT, MAX_VALUES, Comparison
 from rtevents.errors import FilterError
 from tests.wheres import Made, conditions, events
 

@@ -41,10 +41,15 @@ class Bounds(msgspec.Struct, frozen=True):
     The first and the last seq that are kept.
 
     An empty log has ``first == last + 1``: nothing is kept, and ``last`` is the newest ever given.
+
+    Args:
+        holes: Where seqs between the two were never given, for the log lost its end once: each as
+            the seq before it and the seq after it.
     """
 
     first: int
     last: int
+    holes: tuple[tuple[int, int], ...] = ()
 
 
 class Note(msgspec.Struct, frozen=True):

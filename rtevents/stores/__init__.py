@@ -11,6 +11,9 @@ from rtevents.errors import ConfigError
 STORES = {
     "sqlite": "rtevents.stores.sqlite:SQLiteStore",
     "memory": "rtevents.stores.memory:MemoryStore",
+    "redis": "rtevents.stores.redis:RedisStore",
+    "rediss": "rtevents.stores.redis:RedisStore",
+    "redis+unix": "rtevents.stores.redis:RedisStore",
 }
 """Each backend by the name in front of its URL; loaded when it is used."""
 

@@ -15,12 +15,14 @@ class Growth:
 
     Args:
         last: The newest seq of the log.
+    Attributes:
+        is_ended: Whether there will be no more.
     """
 
     def __init__(self, last: int) -> None:
         self._last = last
         self._told = asyncio.Event()
-        self._is_ended = False
+        self.is_ended = False
 
     def tell(self, last: int) -> None:
         """Wake every reader if the log, which reaches up to `last`, has grown."""
@@ -30,7 +32,7 @@ class Growth:
 
     def end(self) -> None:
         """Wake every reader: there will be no more."""
-        self._is_ended = True
+        self.is_ended = True
         self._wake()
 
     def check(self) -> None:
@@ -40,7 +42,7 @@ class Growth:
         Raises:
             LogClosed: It has ended.
         """
-        if self._is_ended:
+        if self.is_ended:
             raise LogClosed("the log is closed")
 
     async def read(

@@ -25,7 +25,13 @@ class RedisServer:
     def __init__(self, folder: Path, **options: str) -> None:
         self.folder = folder
         self.port = _free_port()
-        self._options = {"appendonly": "yes", "appendfsync": "always", "save": "", **options}
+        self.settings = {
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            **options,
+        }
         self.process: subprocess.Popen[bytes] | None = None
 
     def url(self, log: str = "rtevents", **more: str) -> str:
@@ -43,7 +49,7 @@ class RedisServer:
             "bind": "127.0.0.1",
             "dir": str(self.folder),
             "logfile": "redis.log",
-            **self._options,
+            **self.settings,
             **options,
         }
         words = [word for name, value in asked.items() for word in (f"--{name}", *value.split(" "))]
@@ -80,8 +86,7 @@ class RedisServer:
     def stop(self) -> None:
         """End it, if it runs."""
         if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(PATIENCE)
+            self.kill()
 
 
 def _free_port() -> int:

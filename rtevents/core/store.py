@@ -80,6 +80,12 @@ class Store(Protocol):
     notes: list[Note]
     """What was lost or found damaged, the oldest first; who has told it takes it out."""
 
+    is_shared: bool
+    """Whether others append to it as well."""
+
+    weaknesses: list[str]
+    """Why what was answered may be lost there, one line each; empty where promise P1 holds."""
+
     async def append(
         self, batches: Sequence[Sequence[Event]]
     ) -> list[list[Stored] | EventConflict]:
@@ -111,6 +117,13 @@ class Store(Protocol):
             until: Look no further than this seq; None for the end.
             wait: Seconds to wait for growth when there is nothing after `after`.
             newest_first: Begin at the end; ``looked`` is then the last seq.
+        """
+
+    async def grown(self, after: int, wait: float) -> int:
+        """
+        Return the last seq that is known, when it is greater than `after` or `wait` seconds are over.
+
+        Only a store that is shared is asked.
         """
 
     async def find(self, event_id: str) -> int | None:

@@ -15,14 +15,12 @@ class Growth:
 
     Args:
         last: The newest seq of the log.
-    Attributes:
-        is_ended: Whether there will be no more.
     """
 
     def __init__(self, last: int) -> None:
         self._last = last
         self._told = asyncio.Event()
-        self.is_ended = False
+        self._is_ended = False
 
     def tell(self, last: int) -> None:
         """Wake every reader if the log, which reaches up to `last`, has grown."""
@@ -32,7 +30,7 @@ class Growth:
 
     def end(self) -> None:
         """Wake every reader: there will be no more."""
-        self.is_ended = True
+        self._is_ended = True
         self._wake()
 
     def check(self) -> None:
@@ -42,7 +40,7 @@ class Growth:
         Raises:
             LogClosed: It has ended.
         """
-        if self.is_ended:
+        if self._is_ended:
             raise LogClosed("the log is closed")
 
     async def read(
@@ -77,6 +75,25 @@ class Growth:
                     await told.wait()
             except TimeoutError:
                 return page
+
+    async def reached(self, after: int, wait: float) -> bool:
+        """
+        Wait until the log reaches beyond a seq; return whether it does.
+
+        Raises:
+            LogClosed: The log ended.
+        """
+        self.check()
+        if self._last > after:
+            return True
+        told = self._told
+        try:
+            async with asyncio.timeout(wait):
+                await told.wait()
+        except TimeoutError:
+            return False
+        self.check()
+        return self._last > after
 
     def _wake(self) -> None:
         self._told.set()

@@ -191,6 +191,12 @@ class RedisStore:
             self._follow()
         return await self._growth.read(look, after, until=until, wait=wait)
 
+    async def grown(self, after: int, wait: float) -> int:
+        """Return the last seq that is known, when it is greater than `after` or time is over."""
+        self._follow()
+        await self._growth.reached(after, wait)
+        return self._last
+
     async def find(self, event_id: str) -> int | None:
         """Return the seq of the entry with this id; None when none is kept."""
         self._growth.check()
@@ -302,12 +308,17 @@ class RedisStore:
 
     @asynccontextmanager
     async def _asking(self) -> AsyncGenerator[None, None]:
-        """Turn what is wrong with Redis into a ``StoreError``."""
+        """Turn what is wrong with Redis into a ``StoreError``, and let no cancelling be lost."""
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
         try:
             yield
         except (RedisError, OSError) as error:
             self._growth.check()
             raise StoreError(explain(error, self._server.place)) from error
+        if task and task.cancelling() > cancelled:
+            # redis-py 8.1 goes on when it is cancelled just as an answer comes.
+            raise asyncio.CancelledError
 
     async def _first(self, what: str, value: int) -> int:
         return int(await self._run(scripts.FIND, what, value))
@@ -363,20 +374,20 @@ class RedisStore:
             self._follower = asyncio.create_task(self._run_follower(), name="rtevents redis")
 
     async def _run_follower(self) -> None:
-        """Tell of growth as Redis has it, until the store is closed."""
+        """Tell of growth as Redis has it, until cancelled."""
         key = self._server.keys[0]
-        # Not until it is cancelled alone: redis-py may lose that when an answer comes just then.
-        while not self._growth.is_ended:
+        while True:
             try:
-                place = {key: f"{self._last}-18446744073709551615"}
-                found = await self._server.waiting.xread(place, count=1, block=int(BLOCK * 1000))
+                async with self._asking():
+                    place = {key: f"{self._last}-18446744073709551615"}
+                    found = await self._server.waiting.xread(place, 1, int(BLOCK * 1000))
                 if found:
                     rows = found[key][0] if isinstance(found, dict) else found[0][1]
                     seq = int(rows[0][0].partition(b"-")[0])
                     if seq > self._last + 1:
                         await self.bounds()
                     self._reach(seq)
-            except (RedisError, OSError, StoreError) as error:
+            except StoreError as error:
                 logger.debug("redis cannot be followed: %s", error)
                 await asyncio.sleep(PAUSE)
 
@@ -434,7 +445,7 @@ def _holes(text: bytes | None, first: int) -> tuple[tuple[int, int], ...]:
     """Read where seqs are missing; before the first that is kept nobody needs to know."""
     pairs = (pair.split(b"-") for pair in (text or b"").split())
     holes = [(int(after), int(before)) for after, before in pairs]
-    return tuple(hole for hole in holes if hole[1] > first)
+    return tuple(hole for hole in holes if hole[1] >= first)
 
 
 def _wire(seq: int, body: bytes) -> bytes:

@@ -25,6 +25,7 @@ from redis.exceptions import (
     ReadOnlyError,
     RedisError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from rtevents.errors import ConfigError
@@ -171,8 +172,9 @@ class Server:
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=seconds,
             client_name="rtevents",
-            # It would try ten times; who publishes is told at once, and may publish again.
-            retry=Retry(NoBackoff(), 0),
+            # Once, for the connection may have been cut long ago: it would try ten times, and who
+            # publishes is told at once. What was stored all the same is then there already.
+            retry=Retry(NoBackoff(), 1, (RedisConnectionError,)),
             redis_connect_func=self._connected,
         )
         return Redis.from_pool(pool)
@@ -184,10 +186,9 @@ class Server:
     async def greet_again(self) -> list[bytes]:
         """Find out whose log is there, on a connection that there is."""
         async with self._greeting:
-            found = self._found(
-                _lines(await self.redis.execute_command("INFO", "everything", NEVER_DECODE=True)),
-                await self._settings(self.redis.execute_command),
-            )
+            said: dict[str, Any] = await self.redis.info("everything")
+            info = {name: str(value) for name, value in said.items()}
+            found = self._found(info, await self._settings(self.redis.execute_command))
             assert self.greeted is not None  # noqa: S101 - the store sets it before it asks
             return await self.greeted(self.run, found)
 

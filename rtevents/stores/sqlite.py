@@ -53,6 +53,8 @@ class SQLiteStore:
     as ``corrupt``.
     """
 
+    is_shared = False
+
     def __init__(
         self,
         file: DatabaseFile,
@@ -62,6 +64,7 @@ class SQLiteStore:
         is_strict: bool = False,
     ) -> None:
         self.notes = opened.notes
+        self.weaknesses: list[str] = []
         self._file = file
         self._clock = clock
         self._is_strict = is_strict
@@ -172,6 +175,10 @@ class SQLiteStore:
         if limit < 1:
             return Page([], after)
         return await self._growth.read(look, after, until=until, wait=wait)
+
+    async def grown(self, after: int, wait: float) -> int:
+        """Nobody else appends: what there is, its one writer knows."""
+        raise NotImplementedError
 
     async def find(self, event_id: str) -> int | None:
         """Return the seq of the entry with this id; None when none is kept."""

@@ -32,6 +32,7 @@ MAX_CONFIG_BYTES = 256 * 1024
 _STORE = re.compile(r"(sqlite|memory)\Z|(redis|rediss|redis\+unix)://")
 """What names a store; what the rest of a URL may be, its backend knows."""
 
+
 class Loaded(msgspec.Struct, frozen=True):
     """
     A configuration as it was read.
@@ -100,7 +101,8 @@ def _check(loaded: Loaded) -> None:
         raise ConfigError(f"{loaded.where('origins')}: {text}", field="origins") from error
     if not _STORE.match(config.store):
         raise ConfigError(
-            f"{loaded.where('store')}: expected sqlite, memory or redis://host:port/db", field="store"
+            f"{loaded.where('store')}: expected sqlite, memory or redis://host:port/db",
+            field="store",
         )
     if config.heartbeat_interval >= config.cleanup_timeout:
         # Heartbeats are what keeps an idle connection from being cleaned up.

@@ -139,13 +139,10 @@ class Log:
                 new = [not stored.duplicate for stored in answer]
                 events += compress(batch, new)
                 seqs += [stored.seq for stored in answer if not stored.duplicate]
-        if events:
-            # What others appended before it comes first: then `follow` brings both.
-            if seqs[0] == self.last + 1 or not self._store.is_shared:
-                several = len(events) > 1
-                self._grow(
-                    Entry.of_all(events, seqs) if several else [Entry.of(events[0], seqs[0])]
-                )
+        # What others appended before it comes first: then `follow` brings both.
+        if events and (seqs[0] == self.last + 1 or not self._store.is_shared):
+            several = len(events) > 1
+            self._grow(Entry.of_all(events, seqs) if several else [Entry.of(events[0], seqs[0])])
         return answers
 
     async def follow(self) -> None:

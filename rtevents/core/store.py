@@ -83,8 +83,9 @@ class Store(Protocol):
     is_shared: bool
     """Whether others append to it as well."""
 
-    weaknesses: list[str]
-    """Why what was answered may be lost there, one line each; empty where promise P1 holds."""
+    @property
+    def weaknesses(self) -> Sequence[str]:
+        """Why what was answered may be lost there, one line each; none where promise P1 holds."""
 
     async def append(
         self, batches: Sequence[Sequence[Event]]
@@ -121,9 +122,10 @@ class Store(Protocol):
 
     async def grown(self, after: int, wait: float) -> int:
         """
-        Return the last seq that is known, when it is greater than `after` or `wait` seconds are over.
+        Return the last seq that is known, once it is greater than `after`.
 
-        Only a store that is shared is asked.
+        Args:
+            wait: Seconds after which it is returned all the same.
         """
 
     async def find(self, event_id: str) -> int | None:

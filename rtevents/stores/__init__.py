@@ -54,7 +54,5 @@ async def open_store(url: str, *, path: Path, durability: str, strict: bool = Fa
         raise ConfigError(
             f"store: {name} needs the extra `redis`: pip install 'rtevents[redis]'", field="store"
         ) from error
-    store: Store = await backend.open(
-        url, path=path, durability=durability, strict=strict
-    )
+    store: Store = await backend.open(url, path=path, durability=durability, strict=strict)
     return store

@@ -116,8 +116,9 @@ class MemoryStore:
         return await self._growth.read(look, after, until=until, wait=wait)
 
     async def grown(self, after: int, wait: float) -> int:
-        """Nobody else appends: what there is, its one writer knows."""
-        raise NotImplementedError
+        """Return the last seq, when it is greater than `after` or time is over."""
+        await self._growth.reached(after, wait)
+        return self._bounds.last
 
     async def find(self, event_id: str) -> int | None:
         """

@@ -68,7 +68,7 @@ class RedisStore:
     An answered append survives what Redis is set to survive: see ``weaknesses``. Where Redis lost
     some of the log all the same (an old replica took over, it started empty), the log goes on under
     another epoch, ``JUMP`` after the last seq that anybody knows, with a hole in ``Bounds.holes``.
-    Every method raises ``StoreError`` when Redis does not answer, and ``LogClosed`` after ``close``.
+    Every method raises ``StoreError`` when Redis does not answer, ``LogClosed`` after ``close``.
 
     Attributes:
         weaknesses: Why promise P1 is weaker here, one line each.
@@ -80,6 +80,8 @@ class RedisStore:
         self.epoch = ""
         self.notes: list[Note] = []
         self._server = server
+        # redis-py's types know bytes from text only where they are told at each call.
+        self._ask: Any = server.redis
         self._clock = clock
         self._last = 0
         self._growth = Growth(0)
@@ -203,7 +205,7 @@ class RedisStore:
         if not is_event_id(event_id):
             return None
         async with self._asking():
-            found = await self._server.redis.hget(self._server.keys[1], event_id)
+            found = await self._ask.hget(self._server.keys[1], event_id)
         return None if found is None else int(found)
 
     async def seek(self, timestamp: float) -> int:
@@ -215,10 +217,8 @@ class RedisStore:
         """Return the newest matching entry of each type, oldest first."""
         bounds = await self.bounds()
         async with self._asking():
-            types = await self._server.redis.hgetall(self._server.keys[2])
-        left = {
-            name.decode(): int(seq) for name, seq in types.items() if int(seq) >= bounds.first
-        }
+            types: dict[bytes, bytes] = await self._ask.hgetall(self._server.keys[2])
+        left = {name.decode(): int(seq) for name, seq in types.items() if int(seq) >= bounds.first}
         newest: dict[str, Entry] = {}
         edge = bounds.last
         while left and edge >= bounds.first:
@@ -252,7 +252,7 @@ class RedisStore:
             keep = max(keep, aged(bounds, young))
         if max_bytes:
             async with self._asking():
-                end = int(await self._server.redis.hget(self._server.keys[3], "end") or 0)
+                end = int(await self._ask.hget(self._server.keys[3], "end") or 0)
             keep = max(keep, await self._first("begin", end - max_bytes))
         while keep > bounds.first and await self._run(scripts.TRIM, keep, CHUNK):
             self._growth.check()
@@ -302,7 +302,7 @@ class RedisStore:
         self._take(found[0], found[1])
         return found
 
-    async def _run(self, script: str, *arguments: object) -> Any:
+    async def _run(self, script: str, *arguments: str | int | bytes) -> Any:
         async with self._asking():
             return await self._server.run(script, *arguments)
 
@@ -327,18 +327,17 @@ class RedisStore:
         self, after: int, last: int | None, *, newest_first: bool = False
     ) -> list[Entry]:
         """Return the next entries after one seq and up to another."""
-        redis, key = self._server.redis, self._server.keys[0]
+        key = self._server.keys[0]
         low, high = str(after + 1), "+" if last is None else str(last)
         async with self._asking():
             if newest_first:
-                rows = await redis.xrevrange(key, high, low, CHUNK)
+                rows = await self._ask.xrevrange(key, high, low, CHUNK)
             else:
-                rows = await redis.xrange(key, low, high, CHUNK)
+                rows = await self._ask.xrange(key, low, high, CHUNK)
+        self._growth.check()
         return [_entry(name, fields) for name, fields in rows]
 
-    async def _read_oldest(
-        self, after: int, until: int | None, limit: int, wanted: Filter
-    ) -> Page:
+    async def _read_oldest(self, after: int, until: int | None, limit: int, wanted: Filter) -> Page:
         found: list[Entry] = []
         size, looked = 0, after
         for _ in range(LOOKS):
@@ -356,9 +355,7 @@ class RedisStore:
                 return Page(found, max(looked, known))
         return Page(found, looked)
 
-    async def _read_newest(
-        self, after: int, until: int | None, limit: int, wanted: Filter
-    ) -> Page:
+    async def _read_newest(self, after: int, until: int | None, limit: int, wanted: Filter) -> Page:
         last = (await self.bounds()).last
         last = last if until is None else min(until, last)
         found: list[Entry] = []
@@ -376,11 +373,12 @@ class RedisStore:
     async def _run_follower(self) -> None:
         """Tell of growth as Redis has it, until cancelled."""
         key = self._server.keys[0]
+        waiting: Any = self._server.waiting
         while True:
             try:
                 async with self._asking():
                     place = {key: f"{self._last}-18446744073709551615"}
-                    found = await self._server.waiting.xread(place, 1, int(BLOCK * 1000))
+                    found: Any = await waiting.xread(place, 1, int(BLOCK * 1000))
                 if found:
                     rows = found[key][0] if isinstance(found, dict) else found[0][1]
                     seq = int(rows[0][0].partition(b"-")[0])

@@ -86,9 +86,9 @@ return {'stored', text(base)}
 )
 
 GREET = r"""
--- ARGV: a new epoch, the epoch and the seq that are known ('' and 0: none), how far a new log begins
--- after an old one, the failover that made this server the master ('': none), its run, and '1' if
--- what it held before that run may be more than what it holds now.
+-- ARGV: a new epoch, the epoch and the seq that are known ('' and 0: none), how far a new log
+-- begins after an old one, the failover that made this server the master ('': none), its run, and
+-- '1' if what it held before that run may be more than what it holds now.
 local log = KEYS[4]
 local is = redis.call('HMGET', log, 'epoch', 'last', 'holes', 'failover', 'run')
 local known, last = tonumber(ARGV[3]), tonumber(is[2] or '0')

@@ -29,7 +29,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from rtevents.errors import ConfigError
-from rtevents.stores import redis_scripts as scripts
 
 CONNECT_SECONDS = 2.0
 """Seconds to wait for a connection."""
@@ -92,7 +91,7 @@ class Place(NamedTuple):
     @classmethod
     def parse(cls, url: str) -> Place:
         """
-        Read ``redis://[user:password@]host[:port][/db][?log=NAME]``, or ``rediss`` or ``redis+unix``.
+        Read ``redis://[user:password@]host[:port][/db][?log=NAME]``; ``rediss``, ``redis+unix``.
 
         Raises:
             ConfigError: It is not of that form; the text does not tell the password.
@@ -156,6 +155,7 @@ class Server:
     def _client(self, seconds: float | None, connections: int) -> Redis:
         place = self.place
         kind: type[AbstractConnection]
+        where: dict[str, Any]
         if place.path:
             kind, where = UnixDomainSocketConnection, {"path": place.path}
         else:
@@ -179,7 +179,7 @@ class Server:
         )
         return Redis.from_pool(pool)
 
-    async def run(self, script: str, *arguments: object) -> Any:
+    async def run(self, script: str, *arguments: str | int | bytes) -> Any:
         """Run a script on the log's keys."""
         return await self.redis.register_script(script)(self.keys, arguments)
 

@@ -89,7 +89,9 @@ async def test_what_one_appends_the_others_see_in_the_same_order(redis_server: R
         assert len({each.log.epoch for each in services}) == 1
 
 
-async def test_an_event_that_two_daemons_are_given_is_stored_once(redis_server: RedisServer) -> None:
+async def test_an_event_that_two_daemons_are_given_is_stored_once(
+    redis_server: RedisServer,
+) -> None:
     async with daemons(redis_server.url(uuid4().hex), 2) as [one, two]:
         same = [event(event_id=f"e{number}") for number in range(100)]
 
@@ -113,7 +115,7 @@ async def test_what_was_answered_survives_kill_9(own_redis: RedisServer) -> None
         epoch = service.log.epoch
         acknowledged = [stored.event_id for stored in await service.publish_many(events(50))]
         own_redis.kill()
-        with pytest.raises(StoreError, match="redis at 127.0.0.1"):
+        with pytest.raises(StoreError, match=r"redis at 127\.0\.0\.1"):
             await service.publish(event())
         own_redis.start()
 

@@ -196,7 +196,9 @@ class Sink:
                 self._note_gap(item)
             else:
                 self._held.append(item)
-        if not found and wait and not self._held and self._gap is None:
+        # Not past what is in hand and not done: `restart` looks on meanwhile.
+        is_idle = not self._held and not self._in_hand and self._gap is None
+        if not found and wait and is_idle:
             moved = str(self._reader.bookmark)
             if moved != self.place.kept.bookmark:
                 await self._note(bookmark=moved)

@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
+from rtevents.core.event import Entry, Gap
 from rtevents.core.filter import Filter
 from rtevents.errors import BookmarkError
+from rtevents.sinks import engine
 from rtevents.sinks.place import DeadLetters, Place
 
 from .conftest import Sinks, Staged, failed, until
@@ -351,3 +353,25 @@ async def test_what_is_no_place_is_refused(sinks: Sinks) -> None:
     sinks.start(Staged(), since="?")
     with pytest.raises(BookmarkError):
         await sinks.tasks.pop()
+
+
+async def test_restart_keeps_no_place_past_what_still_runs(
+    sinks: Sinks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "LOOK_SECONDS", 0.01)
+    reaction, looks = Staged(), 0
+    reaction.gate.clear()
+    sink = await sinks.started(reaction, on_busy="restart")
+    await sinks.publish(1)
+    await until(lambda: reaction.tried, "it runs")
+    look = sink._reader.next
+
+    async def counted(wait: float, *, limit: int) -> list[Entry | Gap]:
+        nonlocal looks
+        looks += 1
+        return await look(wait, limit=limit)
+
+    monkeypatch.setattr(sink._reader, "next", counted)
+    await until(lambda: looks > 2, "it has looked for newer ones, and found none")
+
+    assert sinks.bookmark.endswith("-0")

@@ -173,6 +173,10 @@ class RiskProducer:
                 self._show(rule, entry, when)
             if entry.type == "COMMIT" and entry.source == COMMIT_SOURCE:
                 commits.append(entry)
+            elif entry.type == "RISK_ALERT" and b'"closed"' in entry.wire:
+                data = entry.event.data
+                if data.get("state") == "closed":
+                    book.dismissed(str(data.get("fingerprint")))
             elif entry.type == "FILE_CHANGE" and NAME.encode() in entry.wire:
                 self._own_files.add(entry.project_id or "")
         if commits:

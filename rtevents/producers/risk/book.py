@@ -177,6 +177,13 @@ class Book:
             self._counts[risk.rule] -= 1
             self._tell(risk, "closed", cause, reason)
 
+    def dismissed(self, fingerprint: str) -> None:
+        """Forget a risk that somebody else has closed: found again, it opens again."""
+        for risk in self.risks:
+            if risk.fingerprint == fingerprint:
+                del self._open[risk.about]
+                self._counts[risk.rule] -= 1
+
     def pass_time(self, now: float) -> None:
         """Close what was not found again for as long as it takes."""
         for risk in list(self._open.values()):

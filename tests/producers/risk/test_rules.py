@@ -57,6 +57,22 @@ async def test_a_commit_that_changes_a_protected_path(watched: Watch, repository
         assert await watcher.told() == [("protected", "open"), ("protected", "closed")]
 
 
+async def test_a_risk_that_somebody_closed_opens_again_when_it_is_found_again(
+    watched: Watch, repository: Path
+) -> None:
+    async with watched(root=repository) as watcher:
+        sha = write(repository, ".github/workflows/ci.yml", "on: push\n")
+        await committed(watcher, repository, sha)
+        seen = {"fingerprint": (await watcher.alert()).data["fingerprint"], "state": "closed"}
+        await watcher.tell(
+            watcher.event("RISK_ALERT", severity="medium", message="seen", rule="protected", **seen)
+        )
+        sha = write(repository, ".github/workflows/ci.yml", "on: pull_request\n")
+        await committed(watcher, repository, sha)
+
+        assert await watcher.told_of("protected") == ["open", "closed", "open"]
+
+
 async def test_a_commit_that_adds_a_secret_until_the_file_has_it_no_more(
     watched: Watch, repository: Path
 ) -> None:

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
 from rtevents.core.event import Bookmark, Entry, Gap
+from rtevents.core.keep import ended
 from rtevents.errors import LogClosed, ReactionFailed, StoreError
 from rtevents.sinks import Batch, Reaction
 from rtevents.sinks.breaker import Breaker, jittered
@@ -99,7 +101,9 @@ class Sink:
         self._task: asyncio.Task[None] | None = None
         self._replaying: asyncio.Task[None] | None = None
         self._is_ending = False
+        self._is_settling = False
         self.is_acting = False
+        """Whether the reaction is at work."""
         self._last_act = -1e9
         self.delivered = 0
         self.failures = 0
@@ -124,20 +128,30 @@ class Sink:
         if kept is None:
             await self._note(bookmark=str(start))
         try:
+            if self._replaying:
+                await asyncio.wait({self._replaying})
             while not self._is_ending:
                 await self._step()
         except LogClosed:
             return
         finally:
             if self._replaying:
-                self._replaying.cancel()
-                await asyncio.gather(self._replaying, return_exceptions=True)
+                await self._end_replaying(self._replaying)
 
     def end(self) -> None:
         """Begin nothing more: what runs is let come to its end, and then ``run`` returns."""
         self._is_ending = True
-        if self._task and not self.is_acting:
+        if self._task and not self._is_settling:
             self._task.cancel()
+
+    async def _end_replaying(self, replaying: asyncio.Task[None]) -> None:
+        """Let the letter that is replayed come to its end, if ``end`` was asked for."""
+        try:
+            if self._is_ending:
+                await asyncio.wait({replaying})
+        finally:
+            replaying.cancel()
+            await asyncio.wait({replaying})
 
     async def _step(self) -> None:
         if self.place.kept.gone:
@@ -156,14 +170,15 @@ class Sink:
     async def _rest(self) -> None:
         """Wait until somebody says that there is somebody again."""
         self._warn(f"rests: {self.place.kept.gone}; rtevents sinks resume {self.name}")
-        self._resumed.clear()
         await self._resumed.wait()
+        self._resumed.clear()
         await self._note(gone="")
         self._warn(None)
 
     def resume(self) -> None:
         """Try now, whether it rests for good or for a while."""
-        self._resumed.set()
+        if self.place.kept.gone:
+            self._resumed.set()
         self.breaker.reset()
 
     async def _gather(self) -> Batch:
@@ -260,15 +275,29 @@ class Sink:
 
     async def _try(self, batch: Batch, attempt: int, pause: float) -> ReactionFailed | None:
         """Try once, and keep the place; return why it failed, if it did."""
-        self.is_acting = True
+        self._is_settling = True
         try:
             await self._act(msgspec.structs.replace(batch, attempt=attempt), pause)
+            # A crash, or its end, may have come between the letter and the place after it.
+            await self._forget([str(Bookmark(batch.epoch, entry.seq)) for entry in batch.entries])
             await self._note(bookmark=str(batch.bookmark))
         except ReactionFailed as error:
             return error
         finally:
-            self.is_acting = False
+            self._is_settling = False
         return None
+
+    async def _forget(self, ids: Sequence[str]) -> None:
+        """Remove letters whose events are done."""
+        if self.dead is None:
+            return
+        kept = set(self.dead.ids)
+        for letter_id in ids:
+            if letter_id in kept:
+                try:
+                    await ended(partial(self.dead.remove, letter_id))
+                except OSError as error:
+                    self._tell(f"{self.name}: {error}: a letter that is done stays")
 
     async def _act(self, batch: Batch, pause: float = 0.0) -> None:
         """
@@ -277,6 +306,7 @@ class Sink:
         Args:
             pause: Seconds before the next attempt, if it fails and is worth another.
         """
+        self.is_acting = True
         try:
             await self._reaction.act(batch)
         except ReactionFailed as error:
@@ -289,6 +319,7 @@ class Sink:
             self._failed(failure, pause)
             raise failure from error
         finally:
+            self.is_acting = False
             self._last_act = asyncio.get_running_loop().time()
         if self.breaker.failures:
             self._tell(f"{self.name}: it works again, after {self.breaker.failures} failures")
@@ -321,7 +352,7 @@ class Sink:
         for entry in batch.entries:
             if self.dead is not None:
                 letter = Letter.of(entry, batch.epoch, reason, attempts)
-                dropped += await _to_the_end(self.dead.put, letter)
+                dropped += await ended(partial(self.dead.put, letter))
         seqs = ", ".join(str(entry.seq) for entry in batch.entries[:5])
         more = f" and {len(batch.entries) - 5} more" if len(batch.entries) > 5 else ""
         often = f" after {attempts} attempts" if attempts > 1 else ""
@@ -341,31 +372,35 @@ class Sink:
 
     def replay(self, ids: Sequence[str]) -> int:
         """
-        Do again what was given up, each once, in the background.
+        Do again what was given up, each once, in the background: before all else, when it is
+        asked for before it runs.
 
         Returns:
             How many there are.
         """
-        letters = self.dead.read(ids) if self.dead else []
         before = self._replaying
 
         async def again() -> None:
             if before:
                 await asyncio.gather(before, return_exceptions=True)
-            for letter in letters:
-                await self._replay_one(letter)
+            for letter_id in ids:
+                if not self._is_ending:
+                    await self._replay_one(letter_id)
 
-        if letters:
+        if ids:
             self._replaying = asyncio.create_task(again(), name=f"rtevents replay {self.name}")
-        return len(letters)
+        return len(ids)
 
-    async def _replay_one(self, letter: Letter) -> None:
-        attempt = letter.attempts + 1
-        epoch = Bookmark.parse(letter.id).epoch
+    async def _replay_one(self, letter_id: str) -> None:
         dead = self.dead
-        if dead is None or dead.get(letter.id) is None:
-            return  # discarded meanwhile
+        if dead is None:
+            return
         async with self._turn:
+            # Read only now: it may have been discarded meanwhile, and all at once may be large.
+            letter = await asyncio.to_thread(dead.get, letter_id)
+            if letter is None or self._is_ending:
+                return
+            attempt, epoch = letter.attempts + 1, Bookmark.parse(letter_id).epoch
             try:
                 await self._act(
                     Batch(sink=self.name, entries=[letter.entry], epoch=epoch, attempt=attempt)
@@ -373,9 +408,12 @@ class Sink:
             except ReactionFailed as error:
                 self._tell_failure(str(error))
                 again = Letter.of(letter.entry, epoch, str(error), attempt)
-                await _to_the_end(dead.put, again)
+                try:
+                    await ended(partial(dead.put, again))
+                except StoreError as unwritten:
+                    self._tell(f"{self.name}: {unwritten}")
             else:
-                await asyncio.to_thread(dead.remove, letter.id)
+                await self._forget([letter_id])
 
     def as_dict(self) -> dict[str, Any]:
         """Return how it is, as ``GET /v1/sinks`` tells it."""
@@ -402,13 +440,3 @@ def gap_words(gap: Gap) -> str:
     if gap.before - gap.after <= 1:
         return f"it is not known what was missed ({gap.reason}); going on with what is kept"
     return f"entries {gap.after + 1} to {gap.before - 1} can no longer be read ({gap.reason})"
-
-
-async def _to_the_end(write: Callable[[Letter], int], letter: Letter) -> int:
-    """Write in a thread; cancelling waits until it is written."""
-    writing = asyncio.ensure_future(asyncio.to_thread(write, letter))
-    try:
-        return await asyncio.shield(writing)
-    except asyncio.CancelledError:
-        await asyncio.wait([writing])
-        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,19 +56,15 @@ class Place:
         except BookmarkError:
             return None
 
-    async def move(self, bookmark: Bookmark) -> None:
+    async def note(self, **fields: str | int) -> None:
         """
-        Remember that everything up to `bookmark` is done.
+        Remember some fields of ``Kept``.
 
         Cancelling waits until it is written.
 
         Raises:
             StoreError: It cannot be written; it is remembered in this process all the same.
         """
-        await self.note(bookmark=str(bookmark))
-
-    async def note(self, **fields: str | int) -> None:
-        """Remember some fields of ``Kept``; as ``move``."""
         self.kept = msgspec.structs.replace(self.kept, **fields)
         if self._file:
             await save_aside(self._file, self.kept)
@@ -120,7 +117,10 @@ class DeadLetters:
     def __init__(self, folder: Path, most: int = 1000) -> None:
         self._folder = folder / "dead"
         self._most = most
-        found = [(each.stat(), each.stem) for each in self._folder.glob("*.json")]
+        found = []
+        for each in self._folder.glob("*.json"):
+            with contextlib.suppress(FileNotFoundError):  # whoever runs it may remove one meanwhile
+                found.append((each.stat(), each.stem))
         found.sort(key=lambda each: (each[0].st_mtime_ns, _seq(each[1])))
         self._sizes = {name: status.st_size for status, name in found}
 

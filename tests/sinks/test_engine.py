@@ -8,11 +8,11 @@ import pytest
 
 from rtevents.core.event import Entry, Gap
 from rtevents.core.filter import Filter
-from rtevents.errors import BookmarkError
+from rtevents.errors import BookmarkError, StoreError
 from rtevents.sinks import engine
-from rtevents.sinks.place import DeadLetters, Place
+from rtevents.sinks.place import DeadLetters, Letter, Place
 
-from .conftest import Sinks, Staged, failed, until
+from .conftest import Sinks, Staged, failed, risk, until
 
 
 async def test_every_entry_is_done_in_order_and_then_its_place_is_kept(sinks: Sinks) -> None:
@@ -375,3 +375,91 @@ async def test_restart_keeps_no_place_past_what_still_runs(
     await until(lambda: looks > 2, "it has looked for newer ones, and found none")
 
     assert sinks.bookmark.endswith("-0")
+
+
+def give_up(sinks: Sinks, *seqs: int) -> DeadLetters:
+    """Put letters of the log's entries into the sink's folder."""
+    sinks.folder.mkdir(exist_ok=True)
+    dead = DeadLetters(sinks.folder)
+    for seq in seqs:
+        entry = Entry.of(risk(seq), seq)
+        dead.put(Letter.of(entry, sinks.service.log.epoch, "down", 1))
+    return dead
+
+
+async def test_what_is_asked_to_be_replayed_before_it_runs_comes_first(sinks: Sinks) -> None:
+    await sinks.publish(1, 2, 3, 4)
+    dead = give_up(sinks, 1, 2, 3)
+    reaction = Staged()
+    reaction.gate.clear()
+    sink = sinks.start(reaction, since="all")
+    sink.replay(dead.ids)
+    await until(lambda: reaction.tried and sinks.bookmark, "the first runs, and it has its place")
+    await asyncio.sleep(0.05)  # time to queue behind it, for who would
+    reaction.gate.set()
+
+    await until(lambda: len(reaction.done) == 7, "all are done")
+    assert reaction.done == [1, 2, 3, 1, 2, 3, 4]
+
+
+async def test_end_lets_what_is_replayed_come_to_its_end(sinks: Sinks) -> None:
+    await sinks.publish(1, 2)
+    dead = give_up(sinks, 1, 2)
+    reaction = Staged()
+    reaction.gate.clear()
+    sink = await sinks.started(reaction)
+    sink.replay(dead.ids)
+    await until(lambda: reaction.tried, "the first is replayed")
+    assert sink.is_acting
+    sink.end()
+    await asyncio.sleep(0)
+    reaction.gate.set()
+    await asyncio.wait(sinks.tasks, timeout=20)
+
+    assert (reaction.done, reaction.ended) == ([1], 0)
+    assert DeadLetters(sinks.folder).ids == dead.ids[1:]
+
+
+async def test_a_letter_whose_event_is_done_after_all_is_none_any_more(sinks: Sinks) -> None:
+    """As after a crash between the letter and the place after it."""
+    await sinks.publish(1, 2)
+    give_up(sinks, 1, 2)
+    sink = await sinks.started(Staged(None, failed(is_final=True)), since="all")
+
+    await until(lambda: sinks.bookmark.endswith("-2"), "both are settled")
+    assert sink.dead is not None
+    assert [letter.split("-")[1] for letter in sink.dead.ids] == ["2"]
+
+
+async def test_a_letter_that_cannot_be_written_again_keeps_no_other_from_its_replay(
+    sinks: Sinks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sinks.publish(1, 2)
+    reaction = Staged(failed("down"), None)
+    sink = await sinks.started(reaction)
+    sink.dead = give_up(sinks, 1, 2)
+
+    def refuse(letter: Letter) -> int:
+        raise StoreError("no room")
+
+    monkeypatch.setattr(sink.dead, "put", refuse)
+    sink.replay(sink.dead.ids)
+
+    await until(lambda: reaction.done == [2], "the second is done")
+    assert "s: no room" in sinks.told
+
+
+async def test_a_resume_is_heeded_as_soon_as_it_is_seen_to_be_gone(sinks: Sinks) -> None:
+    reaction = Staged(failed(is_gone=True), None)
+    sink = await sinks.started(reaction)
+    note = sink.place.note
+
+    async def resumed(**fields: str | int) -> None:
+        await note(**fields)
+        if fields.get("gone"):
+            sink.resume()
+
+    sink.place.note = resumed  # type: ignore[method-assign]
+    await sinks.publish(1)
+
+    await until(lambda: reaction.done == [1], "it is tried again")

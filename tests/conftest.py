@@ -18,8 +18,10 @@ import pytest
 from rtevents.client.sync import Client
 from rtevents.errors import RteventsError
 
-# A shell's background job ignores SIGINT and hands that down: here it means what it says.
+# A shell's background job, or nohup, ignores some and hands that down: here they are what they are.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # What is compiled is kept, whatever the shell says: a run starts hundreds of daemons, and each
 # takes a third longer when it has to compile its code anew.

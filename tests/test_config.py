@@ -114,7 +114,11 @@ def test_a_variable_comes_before_the_file(paths: Paths) -> None:
         ("\nlisten: 127.0.0.1:99999\n",
          "config.yaml:2: listen: expected HOST:PORT or none, got '127.0.0.1:99999'"),
         ("listen: here\n", "config.yaml:1: listen: expected HOST:PORT or none, got 'here'"),
-        ("store: mongodb\n", "config.yaml:1: store: expected sqlite or memory, got 'mongodb'"),
+        ("store: mongodb\n", "config.yaml:1: store: expected sqlite, memory or redis://host:port/db"),
+        ("sinks:\n  - {name: a, command: make}\n",
+         "config.yaml:2: sinks[0].command: expected a mapping, got str"),
+        ("sinks:\n  - name: a\n    command: {run: make test}\n",
+         "config.yaml:3: sinks[0].command.run: expected a list, as [a, b], got str"),
         ("cleanup_timeout: 20\n",
          "config.yaml:1: cleanup_timeout: expected more than heartbeat_interval"),
         ("heartbeat_interval: 300\n",
@@ -139,7 +143,7 @@ def test_a_mistake_in_a_variable_names_the_variable(paths: Paths) -> None:
 def test_a_mistake_of_another_kind_in_a_variable_names_it_too(paths: Paths) -> None:
     said = refused(paths, "store: sqlite\n", RTEVENTS_STORE="foo")
 
-    assert said == "RTEVENTS_STORE: store: expected sqlite or memory, got 'foo'"
+    assert said == "RTEVENTS_STORE: store: expected sqlite, memory or redis://host:port/db"
 
 
 def test_a_variable_that_is_no_setting_is_a_warning(paths: Paths) -> None:

@@ -37,6 +37,7 @@ LIBRARIES = {
     "yaml": ["config"],
     "platformdirs": ["config"],
     "sqlite3": ["stores"],
+    "redis": ["stores"],
     "fastjsonschema": ["daemon"],
     "prometheus_client": ["server/metrics.py"],
     "joserfc": ["server/jwt.py"],

@@ -174,7 +174,8 @@ def run(arguments: list[str]) -> int:
     try:
         command = typer.main.get_command(app)
         code = command.main(arguments or ["--help"], prog_name="rtevents", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may be closed
+            sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except (BrokenPipeError, SystemExit) as error:

@@ -175,9 +175,24 @@ def _progress(data: dict[str, Any]) -> str:
 
 
 def _task(data: dict[str, Any]) -> str:
-    ended = f"  exit {data['exit_code']}" if data.get("exit_code") is not None else ""
-    took = f"  {data['duration']:.1f}s" if data.get("duration") is not None else ""
-    return f"{data['task_id']} {data['status']}  {data.get('title') or ''}".rstrip() + ended + took
+    words = [f"{data['task_id']} {data['status']}", data.get("title") or "", _task_change(data)]
+    if data.get("exit_code") is not None:
+        words.append(f"exit {data['exit_code']}")
+    if data.get("duration") is not None:
+        words.append(f"{data['duration']:.1f}s")
+    if data.get("exit_code") and data.get("stderr"):
+        words.append(data["stderr"][-1])
+    return "  ".join(word for word in words if word)
+
+
+def _task_change(data: dict[str, Any]) -> str:
+    """Return what happened to a task of a list, where its status does not tell."""
+    change = data.get("change")
+    if change == "status" and data.get("old_status"):
+        return f"(was {data['old_status']})"
+    if change == "moved" and data.get("old_path"):
+        return f"(moved from {data['old_path']})"
+    return "" if change in (None, "removed") else f"({change})"
 
 
 def _risk(data: dict[str, Any]) -> str:

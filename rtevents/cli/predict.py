@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -60,7 +61,8 @@ def predict(
 def _place(projects: list[dict[str, object]], paths: list[Path]) -> tuple[str, list[str]]:
     """Return the project of some paths, and the paths within it."""
     roots = {Path(str(each["path"])): str(each["id"]) for each in projects}
-    absolute = [path.absolute() for path in paths]
+    # Not through links: a file that is one is watched as itself.
+    absolute = [Path(os.path.normpath(path.absolute())) for path in paths]
     inside = [root for root in roots if all(path.is_relative_to(root) for path in absolute)]
     if not inside:
         said = ", ".join(str(path) for path in paths)

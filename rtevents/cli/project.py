@@ -64,7 +64,36 @@ def add(
         settings["tasks"] = [name for name in tasks if name]
     with options.client() as client:
         project = client.add_project(folder, **settings, auto_commit=auto_commit)
+    _refuse_others({**settings, "auto_commit": auto_commit}, project)
     print(f"watching {safe(project['id'])}: {safe(project['path'])}")
+
+
+def _refuse_others(settings: dict[str, Any], project: dict[str, Any]) -> None:
+    """
+    Refuse settings that were asked for a folder that is watched already, with others.
+
+    Raises:
+        BadInput: One of them is not the default, and not the project's.
+    """
+    from rtevents.errors import BadInput
+
+    defaults: dict[str, object] = {
+        "id": None,
+        "files": True,
+        "git": True,
+        "ignore": [],
+        "auto_commit": False,
+    }
+    others = [
+        name
+        for name, value in settings.items()
+        if (name not in defaults or value != defaults[name]) and project[name] != value
+    ]
+    if others:
+        raise BadInput(
+            f"{', '.join(others)}: {project['path']} is project {project['id']!r} already, with "
+            f"other settings; to change them: rtevents project remove {project['id']}"
+        )
 
 
 def _refuse_everything(folder: Path) -> None:

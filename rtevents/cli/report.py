@@ -115,7 +115,7 @@ def _bars(title: str, counted: list[dict[str, Any]]) -> Iterator[str]:
 def _together(pairs: list[dict[str, Any]]) -> Iterator[str]:
     if pairs:
         yield ""
-        yield "changed together"
+        yield "changed together, and in how many of the commits of the rarer one"
     for pair in pairs[:SHOWN]:
         one, other = map(safe, pair["files"])
         yield f"  {pair['count']:>6,} times ({pair['share']:.0%})  {one}  {other}"

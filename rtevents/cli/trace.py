@@ -217,10 +217,11 @@ def _show(nodes: Sequence[Node], asked: Entry) -> None:
         del places[level + 1 :]
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append(f"{node.entry.seq}  ", style="dim")
+        # Before the words: those are what a narrow terminal may cut off.
+        if node.parent is not None:
+            text.append(f"{duration(node.seconds)}  ", style="cyan")
         text.append(safe(node.entry.type), style="bold" if node.entry is asked else "")
         text.append(f"  {safe(_said(node.entry))}")
-        if node.parent is not None:
-            text.append(f"  {duration(node.seconds)}", style="cyan")
         places.append(places[-1].add(text))
     console.print(root)
     times = [node.entry.timestamp for node in nodes]

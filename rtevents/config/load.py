@@ -29,6 +29,10 @@ MAX_CONFIG_BYTES = 256 * 1024
 """Largest configuration file, in bytes: more is a mistake or an attack (S17)."""
 
 
+_STORE = re.compile(r"(sqlite|memory)\Z|(redis|rediss|redis\+unix)://")
+"""What names a store; what the rest of a URL may be, its backend knows."""
+
+
 class Loaded(msgspec.Struct, frozen=True):
     """
     A configuration as it was read.
@@ -95,9 +99,9 @@ def _check(loaded: Loaded) -> None:
     except ConfigError as error:
         text = str(error).removeprefix("origins: ")
         raise ConfigError(f"{loaded.where('origins')}: {text}", field="origins") from error
-    if config.store not in ("sqlite", "memory"):
+    if not _STORE.match(config.store):
         raise ConfigError(
-            f"{loaded.where('store')}: expected sqlite or memory, got {config.store!r}",
+            f"{loaded.where('store')}: expected sqlite, memory or redis://host:port/db",
             field="store",
         )
     if config.heartbeat_interval >= config.cleanup_timeout:
@@ -283,7 +287,9 @@ def explain(
         text = "unknown setting" if "unknown" in text else "missing setting"
         if text == "unknown setting" and (near := _nearest(named[1], _SETTINGS)):
             text += f", did you mean {near}?"
-    text = (text[:1].lower() + text[1:]).replace("`", "")
+    text = (text[:1].lower() + text[1:]).replace("`", "").replace(" | null", "")
+    # The words of JSON are not those of YAML.
+    text = text.replace("object", "a mapping").replace("array", "a list, as [a, b]", 1)
     key = place.removeprefix("$.")
     return ConfigError(f"{_where(key, file, lines, environ)}: {text}", field=key)
 

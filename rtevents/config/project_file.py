@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -23,6 +23,9 @@ MAX_BYTES = 64 * 1024
 """Largest such file, in bytes: more is a mistake or an attack (S17)."""
 
 
+Line = Annotated[str, msgspec.Meta(max_length=1024)]
+
+
 class _Document(msgspec.Struct, kw_only=True):
     """
     What the file holds.
@@ -30,10 +33,14 @@ class _Document(msgspec.Struct, kw_only=True):
     Args:
         on: Commands that are run when something happens in this project.
         risks: Rules for risks, besides those of every project.
+        tasks: Files of tasks, besides those of the settings.
+        ignore: Patterns of files to leave out, besides those of git; the settings decide before.
     """
 
     on: list[SinkSettings] = []
     risks: OwnRisks = msgspec.field(default_factory=OwnRisks)
+    tasks: Annotated[list[Line], msgspec.Meta(max_length=100)] = []
+    ignore: Annotated[list[Line], msgspec.Meta(max_length=500)] = []
 
 
 class ProjectFile(msgspec.Struct, frozen=True):
@@ -74,6 +81,24 @@ class ProjectFile(msgspec.Struct, frozen=True):
             ConfigError: As ``reactions``.
         """
         return self._document()[0].risks
+
+    def tasks(self) -> list[str]:
+        """
+        Return the files of tasks that it names, as paths and patterns that nobody has looked at.
+
+        Raises:
+            ConfigError: As ``reactions``.
+        """
+        return self._document()[0].tasks
+
+    def ignore(self) -> list[str]:
+        """
+        Return its patterns of files to leave out.
+
+        Raises:
+            ConfigError: As ``reactions``.
+        """
+        return self._document()[0].ignore
 
     def _document(self) -> tuple[_Document, Mapping[str, int]]:
         """Return what it holds, and the line of each key."""

@@ -249,7 +249,8 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         issuers: Identity providers whose signed tokens (JWT) let in over TCP.
         limits: How much each token may publish over TCP; 0 is no limit. The Unix socket has none.
         audit: The audit log: `rtevents audit` reads it.
-        store: `sqlite`, in the state directory, or `memory`.
+        store: `sqlite`, in the state directory, `memory`, or one that daemons share, as
+            `redis://host:6379/0?log=rtevents`.
         durability: `full` syncs to disk before the answer; `normal` survives kill -9 only.
         retention: How much the store keeps.
         event_retention: Newest entries held in memory.

@@ -28,6 +28,9 @@ MOST_HOURS = 14 * 24
 DONE = frozenset({"done", "completed", "closed"})
 """What a task's status is when it is done."""
 
+NO_CHANGE = frozenset({"found", "added", "moved", "edited"})
+"""What a task list tells of a task whose status is as it was."""
+
 
 class Counted(msgspec.Struct, frozen=True):
     """How often there is something."""
@@ -206,14 +209,15 @@ class Analysis:
     def _task(self, event: Event) -> None:
         status = str(event.data.get("status", ""))[:100]
         key = f"{event.project_id}\0{event.data.get('task_id')}"
-        self._tasks.note(key, status, event.timestamp, is_over=status in DONE)
+        was_so = event.data.get("change") in NO_CHANGE
+        self._tasks.note(key, status, event.timestamp, is_over=status in DONE, was_so=was_so)
 
     def _risk(self, event: Event) -> None:
         data = event.data
         state = str(data.get("state", "open"))
         if state == "open":
             self._severities[str(data.get("severity", ""))[:100]] += 1
-        key = str(data.get("fingerprint") or event.event_id)
+        key = f"{event.project_id}\0{data.get('fingerprint') or event.event_id}"
         self._risks.note(key, state, event.timestamp, is_over=state == "closed")
 
     def report(self) -> Report:
@@ -265,14 +269,22 @@ class _Openings:
         self._took: list[float] = []
         self.over = 0
 
-    def note(self, key: str, state: str, at: float, *, is_over: bool) -> None:
-        """Note how a thing stands now."""
+    def note(self, key: str, state: str, at: float, *, is_over: bool, was_so: bool = False) -> None:
+        """
+        Note how a thing stands now.
+
+        Args:
+            was_so: Whether it says that it stood so before.
+        """
+        was_over = was_so if key not in self._states else key not in self._began
         self._states[key] = state
         if not is_over:
             self._began.setdefault(key, at)
         elif key in self._began:
             self._took.append(max(0.0, at - self._began.pop(key)))
             self.over += 1
+        elif not was_over:
+            self.over += 1  # it began before the stretch
         if len(self._states) > MOST_KEYS:
             oldest = next(iter(self._states))
             del self._states[oldest]

@@ -6,6 +6,7 @@ import asyncio
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import compress
 from operator import attrgetter
 
@@ -15,12 +16,18 @@ from rtevents.core.event import Bookmark, Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
 from rtevents.core.since import Since
 from rtevents.core.store import PAGE_BYTES, Bounds, Page, Store
-from rtevents.errors import EventConflict, LogClosed
+from rtevents.errors import EventConflict, LogClosed, Unavailable
 
 PAGE = 500
 """Most entries of one page: enough to share the cost of a write, few enough to be fair."""
 
 _ALL = Filter()
+
+FOLLOW_SECONDS = 30.0
+"""Seconds for which a shared store is asked to wait for growth, at once."""
+
+CATCH_UP_SECONDS = 5.0
+"""Seconds to wait for what others have appended, before a reader's bookmark is said to be ahead."""
 
 SCAN = 5000
 """Most entries of the window that one look goes through: about a millisecond."""
@@ -47,6 +54,8 @@ class Start(msgspec.Struct, frozen=True):
 class Log:
     """
     The store as this process sees it: a window of the newest entries over the store.
+
+    Of a store that others append to as well, it sees what ``follow`` has brought.
 
     Args:
         store: Where the rows are.
@@ -130,15 +139,37 @@ class Log:
                 new = [not stored.duplicate for stored in answer]
                 events += compress(batch, new)
                 seqs += [stored.seq for stored in answer if not stored.duplicate]
-        if events:
+        # What others appended before it comes first: then `follow` brings both.
+        if events and (seqs[0] == self.last + 1 or not self._store.is_shared):
             several = len(events) > 1
             self._grow(Entry.of_all(events, seqs) if several else [Entry.of(events[0], seqs[0])])
         return answers
 
+    async def follow(self) -> None:
+        """
+        Bring what others append to a shared store into the window, until the log is closed.
+
+        Who reads is told of growth by this alone. While the store does not answer, it waits.
+        """
+        while not self._is_closed:
+            try:
+                reach = await self._store.grown(self.last, FOLLOW_SECONDS)
+                while reach > self.last:
+                    page = await self._store.read(self.last, PAGE)
+                    if not page.entries or page.entries[0].seq > self.last + 1:
+                        # Seqs are missing there: that is known before what comes after it.
+                        self._take(await self._store.bounds())
+                    if new := [entry for entry in page.entries if entry.seq > self.last]:
+                        self._grow(new)
+            except LogClosed:
+                return
+            except Unavailable as error:
+                await asyncio.sleep(error.retry_after)
+
     def _grow(self, entries: list[Entry]) -> None:
         self._window += entries
         self._held_bytes += wire_bytes(entries)
-        self._bounds = Bounds(self._bounds.first, entries[-1].seq)
+        self._bounds = Bounds(self._bounds.first, entries[-1].seq, self._bounds.holes)
         self._trim()
         self._wake()
 
@@ -162,14 +193,16 @@ class Log:
         self, after: int, wanted: Filter, *, until: int | None = None, limit: int = PAGE
     ) -> Page | None:
         """
-        Return the page after `after` without waiting; None when the window does not reach so far.
+        Return the page after `after` without waiting; None when the window does not reach so far,
+        or seqs are missing just there.
 
         Args:
             until: Look no further than this seq; None for the end.
             limit: Most entries to return.
         """
-        if after < self._floor:
+        if after < self._floor or self._hole(after) is not None:
             return None
+        until = self._until_hole(after, until)
         entries: list[Entry] = []
         size = 0
         looked = after
@@ -193,16 +226,31 @@ class Log:
         Return the page after `after`, from the window or else from the store.
 
         Returns:
-            A gap when entries after `after` have been trimmed.
+            A gap when entries after `after` have been trimmed, or were lost.
         """
         if (page := self.peek(after, wanted, limit=limit)) is not None:
             return page
-        page = await self._store.read(after, limit, wanted)
+        if (before := self._hole(after)) is not None:
+            return Gap(after, before, "other-epoch")
+        until = self._until_hole(after, None)
+        page = await self._store.read(after, limit, wanted, until=until)
         # Asked afterwards, so that a trim before or during the read is seen.
         bounds = await self._store.bounds()
         if bounds.first > after + 1:
             return Gap(after, bounds.first, "trimmed")
         return page
+
+    def _hole(self, after: int) -> int | None:
+        """Return the next seq that there is, where those just after `after` are missing."""
+        holes = self._bounds.holes
+        return next((before for low, before in holes if low <= after < before - 1), None)
+
+    def _until_hole(self, after: int, until: int | None) -> int | None:
+        """Return up to where a page may go: not past missing seqs, of which its reader is told."""
+        for low, _ in self._bounds.holes:
+            if low > after:
+                return low if until is None else min(low, until)
+        return until
 
     async def newest(
         self, limit: int, wanted: Filter, *, after: int = 0, until: int | None = None
@@ -261,6 +309,8 @@ class Log:
         if since.timestamp is not None:
             return Start(await self._store.seek(since.timestamp), "complete")
         if since.bookmark is not None:
+            if self._store.is_shared:
+                await self._catch_up(since.bookmark)
             return self._start_at_bookmark(since.bookmark)
         seq = await self.find(since.event_id or "", within)
         return self._start_anew("unknown-id") if seq is None else Start(seq, "complete")
@@ -277,6 +327,16 @@ class Log:
             snapshot = await self._store.latest(wanted)
             return Start(last, "complete", snapshot=[e for e in snapshot if e.seq <= last])
         return Start(self.last, "new")
+
+    async def _catch_up(self, bookmark: Bookmark) -> None:
+        """Wait until what others appended before is here, if a reader has seen more than that."""
+        if bookmark.epoch == self.epoch and bookmark.seq <= self.last:
+            return
+        last = (await self._store.bounds()).last
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                while self.last < last and not self._is_closed:
+                    await self.grown(self.last, math.inf)
 
     def _start_at_bookmark(self, bookmark: Bookmark) -> Start:
         if bookmark.epoch != self.epoch:
@@ -303,7 +363,14 @@ class Log:
 
     def _take(self, bounds: Bounds) -> None:
         # Entries may have been appended since: the end is this log's own to know.
-        self._bounds = Bounds(bounds.first, max(self.last, bounds.last))
+        last = self.last if self._store.is_shared else max(self.last, bounds.last)
+        for after, before in bounds.holes:
+            if after <= last < before - 1:
+                last = before - 1
+        is_growth = last > self.last
+        self._bounds = Bounds(bounds.first, last, bounds.holes)
+        if is_growth:
+            self._wake()
 
     def close(self) -> None:
         """End the log: who waits for growth gets ``LogClosed``. The store stays open."""

@@ -120,6 +120,7 @@ class EventService:
     async def start(self) -> None:
         """Read the newest entries and begin to accept events."""
         await self.log.open()
+        self._tell_weaknesses()
         self._tasks = [
             asyncio.create_task(self._intake.run(), name="rtevents writer"),
             asyncio.create_task(self._lag.run(), name="rtevents lag"),
@@ -138,6 +139,9 @@ class EventService:
                 name="rtevents cleanup",
             ),
         ]
+
+        if self._store.is_shared:
+            self._tasks.append(asyncio.create_task(self.log.follow(), name="rtevents follower"))
 
     async def drain(self) -> None:
         """Refuse new events and streams from now on, and return when those that wait are stored."""
@@ -249,9 +253,20 @@ class EventService:
                 self._intake.note_trouble(error)
         else:
             self._intake.trouble = None
+        self._tell_weaknesses()
         # What cannot be told now is told when there is a store to tell it in.
         with suppress(Unavailable):
             await self._tell_notes()
+
+    def _tell_weaknesses(self) -> None:
+        """Say aloud, in the log once and in the health, where the store promises less than P1."""
+        reason = "; ".join(self._store.weaknesses)
+        if reason and self.warnings.get("store.weak") != reason:
+            logger.warning("the store may lose what it answered: %s", reason)
+        if reason:
+            self.warnings["store.weak"] = reason
+        else:
+            self.warnings.pop("store.weak", None)
 
     async def _tell_notes(self) -> None:
         """Tell what the store has to say of itself, in the health and in the stream."""

@@ -41,10 +41,15 @@ class Bounds(msgspec.Struct, frozen=True):
     The first and the last seq that are kept.
 
     An empty log has ``first == last + 1``: nothing is kept, and ``last`` is the newest ever given.
+
+    Args:
+        holes: Where seqs between the two were never given, for the log lost its end once: each as
+            the seq before it and the seq after it.
     """
 
     first: int
     last: int
+    holes: tuple[tuple[int, int], ...] = ()
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -74,6 +79,13 @@ class Store(Protocol):
 
     notes: list[Note]
     """What was lost or found damaged, the oldest first; who has told it takes it out."""
+
+    is_shared: bool
+    """Whether others append to it as well."""
+
+    @property
+    def weaknesses(self) -> Sequence[str]:
+        """Why what was answered may be lost there, one line each; none where promise P1 holds."""
 
     async def append(
         self, batches: Sequence[Sequence[Event]]
@@ -106,6 +118,14 @@ class Store(Protocol):
             until: Look no further than this seq; None for the end.
             wait: Seconds to wait for growth when there is nothing after `after`.
             newest_first: Begin at the end; ``looked`` is then the last seq.
+        """
+
+    async def grown(self, after: int, wait: float) -> int:
+        """
+        Return the last seq that is known, once it is greater than `after`.
+
+        Args:
+            wait: Seconds after which it is returned all the same.
         """
 
     async def find(self, event_id: str) -> int | None:

@@ -95,6 +95,9 @@ _WORDS = re.compile(
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 
+_IN_SINGLE = re.compile(r"""\\.|\"""", re.DOTALL)
+"""What is written otherwise within single quotes than within double ones, and what looks so."""
+
 _KEYWORDS = frozenset(
     {"and", "or", "not", "in", "contains", "matches", "exists", "true", "false", "null"}
 )
@@ -103,6 +106,10 @@ _LITERALS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
 _ORDERS = frozenset({"<", "<=", ">", ">="})
 _MEANT = {"=": "==", "&": "and", "|": "or", "!": "not", "~": "matches"}
 _SEVERITY = ("data", "severity")
+
+
+def _as_json(match: re.Match[str]) -> str:
+    return {"\\'": "'", '"': '\\"'}.get(match[0], match[0])
 
 
 class _Word(msgspec.Struct, frozen=True):
@@ -241,8 +248,7 @@ class _Parser:
     def _text(self, word: _Word) -> str:
         text = word.text
         if text[0] == "'":
-            inner = text[1:-1].replace("\\'", "'").replace('"', '\\"')
-            text = f'"{inner}"'
+            text = f'"{_IN_SINGLE.sub(_as_json, text[1:-1])}"'
         try:
             return msgspec.json.decode(text.encode(), type=str)
         except (ValueError, msgspec.DecodeError):

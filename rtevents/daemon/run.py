@@ -39,7 +39,7 @@ from rtevents.server.guard import Guard
 from rtevents.server.keys import House
 from rtevents.server.tls import Certificate
 from rtevents.server.visitor import check_parser
-from rtevents.stores import open_store
+from rtevents.stores import open_store, store_name
 
 logger = logging.getLogger(__name__)
 
@@ -327,7 +327,7 @@ def _status(config: Config, running: Running) -> Callable[[], dict[str, Any]]:
             "listen": running.listen,
             "url": running.url,
             "listen_error": running.listen_error,
-            "store": config.store,
+            "store": store_name(config.store),
             "durability": config.durability,
         }
 

@@ -11,6 +11,7 @@ TOPICS = {
     "tasks": "task lists in Markdown, and commands: rtevents run",
     "recording": "export, import, replay",
     "analysis": "what happened, what changes together, what is surprising",
+    "redis": "one log for several daemons",
     "monitoring": "health, thresholds, Prometheus, Grafana, traces",
     "security": "who may do what, tokens, the browser's login",
 }

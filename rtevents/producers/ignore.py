@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from rtevents.errors import BadInput
+from rtevents.config.project_file import NAME, read_project_file
+from rtevents.errors import BadInput, ConfigError
 from rtevents.producers.ask import ask
 from rtevents.producers.mark import Mark, mark
 from rtevents.producers.pattern import Origin, Pattern
@@ -48,7 +49,8 @@ class IgnoreRules:
 
     Args:
         root: The project's folder.
-        extra: Patterns from the settings; they come before all others.
+        extra: Patterns from the settings; they come before all others, those of the project's own
+            file next.
         own: Folders of the daemon's own, which are hidden whatever the rules say.
     """
 
@@ -59,8 +61,10 @@ class IgnoreRules:
         self._top, self._prefix = _place(root)
         told = _ask(root, "config", "--type=bool", "--get", "core.ignoreCase")
         self._any_case = told == "true"
-        self._extra = self._parse([os.fsencode(line) for line in extra], SETTING)
         self._marks: dict[Path, Mark | None] = {}
+        # What a repository asks for comes after the user's word.
+        self._extra = self._parse([os.fsencode(line) for line in extra], SETTING)
+        self._extra += self._project_file()
         # All paths below are relative to the top.
         users = self._note(_global_excludes(self._top))
         self._outer = [self._note(_own_excludes(root)), users]
@@ -203,6 +207,18 @@ class IgnoreRules:
         self._marks[file] = mark(file)
         return self._read(file)
 
+    def _project_file(self) -> list[Pattern]:
+        """Return the patterns of the project's own file; none where it cannot be used."""
+        self._marks[self._root / NAME] = mark(self._root / NAME)
+        try:
+            file = read_project_file(self._root)
+            lines = file.ignore() if file is not None else []
+        except ConfigError:  # whoever reads its risks tells that
+            lines = []
+        return self._parse(
+            [line.encode(errors="replace") for line in lines], str(self._root / NAME)
+        )
+
     def _read(self, file: Path) -> list[Pattern]:
         """Return the patterns of a file; git follows no symlink here either."""
         try:
@@ -244,7 +260,7 @@ def _is_git_folder(root: Path) -> bool:
 
 def is_rule_file(path: str) -> bool:
     """Tell whether a change of this path, relative to the root, changes the rules."""
-    return PurePosixPath(path).name == IGNORE_FILE
+    return path == NAME or PurePosixPath(path).name == IGNORE_FILE
 
 
 def _word(rules: Sequence[Pattern], path: bytes, name: bytes, is_folder: bool) -> Pattern | None:

@@ -10,7 +10,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from rtevents.config.project_file import NAME, read_project_file
 from rtevents.core.glob import MAX_GLOB, Glob
+from rtevents.errors import ConfigError
 from rtevents.producers.ignore import GIT_FOLDER, IgnoreRules, above
 from rtevents.producers.snapshot import GONE, is_coded
 from rtevents.producers.tasklist import TaskList, parse
@@ -31,11 +33,20 @@ WILD = frozenset("*?[")
 def wrong_name(names: Sequence[str]) -> str | None:
     """Return what is wrong with the first of some names that cannot be used; None when all can."""
     for index, name in enumerate(names):
-        parts = name.split("/")
-        if not 0 < len(name) <= MAX_GLOB or name.startswith(("/", "~")) or ".." in parts:
+        parts = name.removeprefix("./").split("/")
+        is_below = not name.startswith("~") and "" not in parts[:-1] and ".." not in parts
+        if not (0 < len(name) <= MAX_GLOB and is_below and _is_name(name)):
             wanted = "a path or a pattern below the project, such as docs/**/*.md"
             return f"tasks[{index}]: expected {wanted}, got {name[:60]!r}"
     return None
+
+
+def _is_name(name: str) -> bool:
+    """Tell whether a system takes a name; YAML writes more than that."""
+    try:
+        return b"\0" not in name.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 class Mark(NamedTuple):
@@ -56,11 +67,13 @@ class Named(NamedTuple):
         files: The files that are named, by their paths, in the order in which they are named.
         folders: Every folder in which one is, or may come to be, and its inode.
         left: How many more files there are than are read.
+        trouble: Why the project's own file names none; None where it does, or is not there.
     """
 
     files: list[str]
     folders: dict[str, int]
     left: int = 0
+    trouble: str | None = None
 
 
 class Page(NamedTuple):
@@ -89,7 +102,7 @@ class TaskFiles:
 
     Args:
         root: The project's folder.
-        names: Paths and patterns, relative to it.
+        names: Paths and patterns, relative to it; the project's own file may name others.
         ignore: Patterns from the settings, of files to leave out.
         own: Folders of the daemon's own, which are left out.
     """
@@ -100,8 +113,9 @@ class TaskFiles:
         self._root = root
         self._ignore = ignore
         self._own = own
-        self._names = [name.removeprefix("./") for name in names]
-        self._globs = {name: Glob(name) for name in self._names if WILD & set(name)}
+        self._given = [name.removeprefix("./") for name in names]
+        self._names = self._given
+        self._globs = _globs(self._given)
 
     def is_there(self, *, was_mount: bool) -> bool:
         """Tell whether the project's folder is there, and what is mounted on it, if that was."""
@@ -118,14 +132,21 @@ class TaskFiles:
         return _inode(self._root)
 
     def is_named(self, path: str) -> bool:
-        """Tell whether a path, relative to the root, is one that is named."""
+        """Tell whether a path, relative to the root, is one that is named, or names others."""
+        if path == NAME:
+            return True
         return path in self._names or any(glob.matches(path) for glob in self._globs.values())
 
     def find(self) -> Named:
         """Return what there is now."""
         folders = {"": self.inode()}
+        own, trouble = self._own_names()
+        self._names = [*dict.fromkeys([*self._given, *own])]
+        self._globs = _globs(self._names)
         found: dict[str, None] = {}
         rules = None
+        # What is below a folder, which many patterns may begin with.
+        walked: dict[str, list[str]] = {}
         for name in self._names:
             if name not in self._globs:
                 self._enter(name.rpartition("/")[0], folders)
@@ -133,11 +154,23 @@ class TaskFiles:
                     found[name] = None
                 continue
             rules = rules or IgnoreRules(self._root, self._ignore, self._own)
-            for path in self._walk(_start(name), rules, folders):
-                if self._globs[name].matches(path):
-                    found[path] = None
+            if (start := _start(name)) not in walked:
+                walked[start] = [*self._walk(start, rules, folders)]
+            matches = self._globs[name].matches
+            found |= dict.fromkeys(path for path in walked[start] if matches(path))
         files = [path for path in found if not is_coded(path)]
-        return Named(files[:MAX_FILES], folders, max(0, len(files) - MAX_FILES))
+        return Named(files[:MAX_FILES], folders, max(0, len(files) - MAX_FILES), trouble)
+
+    def _own_names(self) -> tuple[list[str], str | None]:
+        """Return what the project's own file names, and why that cannot be used."""
+        try:
+            file = read_project_file(self._root)
+            names = file.tasks() if file is not None else []
+        except ConfigError as error:
+            return [], str(error)
+        if wrong := wrong_name(names):
+            return [], f"{self._root / NAME}: {wrong}"
+        return [name.removeprefix("./") for name in names], None
 
     def read(self, path: str) -> Page:
         """Return what a file holds."""
@@ -207,6 +240,11 @@ class TaskFiles:
                 elif inode := _inode(self._root / path):
                     folders[path] = inode
                     waiting.append(path)
+
+
+def _globs(names: Sequence[str]) -> dict[str, Glob]:
+    """Return the patterns among some names."""
+    return {name: Glob(name) for name in names if WILD & set(name)}
 
 
 def _start(pattern: str) -> str:

@@ -10,6 +10,13 @@ import msgspec
 MAX_TITLE = 500
 """Longest title, in characters; what is beyond is cut."""
 
+MAX_LINE = 2048
+"""Longest line, in characters; what is beyond is not looked at: it is a stranger's text, whose
+reading must not take long."""
+
+MAX_NESTED = 32
+"""Most list items within one another; a marker that is deeper is text."""
+
 STATES = {
     " ": "open",
     "x": "done",
@@ -28,7 +35,7 @@ _BOX = re.compile(r"\[(.)\][ \t]+(\S.*)")
 _MARKER = re.compile(r"([-*+]|(\d{1,9})[.)])(?:([ \t]+)(.*)|$)")
 _QUOTE = re.compile(r"(?: {0,3}> ?)+")
 _FENCE = re.compile(r"(`{3,})[^`]*$|(~{3,})")
-_HEADING = re.compile(r"#{1,6}(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
+_HEADING = re.compile(r"#{1,6}(?![^ \t])")
 _UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*$")
 _RULE = re.compile(r"(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$")
 _HIDING = re.compile(r"<(pre|script|style|textarea)(?=[\s>]|$)", re.IGNORECASE)
@@ -40,7 +47,7 @@ _TASKS_ID = re.compile(r"🆔\ufe0f?\s*([A-Za-z0-9_-]{1,64})|\[id::\s*([A-Za-z0-
 _LEADING = re.compile(rf"[\[(*_`~]*({_KEY}|#\d{{1,9}})(?![\w-])")
 _TRAILING = re.compile(rf"[\[(]({_KEY}|#\d{{1,9}})[\])]$")
 
-_COMMENT = re.compile(r"<!--.*?-->|%%.*?%%")
+_COMMENTS = (("<!--", "-->"), ("%%", "%%"))
 _ENDED = re.compile(r"\s*[✅❌]\ufe0f?\s*\d{4}-\d\d-\d\d")
 _DATED = re.compile(r"[➕⏳📅🛫🔁✅❌🔺⏫🔼🔽⏬]\ufe0f?\s*(?:\d{4}-\d\d-\d\d)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
@@ -92,10 +99,11 @@ def parse(text: str) -> TaskList:
     reader = _Reader()
     lines = _LINES.split(text.removeprefix("\ufeff"))
     start = _after_front_matter(lines)
+    may_be_conflicted = _THEIRS.search(text) is not None
     for number, line in enumerate(lines[start:], start + 1):
-        if _OURS.match(line) and not reader.is_in_code and _THEIRS.search(text):
+        if may_be_conflicted and _OURS.match(line) and not reader.is_in_code:
             return TaskList([], set(), is_conflicted=True)
-        reader.read(number, line)
+        reader.read(number, line[:MAX_LINE])
     return TaskList(reader.items, reader.sections)
 
 
@@ -205,7 +213,7 @@ class _Reader:
             self._open(end, column, is_fence=True)
         elif found := _HEADING.match(text):
             if not self._lists and not self._quotes:
-                self._head(len(text) - len(text.lstrip("#")), found[1] or "")
+                self._head(found.end(), _unclosed(text[found.end() :]))
         else:
             self._hide(text, column)
 
@@ -233,14 +241,15 @@ class _Reader:
         if box := _BOX.match(rest):
             self._task(number, box)
             self._paragraph = rest
-        elif self._begins(rest, column, is_sibling=False):
+        elif len(self._lists) < MAX_NESTED and self._begins(rest, column, is_sibling=False):
             self._block(number, rest, column, column)
         else:
             self._paragraph = rest
 
     def _task(self, number: int, box: re.Match[str]) -> None:
         status = STATES.get(box[1])
-        written = _COMMENT.sub("", _CONTROL.sub(" ", box[2])).strip()
+        # No two blanks in a row: what is looked for next would go through them again and again.
+        written = " ".join(_uncommented(_CONTROL.sub(" ", box[2])).split())
         ref, title = _named(written)
         title = " ".join(_ENDED.sub("", title).split())[:MAX_TITLE]
         if status is None or not title:
@@ -261,13 +270,34 @@ class _Reader:
         return True
 
     def _head(self, level: int, text: str) -> None:
-        words = " ".join(_COMMENT.sub("", _CONTROL.sub(" ", text)).split())[:MAX_TITLE]
+        words = " ".join(_uncommented(_CONTROL.sub(" ", text)).split())[:MAX_TITLE]
         self._headings = [each for each in self._headings if each[0] < level]
         self._headings.append((level, words))
         self.sections.add(" / ".join(text for _, text in self._headings)[:MAX_TITLE])
 
     def _open(self, end: re.Pattern[str], column: int, *, is_fence: bool = False) -> None:
         self._end, self._column, self._is_fence = end, column, is_fence
+
+
+def _uncommented(text: str) -> str:
+    """Return a text without the comments in it; one that does not end in it is none."""
+    for begin, end in _COMMENTS:
+        kept, at = [], 0
+        while (begun := text.find(begin, at)) >= 0:
+            ended = text.find(end, begun + len(begin))
+            if ended < 0:
+                break
+            kept.append(text[at:begun])
+            at = ended + len(end)
+        text = "".join(kept) + text[at:]
+    return text
+
+
+def _unclosed(heading: str) -> str:
+    """Return the words of a heading without the `#` that may close it."""
+    words = heading.strip(" \t")
+    bare = words.rstrip("#")
+    return bare.rstrip(" \t") if not bare or bare[-1] in " \t" else words
 
 
 def _named(written: str) -> tuple[str | None, str]:

@@ -18,7 +18,11 @@ FAR = 0.8
 """How alike, anywhere in the project."""
 
 MANY = 2500
-"""Most pairs of titles that are compared at once: the time of it is bounded."""
+"""Most pairs of titles that are compared at one place: beyond it each with its like in order."""
+
+MOST_WORK = 20_000_000
+"""Most pairs of characters of titles that are compared in all: about two seconds of work. What is
+left then gets ids of its own."""
 
 DIGITS = 10
 """Hexadecimal digits of an id that is made of a title."""
@@ -93,6 +97,7 @@ class _Matching:
         # What nobody has been found for yet.
         self._left = dict(self._old)
         self._ids: dict[int, str] = {}
+        self._work = MOST_WORK
 
     def ids(self, gone: Mapping[str, str]) -> list[str]:
         """Return the ids, in the order of `new`."""
@@ -120,15 +125,20 @@ class _Matching:
         return [self._ids[at] for at in range(len(self._new))]
 
     def _name(self) -> None:
-        """Give the ids that are written: each to the first that has it."""
+        """Give the ids that are written: each to the file that had it, else to the first."""
         stay = self._known.keys() - self._old.keys()
-        taken: set[str] = set()
+        best: dict[str, int] = {}
         for at, found in enumerate(self._new):
             ref = found.item.ref
-            if ref is not None and ref not in taken and ref not in stay:
-                taken.add(ref)
-                self._ids[at] = ref
-                self._left.pop(ref, None)
+            if ref is None or ref in stay:
+                continue
+            # What is read at once is read in another order than what was changed one by one.
+            had = self._old[ref].path if ref in self._old else ""
+            if ref not in best or (found.path == had != self._new[best[ref]].path):
+                best[ref] = at
+        for ref, at in best.items():
+            self._ids[at] = ref
+            self._left.pop(ref, None)
 
     def _open(self) -> list[int]:
         return [at for at in range(len(self._new)) if at not in self._ids]
@@ -195,11 +205,16 @@ class _Matching:
         scores = [
             (-score, abs(x - y), x, y)
             for x, y in pairs
-            if (score := _likeness(titles[old[x]], new_titles[new[y]], least)) >= least
+            if (score := self._likeness(titles[old[x]], new_titles[new[y]], least)) >= least
         ]
         for _, _, x, y in sorted(scores):
             if old[x] in self._left and new[y] not in self._ids:
                 self._give(new[y], old[x])
+
+    def _likeness(self, one: str, other: str, least: float) -> float:
+        """Return how alike two titles are; 0 once there was enough to compare."""
+        self._work -= len(one) * len(other)
+        return _likeness(one, other, least) if self._work >= 0 else 0.0
 
     def _make(self, gone: Mapping[str, str], new_titles: Sequence[str]) -> None:
         """Give the others the ids of those that are gone, or ids of their own."""

@@ -169,9 +169,11 @@ class TasksProducer:
         """Read what may have changed; return what is to be told."""
         read: dict[str, TaskList | None] = {}
         hinted = hints or frozenset()
-        for path in [*self._named.files, *self._lost()]:
+        for path in self._named.files:
             if path in hinted or self._marks.get(path) is None or self._is_changed(path):
                 self._read(path, read)
+        for path in self._lost():  # also what is as it was, and is not named any more
+            self._read(path, read)
         for path in self._troubles.keys() - {*self._named.files}:
             if path not in self._book.kept.pages:
                 del self._troubles[path]
@@ -205,7 +207,7 @@ class TasksProducer:
         if page.trouble is not None:
             self._troubles[path] = page.trouble
         mark = page.mark
-        if mark is not None and time.time_ns() - mark.mtime_ns < RACY_NS:
+        if mark is not None and is_racy(mark, time.time_ns()):
             mark = None
         self._marks[path] = mark
         is_named = path in self._named.files
@@ -220,6 +222,7 @@ class TasksProducer:
         if look.pages is not None:
             await ended(partial(self._book.settle, look.told, look.pages))
         troubles = [gap] if gap else []
+        troubles += [self._named.trouble] if self._named.trouble else []
         troubles += sorted(self._troubles.values())
         if self._named.left:
             troubles.append(f"{self._named.left} files more than {MAX_FILES} are not read")
@@ -238,6 +241,12 @@ class TasksProducer:
         return Event(
             type=EventType.SYSTEM_STATUS, data=data, source=SOURCE, project_id=self._project_id
         )
+
+
+def is_racy(mark: Mark, now_ns: int) -> bool:
+    """Tell whether a file may be changed again without another mark: it was a moment ago."""
+    # By the time that nobody can set: one dated to next year would be read all the time.
+    return abs(now_ns - mark.ctime_ns) < RACY_NS
 
 
 class _Look(NamedTuple):

@@ -11,8 +11,17 @@ from rtevents.errors import ConfigError
 STORES = {
     "sqlite": "rtevents.stores.sqlite:SQLiteStore",
     "memory": "rtevents.stores.memory:MemoryStore",
+    "redis": "rtevents.stores.redis:RedisStore",
+    "rediss": "rtevents.stores.redis:RedisStore",
+    "redis+unix": "rtevents.stores.redis:RedisStore",
 }
 """Each backend by the name in front of its URL; loaded when it is used."""
+
+
+def store_name(url: str) -> str:
+    """Return a store's URL as it may be told: without who asks, and the password."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 async def open_store(url: str, *, path: Path, durability: str, strict: bool = False) -> Store:
@@ -20,7 +29,8 @@ async def open_store(url: str, *, path: Path, durability: str, strict: bool = Fa
     Open the log that `url` names; a log that is not there yet begins empty.
 
     Args:
-        url: ``sqlite``, or ``memory`` for a log that ends with the process.
+        url: ``sqlite``, ``memory`` for a log that ends with the process, or
+            ``redis://host:port/db?log=NAME`` for one that several daemons share.
         path: Where a backend that keeps a file on this machine keeps it.
         durability: ``full``: an answered append survives power loss; ``normal``: kill -9 alone.
         strict: Refuse a log that is damaged, rather than put it aside and begin a new one.
@@ -31,14 +41,18 @@ async def open_store(url: str, *, path: Path, durability: str, strict: bool = Fa
     name = url.partition(":")[0]
     if name not in STORES:
         raise ConfigError(
-            f"store: expected one of {', '.join(sorted(STORES))}, got {url!r}", field="store"
+            f"store: expected one of {', '.join(sorted(STORES))}, got {name!r}", field="store"
         )
     if durability not in ("full", "normal"):
         raise ConfigError(
             f"durability: expected full or normal, got {durability!r}", field="durability"
         )
     module, _, kind = STORES[name].partition(":")
-    store: Store = await getattr(importlib.import_module(module), kind).open(
-        url, path=path, durability=durability, strict=strict
-    )
+    try:
+        backend = getattr(importlib.import_module(module), kind)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"store: {name} needs the extra `redis`: pip install 'rtevents[redis]'", field="store"
+        ) from error
+    store: Store = await backend.open(url, path=path, durability=durability, strict=strict)
     return store

@@ -76,6 +76,25 @@ class Growth:
             except TimeoutError:
                 return page
 
+    async def reached(self, after: int, wait: float) -> bool:
+        """
+        Wait until the log reaches beyond a seq; return whether it does.
+
+        Raises:
+            LogClosed: The log ended.
+        """
+        self.check()
+        if self._last > after:
+            return True
+        told = self._told
+        try:
+            async with asyncio.timeout(wait):
+                await told.wait()
+        except TimeoutError:
+            return False
+        self.check()
+        return self._last > after
+
     def _wake(self) -> None:
         self._told.set()
         self._told = asyncio.Event()

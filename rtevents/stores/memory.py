@@ -45,9 +45,12 @@ class MemoryStore:
         clock: Returns unix seconds; what entries age by.
     """
 
+    is_shared = False
+
     def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
         self.epoch = secrets.token_hex(4)
         self.notes: list[Note] = []
+        self.weaknesses: list[str] = []
         self._clock = clock or Clock()
         self._rows: list[_Row] = []
         self._seqs: dict[str, int] = {}
@@ -111,6 +114,11 @@ class MemoryStore:
         if limit < 1:
             return Page([], after)
         return await self._growth.read(look, after, until=until, wait=wait)
+
+    async def grown(self, after: int, wait: float) -> int:
+        """Return the last seq, when it is greater than `after` or time is over."""
+        await self._growth.reached(after, wait)
+        return self._bounds.last
 
     async def find(self, event_id: str) -> int | None:
         """

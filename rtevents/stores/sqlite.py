@@ -53,6 +53,8 @@ class SQLiteStore:
     as ``corrupt``.
     """
 
+    is_shared = False
+
     def __init__(
         self,
         file: DatabaseFile,
@@ -62,6 +64,7 @@ class SQLiteStore:
         is_strict: bool = False,
     ) -> None:
         self.notes = opened.notes
+        self.weaknesses: list[str] = []
         self._file = file
         self._clock = clock
         self._is_strict = is_strict
@@ -172,6 +175,11 @@ class SQLiteStore:
         if limit < 1:
             return Page([], after)
         return await self._growth.read(look, after, until=until, wait=wait)
+
+    async def grown(self, after: int, wait: float) -> int:
+        """Return the last seq, when it is greater than `after` or time is over."""
+        await self._growth.reached(after, wait)
+        return self._writer.extent.last
 
     async def find(self, event_id: str) -> int | None:
         """Return the seq of the entry with this id; None when none is kept."""

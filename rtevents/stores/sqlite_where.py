@@ -23,6 +23,9 @@ UNKNOWN = ("1", "0")
 MOST_HINTS = 100
 """Hints that are looked for, at most: each costs a walk through the body."""
 
+MOST_DEEP = 8
+"""Levels of a condition that are said: older parsers of SQLite hold 100 words at most."""
+
 _TEXT = "CAST(body AS TEXT)"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]*\Z")
 _NEARLY = 1e-9
@@ -64,15 +67,17 @@ class _Writer:
     def __init__(self) -> None:
         self.bound: dict[str, object] = {}
 
-    def bounds(self, node: Node) -> tuple[str, str]:
+    def bounds(self, node: Node, depth: int = 0) -> tuple[str, str]:
         """Return what holds for a row at most, and at least, as expressions that are 0 or 1."""
         if isinstance(node, Comparison):
             return self._comparison(node)
+        if depth == MOST_DEEP:
+            return UNKNOWN
         if isinstance(node, Not):
-            most, least = self.bounds(node.part)
+            most, least = self.bounds(node.part, depth + 1)
             return _opposite(least), _opposite(most)
         joined = _all if isinstance(node, And) else _any
-        parts = [self.bounds(part) for part in node.parts]
+        parts = [self.bounds(part, depth + 1) for part in node.parts]
         return joined([most for most, _ in parts]), joined([least for _, least in parts])
 
     def _comparison(self, node: Comparison) -> tuple[str, str]:

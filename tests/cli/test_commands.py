@@ -251,6 +251,22 @@ def test_a_folder_that_is_a_project_gets_no_second_id(daemon: Daemon) -> None:
     assert (same.returncode, same.stdout) == (0, f"watching web: {root}\n")
 
 
+def test_a_folder_that_is_a_project_keeps_its_settings_and_says_so(daemon: Daemon) -> None:
+    root = daemon.repository()
+    daemon.run("project", "add", str(root), "--ignore", "dist/")
+
+    other = daemon.run("project", "add", ".", "--auto-commit", "--tasks", "a.md", cwd=root)
+    same = daemon.run("project", "add", ".", "--ignore", "dist/", cwd=root)
+    plain = daemon.run("project", "add", ".", cwd=root)
+
+    assert (other.returncode, other.stdout) == (2, "")
+    assert other.stderr == (
+        f"rtevents: tasks, auto_commit: {root} is project 'web' already, with other settings; "
+        "to change them: rtevents project remove web\n"
+    )
+    assert same.stdout == plain.stdout == f"watching web: {root}\n"
+
+
 def test_all_that_somebody_has_is_watched_by_force_alone(daemon: Daemon) -> None:
     said = {
         "/": "/ holds the home folder",

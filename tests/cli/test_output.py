@@ -107,6 +107,31 @@ def test_every_type_is_one_aligned_line_with_what_happened(kind: str) -> None:
     assert line == f"{clock}  {'web':<12}  {kind:<18}  {said}"
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"status": "done", "change": "status", "old_status": "open"}, "T-1 done  Go  (was open)"),
+        ({"status": "open", "change": "moved"}, "T-1 open  Go  (moved)"),
+        (
+            {"status": "open", "change": "moved", "old_path": "a\x1b.md"},
+            r"T-1 open  Go  (moved from a\x1b.md)",
+        ),
+        ({"status": "open", "change": "found"}, "T-1 open  Go  (found)"),
+        ({"status": "removed", "change": "removed", "old_status": "open"}, "T-1 removed  Go"),
+        (
+            {"status": "failed", "exit_code": 3, "duration": 1.0, "stderr": ["a", "no disk"]},
+            "T-1 failed  Go  exit 3  1.0s  no disk",
+        ),
+        ({"status": "done", "exit_code": 0, "stderr": ["a warning"]}, "T-1 done  Go  exit 0"),
+        ({"status": "failed", "exit_code": 3, "stderr": []}, "T-1 failed  Go  exit 3"),
+    ],
+)
+def test_a_task_says_what_happened_to_it(data: dict[str, Any], said: str) -> None:
+    line = pretty_line(entry("TASK_UPDATE", {"task_id": "T-1", "title": "Go", **data}))
+
+    assert line.endswith(f"  {said}")
+
+
 def test_an_event_of_another_day_has_its_date() -> None:
     line = pretty_line(entry("AUTO_COMMIT_ERROR", {"error": "x"}, timestamp=86_400.0))
 

@@ -63,6 +63,9 @@ def test_it_is_learned_from_what_happens_and_told(daemon: Daemon) -> None:
     assert found["files"][0]["name"] == "app.py"
     likely = json.loads(daemon.run("predict", "app.py", cwd=root).stdout)["likely"]
     assert likely[0]["path"] == "test_app.py"
+    (root / "inner").mkdir()
+    likely = json.loads(daemon.run("predict", "../app.py", cwd=root / "inner").stdout)["likely"]
+    assert likely[0]["path"] == "test_app.py"
     said = daemon.run("predict", "--project", "web", "app.py", "-n", "1", "-o", "pretty").stdout
     assert re.fullmatch(r" +\d\d%  test_app.py  \(\d+ x as usual\)\n", said)
     done = daemon.run("history", "-t", "COMMIT", "-w", "surprise > 0.9", "-o", "ndjson")

@@ -116,6 +116,32 @@ def test_progress_is_read_from_the_output_and_told_now_and_then(shared_daemon: D
     assert 1 <= len(found) <= 10
 
 
+def test_progress_of_a_command_that_prints_all_the_time_is_told(shared_daemon: Daemon) -> None:
+    seen = shared_daemon.home / "seen"
+    script = (
+        f"i=0; while [ ! -e {seen} ]; do i=$((i + 1)); echo $i/99999; sleep 0.01; done; "
+        "echo end; exec cat"  # and no look at its end
+    )
+    with start(
+        shared_daemon, "--task", "T-55", "--", "sh", "-c", script,
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        try:
+            wait_for(lambda: told(shared_daemon, "T-55", "PROGRESS_UPDATE"), "it is told meanwhile")
+        finally:
+            seen.touch()
+            process.communicate(timeout=30)
+
+
+def test_a_label_that_is_no_text_hides_no_end(shared_daemon: Daemon) -> None:
+    script = 'echo \'{"done":1,"total":2,"label":"a\\udc80"}\' >&$RTEVENTS_PROGRESS_FD; sleep 0.3'
+    done = run(shared_daemon, "--task", "T-56", "--", "sh", "-c", script)
+
+    assert done.stderr == b""
+    assert [each.data["status"] for each in told(shared_daemon, "T-56")] == ["running", "done"]
+    assert [each.data["label"] for each in told(shared_daemon, "T-56", "PROGRESS_UPDATE")] == ["a?"]
+
+
 def test_progress_is_not_read_where_it_is_not_wanted(shared_daemon: Daemon) -> None:
     script = 'echo "45% ${RTEVENTS_PROGRESS_FD-none}"'
     done = run(shared_daemon, "--task", "T-4", "--progress", "none", "--", "sh", "-c", script)
@@ -218,6 +244,24 @@ def test_what_goes_to_one_place_keeps_its_order(away: Daemon) -> None:
         out, _ = process.communicate(timeout=30)
 
     assert out == b"".join(b"%d\n" % i for i in range(3000))
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_closed_descriptors_are_closed_for_the_command(away: Daemon, closed: str) -> None:
+    line = f'"$@" {closed}'
+    words = ["sh", "-c", line, "sh", *RUN, "-q", "--", "sh", "-c", "exit 4"]
+    done = subprocess.run(words, env=away.env, cwd=away.home, timeout=30, check=False)
+
+    assert done.returncode == 4
+
+
+def test_a_folder_that_is_gone_keeps_no_command_from_running(away: Daemon) -> None:
+    (away.home / "gone").mkdir(exist_ok=True)
+    script = 'rmdir ../gone; "$@"'
+    words = ["sh", "-c", script, "sh", *RUN, "-q", "--", "sh", "-c", "exit 4"]
+    done = subprocess.run(words, env=away.env, cwd=away.home / "gone", timeout=30, check=False)
+
+    assert done.returncode == 4
 
 
 def test_a_reader_that_ends_ends_the_command(away: Daemon) -> None:

@@ -7,7 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import rtevents
+from rtevents.config.project_file import read_project_file
+from rtevents.errors import ConfigError
+from rtevents.producers.taskfiles import wrong_name
 from rtevents.producers.tasklist import STATES, parse
 from tests.conftest import Daemon
 
@@ -34,6 +39,30 @@ def test_its_examples_run_as_they_are_pasted(daemon: Daemon) -> None:
     assert '"stderr":["two orders were skipped"]' in done.stdout
     assert "it ended with 3" in done.stdout
     assert "two orders were skipped" in done.stderr
+
+
+def test_a_projects_own_file_is_read_as_it_is_shown(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```yaml\n(tasks:.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 1
+    (tmp_path / ".rtevents.yaml").write_text(blocks[0])
+    file = read_project_file(tmp_path)
+
+    assert file is not None
+    assert file.tasks() == ["docs/plan.md", "notes/**/*.md"]
+    assert wrong_name(file.tasks()) is None
+    assert file.ignore() == ["build/", "*.log"]
+
+
+@pytest.mark.parametrize(
+    "text", [f"tasks: {['a.md'] * 101}", f"ignore: {['a'] * 501}", f"ignore: ['{'a' * 1025}']"]
+)
+def test_a_projects_own_file_is_bounded(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".rtevents.yaml").write_text(text)
+    file = read_project_file(tmp_path)
+    assert file is not None
+
+    with pytest.raises(ConfigError, match=r"\.rtevents\.yaml:1: (tasks|ignore)"):
+        file.ignore()
 
 
 def test_every_mark_is_on_the_page() -> None:

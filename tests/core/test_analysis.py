@@ -87,9 +87,25 @@ def test_tasks_and_risks_tell_how_long_they_were_open() -> None:
     )
 
     assert report.tasks.by_status == {"done": 2, "open": 1}
-    assert (report.tasks.done, report.tasks.seconds) == (1, 30)
+    assert (report.tasks.done, report.tasks.seconds) == (2, 30)  # C began before
     assert report.risks.by_severity == {"high": 1, "low": 1}
     assert (report.risks.open, report.risks.closed, report.risks.seconds) == (1, 1, 60)
+
+
+def test_what_began_before_and_ended_in_the_stretch_is_counted_once() -> None:
+    def task(name: str, change: str, at: float = 0) -> Event:
+        return event("TASK_UPDATE", at, task_id=name, status="done", change=change)
+
+    def closed(project: str) -> Event:
+        return event("RISK_ALERT", 1, project, severity="low", state="closed", fingerprint="f")
+
+    report = counted(
+        task("T-1", "status"), task("T-1", "edited", 1), task("T-2", "found"), task("T-3", "moved"),
+        closed("web"), closed("api"), closed("api"),
+    )  # fmt: skip
+
+    assert (report.tasks.done, report.tasks.seconds) == (1, None)
+    assert (report.risks.closed, report.risks.seconds) == (2, None)
 
 
 def test_what_is_damaged_is_counted_by_its_type() -> None:

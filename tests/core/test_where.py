@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from rtevents.core.event import Entry, Event
 from rtevents.core.filter import Filter, condition, parse_filter
 from rtevents.core.payloads import EventTypes
-from rtevents.core.where_text import MAX_DEPTH, MAX_TEXT, MAX_VALUES
+from rtevents.core.where import Where
+from rtevents.core.where_text import MAX_DEPTH, MAX_TEXT, MAX_VALUES, Comparison
 from rtevents.errors import FilterError
 from tests.wheres import Made, conditions, events
 
@@ -168,3 +169,21 @@ def test_it_means_what_the_oracle_says(made: Made, event: Event) -> None:
     wire: dict[str, Any] = json.loads(event.body)
 
     assert holds(text, event) is meaning(wire), text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r"""'say \"hi\"'""", 'say "hi"'),
+        (r"""'say "hi"'""", 'say "hi"'),
+        (r"""'it\'s'""", "it's"),
+        (r"""'a\\'""", "a\\"),
+        (r"""'\\\'"'""", "\\'\""),
+        (r"""'\u00fc'""", "ü"),
+    ],
+)
+def test_single_quotes_hold_what_double_ones_do(text: str, value: str) -> None:
+    node = Where(f"data.a == {text}").node
+
+    assert isinstance(node, Comparison)
+    assert node.value == value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,9 @@ def test_a_change_is_followed_to_the_risk_that_it_led_to(auto: tuple[Daemon, Pat
     shown = daemon.run("trace", asked[0], "-o", "pretty").stdout
     assert "FILE_CHANGE  created SECURITY.md" in shown
     assert "7 events in" in shown
+    lines_shown = [line for line in shown.splitlines() if "── " in line]
+    assert len(lines_shown) == 6
+    assert all(re.search(r"── \d+  \+[\d.]+ m?s  [A-Z_]+  ", line) for line in lines_shown)
     few = daemon.run("trace", asked[0], "-n", "2", "-o", "json")
     assert (len(json.loads(few.stdout)["events"]), "--limit" in few.stderr) == (2, True)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rtevents.core.event import Event
-from tests.conftest import Daemon
+from tests.conftest import PATIENCE, Daemon
 
 from .conftest import SHOWN, Screen, publish, risk
 
@@ -126,10 +127,9 @@ def test_a_long_pause_loses_nothing(screen: Screen, daemon: Daemon) -> None:
     assert screen.ask(SHOWN) == ["low: before"]
     screen.page.keyboard.press("p")
     screen.until("document.getElementById('feed').dataset.mode", "live")
-    for _ in range(200):
+    deadline = time.monotonic() + PATIENCE
+    while screen.ask(SHOWN)[-1] != "low: before" and time.monotonic() < deadline:
         screen.ask("document.getElementById('feed').scrollTop = 1e9")
-        if screen.ask(SHOWN)[-1] == "low: before":
-            break
         screen.page.wait_for_timeout(30)
 
     assert screen.count == 22_001

@@ -541,6 +541,22 @@ async def test_patterns_of_the_settings_hide(root: Path, world: World) -> None:
         assert await files.told() == [("created", "a.txt")]
 
 
+async def test_a_projects_own_file_hides_after_the_settings(root: Path, world: World) -> None:
+    async with world.watch("files", root, ignore=["!keep.tmp"]) as watching:
+        files = Files(root, watching)
+        (root / "a.tmp").write_text("x")
+        (root / "keep.tmp").write_text("x")
+        await files.told()
+        own = root / ".rtevents.yaml"
+        own.write_text("ignore: ['*.tmp', .rtevents.yaml]\n")
+        assert await files.told() == [("deleted", "a.tmp")]
+        assert causes(files)["a.tmp"] == "ignore"
+        (root / "a.tmp").write_text("more")
+        own.write_text("ignore: 5\n")
+
+        assert await files.told() == [("created", ".rtevents.yaml"), ("created", "a.tmp")]
+
+
 async def test_the_git_folder_is_never_told(files: Files) -> None:
     git(files.root, "init", "-q")
     git(files.root, "add", "old.txt")

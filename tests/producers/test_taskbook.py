@@ -226,3 +226,38 @@ def test_the_pace_says_nothing_of_too_little() -> None:
     assert pace.samples == [(0.0, 5), (100.0, 6)]
     assert pace.rate() is None
     assert pace.rate(least=2) == pytest.approx(0.01)
+
+
+def test_the_same_written_id_in_two_files_stays_where_it_was(tmp_path: Path) -> None:
+    """Read at once, as at a start, the order of the files decides nothing of what was told."""
+    book = TaskBook(tmp_path, "web")
+    asyncio.run(book.recover(_nothing))
+    first = parse("- [ ] T-1: Write the guide")
+    second = parse("- [ ] T-1: Bake a cake")
+    for read in ({"b.md": first}, {"a.md": second}):
+        told, pages = book.compare(read, 0, 1e9, reconciled=False)
+        book.intend(told)
+        book.settle(told, pages)
+    again = TaskBook(tmp_path, "web")
+    asyncio.run(again.recover(_nothing))
+    told, _ = again.compare({"a.md": second, "b.md": first}, 0, 1e9, reconciled=True)
+
+    assert [task.task_id for task in again.kept.pages["b.md"].tasks] == ["T-1"]
+    assert told == []
+
+
+def test_titles_that_take_long_to_compare_are_compared_in_bounded_time(tmp_path: Path) -> None:
+    """Fifty places with fifty titles each, of which every pair has the same letters."""
+    chance = random.Random(7)
+    book = TaskBook(tmp_path, "web")
+    asyncio.run(book.recover(_nothing))
+    begun = time.process_time()
+    for _ in range(2):
+        lines = []
+        for place in range(10):
+            lines.append(f"- [ ] place {place}")
+            lines += [f"- [ ] {''.join(chance.choices('ab', k=500))}" for _ in range(50)]
+        told, pages = book.compare({"TODO.md": parse("\n".join(lines))}, 0, 1e9, reconciled=False)
+        book.settle(told, pages)
+
+    assert time.process_time() - begun < 20  # without a bound it is some minutes

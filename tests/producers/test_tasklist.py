@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,3 +103,38 @@ def test_what_is_hidden_is_no_task() -> None:
 @pytest.mark.parametrize("text", ["", "\n", "\r", "- [ ] a\r\n- [ ] b\r- [ ] c", "\ufeff- [ ] a"])
 def test_every_end_of_line_is_one(text: str) -> None:
     assert len(parse(text).items) == text.count("[")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- [ ] x" + " " * 200_000 + "y",
+        "- [ ] x ^a" + " " * 200_000 + "y",
+        "- [ ] x" + "<!--" * 50_000,
+        "# a" + " " * 200_000 + "b",
+        "- + " * 50_000 + "x",
+        "*" + " *" * 100_000 + "x",
+        "<<<<<<< \n" * 50_000,
+    ],
+)
+def test_a_hostile_line_takes_no_longer_than_another(line: str) -> None:
+    """Reading it takes milliseconds; going through it again for each character takes minutes."""
+    begun = time.process_time()
+    parse(line)
+
+    assert time.process_time() - begun < 5
+
+
+def test_a_long_line_and_a_deep_list_are_read_up_to_a_bound() -> None:
+    found = parse("- [ ] " + "long " * 2000 + "\n" + "- + " * 600 + "[ ] deep\n- [ ] next\n").items
+
+    assert [item.line for item in found] == [1, 3]
+    assert len(found[0].title) == 500
+
+
+@pytest.mark.parametrize(
+    ("heading", "section"),
+    [("# a #", "a"), ("# a b ##  ", "a b"), ("# a#", "a#"), ("## #", ""), ("#\ta # b", "a # b")],
+)
+def test_what_closes_a_heading_is_no_word_of_it(heading: str, section: str) -> None:
+    assert parse(f"{heading}\n- [ ] x").items[0].section == section

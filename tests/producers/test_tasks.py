@@ -12,6 +12,8 @@ import pytest
 
 from rtevents.core.event import Event
 from rtevents.producers import taskbook, tasks
+from rtevents.producers.taskfiles import Mark, wrong_name
+from rtevents.producers.tasks import is_racy
 from tests.producers.conftest import PATIENCE, Watching, World
 
 
@@ -215,6 +217,51 @@ async def test_files_that_come_go_and_are_named_by_a_pattern_are_seen(
     assert [path for path, _, _ in state(watching.events).values()] == ["docs/c/b/plan.md"]
 
 
+async def test_a_projects_own_file_names_more_and_what_to_leave_out(
+    world: World, root: Path
+) -> None:
+    write(root / "TODO.md", "- [ ] Mine")
+    write(root / "plan.md", "- [ ] Plan")
+    write(root / "notes" / "a.md", "- [ ] Note")
+    write(root / "notes" / "old" / "b.md", "- [ ] Old")
+    async with world.watch("tasks", root) as watching:
+        await watching.until(lambda: len(updates(watching)) == 1)
+        own = root / ".rtevents.yaml"
+        write(own, "tasks: [plan.md, 'notes/**/*.md']", "ignore: [old/]")
+        await watching.until(lambda: len(updates(watching)) == 3)
+        write(own, "tasks: [../outside.md]")
+        await watching.until(lambda: len(updates(watching)) == 5)
+        assert "tasks[0]: expected a path or a pattern below" in (watching.producer.gap or "")
+        own.unlink()
+        await watching.until(lambda: watching.producer.gap is None)
+
+    told = [(task["title"], task["change"]) for task in updates(watching)]
+    assert told[0] == ("Mine", "found")
+    assert sorted(told[1:]) == [
+        ("Note", "added"), ("Note", "removed"), ("Plan", "added"), ("Plan", "removed"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["/a.md", "../a.md", "a/../../b.md", ".//etc/passwd", "~/a.md", "a\0b", "\ud800", ""]
+)
+def test_a_name_beyond_the_project_is_refused(name: str) -> None:
+    assert wrong_name(["TODO.md", name]) is not None
+    assert wrong_name(["TODO.md", "./a.md", "docs/**/*.md", "docs/"]) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "now", "is_so"),
+    [(100.0, 100.01, True), (100.0, 101.0, False), (100.0, 99.99, True), (100.0, 50.0, False)],
+)
+def test_a_file_that_is_dated_to_next_year_is_not_read_all_the_time(
+    changed: float, now: float, is_so: bool
+) -> None:
+    mark = Mark(1, 1, 1, mtime_ns=10**18, ctime_ns=int(changed * 1e9))
+
+    assert is_racy(mark, int(now * 1e9)) is is_so
+
+
 async def test_a_file_with_a_merge_to_be_ended_is_as_it_was(world: World, root: Path) -> None:
     write(root / "TODO.md", "- [ ] Write", "- [ ] Ship")
     async with world.watch("tasks", root) as watching:
@@ -309,3 +356,17 @@ async def test_what_git_ignores_is_read_when_it_is_named_and_by_no_pattern(
         pass
 
     assert [task["title"] for task in updates(watching)] == ["Mine"]
+
+
+async def test_what_git_ignores_from_now_on_is_no_task_any_more(world: World, root: Path) -> None:
+    write(root / "docs" / "plan.md", "- [ ] Plan")
+    write(root / "docs" / "more.md", "- [ ] More")
+    async with world.watch("tasks", root, tasks=["docs/*.md"]) as watching:
+        await watching.until(lambda: len(updates(watching)) == 2)
+        write(root / "docs" / ".gitignore", "plan.md")
+        write(root / "docs" / "third.md", "- [ ] Third")
+        await watching.until(lambda: len(updates(watching)) == 4)
+
+    assert sorted(path for path, _, _ in state(watching.events).values()) == [
+        "docs/more.md", "docs/third.md",
+    ]  # fmt: skip

@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 from rtevents import __version__
-from rtevents.core.health import Thresholds
 from rtevents.core.payloads import PAYLOADS
 
 from .conftest import ROOMY, Answer, Caller, Houses, Server, StagedStore, risk, task
@@ -110,7 +109,7 @@ async def test_a_stranger_is_told_why_nothing_is_stored_and_no_more(houses: Hous
 
 
 async def test_a_degraded_daemon_is_ready_and_tells_why(houses: Houses) -> None:
-    server = await houses.open(thresholds=Thresholds(connections=1))
+    server = await houses.open(thresholds=msgspec.structs.replace(ROOMY, connections=1))
     server.service.warnings["files of web"] = "too many watches"
     for _ in range(2):
         await (await server.stream()).live()

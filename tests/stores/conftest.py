@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from rtevents.core.store import Store
 from rtevents.stores.memory import MemoryStore
+from rtevents.stores.redis import RedisStore
 from rtevents.stores.sqlite import SQLiteStore
+from tests.redis import RedisServer
 
 
 class SetClock:
@@ -27,7 +30,16 @@ def clock() -> SetClock:
     return SetClock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis for all tests of this process; each has a log of its own there."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: SetClock
 ) -> AsyncIterator[Store]:
@@ -35,6 +47,9 @@ async def store(
     opened: Store
     if request.param == "memory":
         opened = MemoryStore(clock=clock)
+    elif request.param == "redis":
+        server = request.getfixturevalue("redis_server")
+        opened = await RedisStore.open(server.url(uuid4().hex), clock=clock)
     else:
         opened = await SQLiteStore.open(path=tmp_path / "events.db", clock=clock)
     yield opened

@@ -75,3 +75,30 @@ def test_what_sql_can_say_it_says(text: str, is_narrow: bool) -> None:
     assert bool(sql) is is_narrow
     assert all(f":{name}" in sql for name in bound) or not sql
     assert narrowing([]) == ("", {})
+
+
+def nested(depth: int) -> str:
+    """Return a condition of so many levels, which only its innermost part fulfils."""
+    text = "data.a == 1.5"
+    for level in range(depth):
+        start = ("data.b == 2.5 or", "data.b != 2.5 and")[level % 2]
+        text = f"({start} {text})"
+    return text
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [nested(depth)] for depth in (5, 8, 20, 31)
+    ] + [
+        [f"data.a{at} == {at}.5 and data.b not exists or data.a == 1.5" for at in range(256)],
+        [" or ".join(["type exists"] * 270)],
+        [f"data.a in [{', '.join(f'{at}.5' for at in range(256))}]"],
+    ],
+)  # fmt: skip
+def test_whatever_may_be_asked_sqlite_can_be_asked(tmp_path: Path, texts: list[str]) -> None:
+    """Its parser holds 100 words, and a condition may have 1000 levels, chains counted."""
+    event = Event(type="DEPLOY", data={"a": 1.5})
+    wanted = Filter(wheres=frozenset(texts))
+
+    assert asyncio.run(_found("sqlite", tmp_path, [event], wanted, newest_first=False)) == [1]

@@ -130,7 +130,8 @@ class _Run:
             self._reader, writer = os.pipe()
             ours = writer, free_descriptor()
             env = {**env, PROGRESS_FD: str(ours[1])}
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may be closed
+            sys.stdout.flush()
         self._begun = time.monotonic()
         try:
             self._child = Child(self._words, env, self._passages, ours)
@@ -221,7 +222,11 @@ def _task_id(words: list[str]) -> str:
     import re
 
     name = re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(words[0]))[:40]  # noqa: PTH119
-    text = "\0".join([os.getcwd(), *words])  # noqa: PTH109
+    try:
+        folder = os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:  # the command may do without one
+        folder = ""
+    text = "\0".join([folder, *words])
     return f"run-{name}-{hashlib.blake2b(os.fsencode(text), digest_size=4).hexdigest()}"
 
 

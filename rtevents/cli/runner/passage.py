@@ -11,6 +11,7 @@ import stat
 import struct
 import termios
 import threading
+import time
 from collections.abc import Callable
 
 from rtevents.cli.runner.said import Tail
@@ -68,12 +69,13 @@ class Passage(threading.Thread):
         poll = select.poll()
         poll.register(self._source, select.POLLIN)
         poll.register(self._woken, select.POLLIN)
-        is_new = False
+        # When to look at what is new; None for nothing new. Who prints all the time has no pause.
+        due: float | None = None
         while True:
-            ready = dict(poll.poll(LOOK_MS if is_new else None))
-            if not ready:
+            ready = dict(poll.poll(None if due is None else LOOK_MS))
+            if due is not None and time.monotonic() >= due:
                 self._look(self.tail)
-                is_new = False
+                due = None
             if self._woken in ready:
                 # Whatever goes on in the background may hold the other end, and write, for ever.
                 os.set_blocking(self._source, False)
@@ -83,7 +85,8 @@ class Passage(threading.Thread):
                 break
             if self._source in ready and not self._carry():
                 break
-            is_new = is_new or bool(ready)
+            if ready and due is None:
+                due = time.monotonic() + LOOK_MS / 1000
         os.close(self._source)
 
     def _carry(self) -> bool:

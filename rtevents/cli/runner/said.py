@@ -122,4 +122,7 @@ def _number(text: str) -> float:
 
 
 def _label(value: Any) -> str | None:
-    return value.strip()[:WIDTH] or None if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    # Half of a surrogate pair, as JSON may write it, is in no event.
+    return value.encode(errors="replace").decode().strip()[:WIDTH] or None

@@ -20,10 +20,11 @@ from rtevents.core.since import Since
 from rtevents.errors import EventRefused, RteventsError, Unavailable
 from rtevents.producers import Known, Own
 from rtevents.producers.commit import SOURCE as COMMIT_SOURCE
+from rtevents.producers.commit import event_id as commit_id
 from rtevents.producers.repository import Repository
 from rtevents.producers.risk.book import SOURCE, Book, Risk
 from rtevents.producers.risk.commits import LargeFile, Secret, is_merge
-from rtevents.producers.risk.content import Changed, changed
+from rtevents.producers.risk.content import Changed, changed, without_secret
 from rtevents.producers.risk.rule import Rule
 from rtevents.producers.risk.rules import build, build_own
 from rtevents.producers.risk.work import Uncommitted, uncommitted
@@ -173,6 +174,10 @@ class RiskProducer:
                 self._show(rule, entry, when)
             if entry.type == "COMMIT" and entry.source == COMMIT_SOURCE:
                 commits.append(entry)
+            elif entry.type == "RISK_ALERT" and b'"closed"' in entry.wire:
+                data = entry.event.data
+                if data.get("state") == "closed":
+                    book.dismissed(str(data.get("fingerprint")))
             elif entry.type == "FILE_CHANGE" and NAME.encode() in entry.wire:
                 self._own_files.add(entry.project_id or "")
         if commits:
@@ -181,8 +186,9 @@ class RiskProducer:
     def _show(self, rule: Rule, entry: Entry, when: float) -> None:
         try:
             rule.see(entry, when, self._book)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            # An event of a log whose types were others: one odd event must not end all rules.
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+            # Of a log whose types were others, or with a number beyond all numbers: one odd event
+            # must not end all rules, and be shown to them at each start anew.
             logger.debug("rule %s cannot read entry %d: %s", rule.name, entry.seq, error)
 
     def _rules_of(self, kind: str) -> list[Rule]:
@@ -210,6 +216,25 @@ class RiskProducer:
                         for judge in judges if sha in files else ():
                             when = min(by_sha[sha].timestamp, now)
                             judge.judge(by_sha[sha], files[sha], when, book)
+                    await self._look_at_rewritten(project, [by_sha[sha] for sha in some])
+
+    async def _look_at_rewritten(self, project: Known, commits: Sequence[Entry]) -> None:
+        """Close secrets that an amend or a rebase took out: what it wrote shows no change of it."""
+        for entry in commits:
+            data = entry.event.data
+            olds = {commit_id(project.id, old) for old in data.get("replaces") or ()}
+            paths = self._book.shown_by(Secret.name, project.id, olds)
+            if not paths:
+                continue
+            repository, sha = self._repository(project), str(data["commit_hash"])
+            try:
+                without = await asyncio.to_thread(without_secret, repository, sha, paths)
+            except RteventsError as error:
+                logger.debug("commit %s cannot be looked into: %s", sha, error)
+                continue
+            for path in without:
+                reason = "the commit was rewritten without it: where it was pushed, change it"
+                self._book.over((Secret.name, project.id, path), reason, entry)
 
     async def _files(self, project: Known, shas: Sequence[str]) -> dict[str, list[Changed]]:
         """Return what is in the files that commits change; the health tells why that is unknown."""
@@ -348,10 +373,13 @@ def _looked_at(rules: Iterable[Rule], projects: Iterable[Known]) -> Any:
     """Return what tells whether a rule still looks at a risk."""
     names = {(rule.project_id, rule.name) for rule in rules}
     watched = {project.id for project in projects}
+    repositories = {project.id for project in projects if project.is_repository}
 
     def is_kept(risk: Risk) -> bool:
-        if risk.rule in (Uncommitted.name, Secret.name) and risk.project_id not in watched:
-            return False
+        needed = repositories if risk.rule in (Uncommitted.name, Secret.name) else watched
+        has_end = risk.closes_after is not None or risk.project_id is None
+        if not has_end and risk.project_id not in needed:
+            return False  # nobody would ever see its end
         return (None, risk.rule) in names or (risk.project_id, risk.rule) in names
 
     return is_kept

@@ -145,6 +145,15 @@ class Book:
             if (risk.rule, risk.project_id) == (rule, project_id)
         }
 
+    def shown_by(self, rule: str, project_id: str | None, ids: Collection[str]) -> list[str]:
+        """Return the subjects of those whose newest evidence is one of some events."""
+        return [
+            risk.subject
+            for risk in (self._open.values() if ids and self.is_any_open(rule) else ())
+            if (risk.rule, risk.project_id) == (rule, project_id) and risk.evidence[-1:] != []
+            if risk.evidence[-1] in ids
+        ]
+
     def found(self, finding: Finding) -> None:
         """Open a risk; one that is open already is seen again, and told again when it has grown."""
         about = finding.rule, finding.project_id, finding.subject
@@ -177,11 +186,19 @@ class Book:
             self._counts[risk.rule] -= 1
             self._tell(risk, "closed", cause, reason)
 
+    def dismissed(self, fingerprint: str) -> None:
+        """Forget a risk that somebody else has closed: found again, it opens again."""
+        for risk in self.risks:
+            if risk.fingerprint == fingerprint:
+                del self._open[risk.about]
+                self._counts[risk.rule] -= 1
+
     def pass_time(self, now: float) -> None:
         """Close what was not found again for as long as it takes."""
         for risk in list(self._open.values()):
             after = risk.closes_after
-            if after is not None and risk.seen_at + after <= now:
+            # Also where a clock that was ahead has been set back: it would stay open for years.
+            if after is not None and abs(now - risk.seen_at) >= after:
                 self.over(risk.about, "not seen again")
 
     def keep_only(self, is_kept: Callable[[Risk], bool]) -> None:
@@ -194,7 +211,7 @@ class Book:
         """Tell whether too many risks of a rule opened within a minute."""
         now = self._clock()
         opened = self._opened.setdefault(finding.rule, deque(maxlen=AT_ONCE))
-        if len(opened) == AT_ONCE and now - opened[0] < 60.0:
+        if len(opened) == AT_ONCE and abs(now - opened[0]) < 60.0:
             return True
         opened.append(now)
         return False
@@ -233,7 +250,7 @@ class Book:
         is_worse = SEVERITIES.index(finding.severity) > SEVERITIES.index(risk.severity)
         if is_worse:
             risk.severity = finding.severity
-        has_grown = risk.count >= 2 * risk.told and self._clock() - risk.told_at >= QUIET
+        has_grown = risk.count >= 2 * risk.told and abs(self._clock() - risk.told_at) >= QUIET
         if is_worse or has_grown:
             self._tell(risk, "updated", finding.cause)
 

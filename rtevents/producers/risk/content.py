@@ -20,6 +20,9 @@ MOST_BYTES = 32 * 1024**2
 SECRET_BYTES = 256 * 1024
 """Longest file that is searched, in bytes: longer ones are no text that somebody wrote."""
 
+MOST_ASKED = 50
+"""Files of a commit that are asked for one by one, at most."""
+
 FILES = ("100644", "100755")
 """The modes of files: not of links, nor of other repositories."""
 
@@ -91,6 +94,26 @@ def changed(
             asked.add(row.path)
         found[row.sha].append(look)
     return {sha: files for sha, files in found.items() if sha in read or sha not in counts}
+
+
+def without_secret(repository: Repository, sha: str, paths: Sequence[str]) -> list[str]:
+    """
+    Return those of some files that have no secret in a commit, or are not in it.
+
+    Raises:
+        RteventsError: git fails.
+    """
+    found = []
+    for path in [each for each in paths if "\n" not in each][:MOST_ASKED]:
+        name = f"{sha}:{path}"
+        told = repository.ask("cat-file", "--batch-check=%(objecttype)", given=f"{name}\n")
+        if told.endswith(b" missing\n"):
+            found.append(path)
+        elif told == b"blob\n":
+            text = repository.ask("cat-file", "blob", name)
+            if len(text) <= SECRET_BYTES and looks_secret(path, text) is None:
+                found.append(path)
+    return found
 
 
 def _rows(fields: Sequence[bytes]) -> Iterator[_Row]:

@@ -124,7 +124,11 @@ class Rate:
         )
 
     def pass_time(self, now: float, book: Book) -> None:
-        """Do nothing: its end by time is the book's."""
+        """Go back to this hour where the clock was ahead: nothing would be counted until then."""
+        for name, hours in self._projects.items():
+            if hours.hour > now // HOUR:
+                hours.hour, hours.count = int(now // HOUR), 0
+                self._limit(name, hours)
 
     def remembered(self) -> Any:
         """Return what was counted."""

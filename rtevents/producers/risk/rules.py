@@ -31,7 +31,10 @@ ABOUT = {
 }
 """The rules that are there, and what each looks for."""
 
-_FAILED = 'data.status in ["failed", "error"] or data.exit_code > 0 or data.exit_code < 0'
+_FAILED = (
+    '(data.status in ["failed", "error"] or data.exit_code > 0 or data.exit_code < 0) '
+    'and data.exit_code != 130 and data.signal != "SIGINT"'  # somebody ended it by Ctrl-C
+)
 _DONE = 'data.status in ["done", "passed", "ok", "succeeded", "completed"] or data.exit_code == 0'
 _DELETED = 'data.change_type == "deleted" and not data.cause exists and not data.reconciled exists'
 

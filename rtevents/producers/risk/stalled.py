@@ -25,6 +25,11 @@ KEPT = 9
 ASLEEP = 120.0
 """Seconds without a look after which this machine was asleep, or the daemon down."""
 
+ENDED = frozenset(
+    {"done", "passed", "ok", "succeeded", "completed", "closed", "failed", "error", "cancelled"}
+)
+"""What a task's status is when no progress of it is expected any more."""
+
 LISTS = "rtevents/tasks"
 """The source of how far lists of tasks have come: people stop and go on as they like."""
 
@@ -38,6 +43,8 @@ class _Run(msgspec.Struct):
         moved_at: When it came so far, in unix seconds.
         label: What it is.
         pauses: Seconds between its newest steps.
+        task_id: The task whose progress it is; None for none.
+        is_told: Whether it was told that it stopped here: once is enough.
     """
 
     done: float
@@ -46,13 +53,15 @@ class _Run(msgspec.Struct):
     project_id: str | None
     event_id: str
     pauses: list[float] = []
+    task_id: str | None = None
+    is_told: bool = False
 
 
 class Stalled:
     """Progress stopped on the way: far longer than it ever paused; over when it moves or ends."""
 
     name = "stalled"
-    types = frozenset({"PROGRESS_UPDATE"})
+    types = frozenset({"PROGRESS_UPDATE", "TASK_UPDATE"})
     project_id: str | None = None
 
     def __init__(self, settings: RiskSettings) -> None:
@@ -68,6 +77,10 @@ class Stalled:
         if entry.source == LISTS:
             return
         data = data_of(entry)
+        if entry.type == "TASK_UPDATE":
+            if data.get("status") in ENDED:
+                self._end(entry, data["task_id"], book)
+            return
         done, total = data["done"], data["total"]
         label = data.get("label") or ""
         key = f"{entry.project_id or ''}\0{entry.source}\0{label}"
@@ -81,6 +94,7 @@ class Stalled:
         else:
             run.pauses = [*run.pauses, max(0.0, when - run.moved_at)][-KEPT:]
             run.done, run.moved_at, run.event_id = done, when, entry.event_id
+        run.is_told, run.task_id = False, data.get("task_id") or run.task_id
         book.over((self.name, entry.project_id, key), "it goes on", entry)
         self._newest.pop(key, None)
         if done >= total:
@@ -91,18 +105,28 @@ class Stalled:
             del self._runs[oldest]
             self._newest.pop(oldest, None)
 
+    def _end(self, entry: Entry, task_id: str, book: Book) -> None:
+        """Forget the progress of a task that has ended: a command need not count to its total."""
+        about = (entry.project_id, task_id)
+        for key in [each for each, run in self._runs.items() if _about(run) == about]:
+            del self._runs[key]
+            self._newest.pop(key, None)
+            book.over((self.name, entry.project_id, key), "its task has ended", entry)
+
     def pass_time(self, now: float, book: Book) -> None:
         """Look for what should have moved."""
         if self._awake_since is None or now - self._looked_at > ASLEEP:
             self._awake_since = now
         self._looked_at = now
         for key, run in self._runs.items():
-            if len(run.pauses) < STEPS or book.is_open(self.name, run.project_id, key):
+            is_known = run.is_told or book.is_open(self.name, run.project_id, key)
+            if len(run.pauses) < STEPS or is_known:
                 continue
             usual = median(run.pauses)
             most = max(self._settings.stalled_least, self._settings.stalled_times * usual)
             if now - max(run.moved_at, self._awake_since) < most:
                 continue
+            run.is_told = True
             book.found(
                 Finding(
                     rule=self.name,
@@ -125,3 +149,7 @@ class Stalled:
     def remember(self, kept: Any) -> None:
         """Take up how far everything was."""
         self._runs = msgspec.convert(kept, dict[str, _Run])
+
+
+def _about(run: _Run) -> tuple[str | None, str | None]:
+    return run.project_id, run.task_id

@@ -11,6 +11,7 @@ import msgspec
 
 from rtevents.config.risks import RiskSettings
 from rtevents.core.event import Entry
+from rtevents.errors import RteventsError
 from rtevents.producers.repository import PLAIN, Repository
 from rtevents.producers.risk.book import Book, Finding
 
@@ -75,6 +76,8 @@ def _without_filters(repository: Repository) -> list[str]:
     )
     options = []
     for name in {os.fsdecode(each) for each in told.split(b"\0") if each}:
+        if "=" in name:  # git would take what follows it for the value, and run the program
+            raise RteventsError(f"a filter whose name has a = cannot be switched off: {name}")
         driver = name.rpartition(".")[0]
         options += ["-c", f"{name}=", "-c", f"{driver}.required=false"]
     return options
@@ -129,7 +132,7 @@ class Uncommitted:
             self._since.pop(project_id, None)
             book.over(about, "it is committed, or gone")
             return
-        since = self._since.setdefault(project_id, now)
+        since = self._since[project_id] = min(now, self._since.get(project_id, now))
         long = now - since
         if long < settings.uncommitted_for:
             return

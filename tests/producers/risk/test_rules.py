@@ -13,6 +13,7 @@ import pytest
 from rtevents.config.risks import RiskSettings
 from rtevents.core.causes import extensions_of
 from rtevents.core.event import Event
+from rtevents.errors import RteventsError
 from rtevents.producers.repository import Repository
 from rtevents.producers.risk.rate import limit
 from rtevents.producers.risk.work import uncommitted
@@ -55,6 +56,22 @@ async def test_a_commit_that_changes_a_protected_path(watched: Watch, repository
         assert extensions_of(alert)["causation_id"] == f"git:web:{sha}"
         await watcher.later(86_400)
         assert await watcher.told() == [("protected", "open"), ("protected", "closed")]
+
+
+async def test_a_risk_that_somebody_closed_opens_again_when_it_is_found_again(
+    watched: Watch, repository: Path
+) -> None:
+    async with watched(root=repository) as watcher:
+        sha = write(repository, ".github/workflows/ci.yml", "on: push\n")
+        await committed(watcher, repository, sha)
+        seen = {"fingerprint": (await watcher.alert()).data["fingerprint"], "state": "closed"}
+        await watcher.tell(
+            watcher.event("RISK_ALERT", severity="medium", message="seen", rule="protected", **seen)
+        )
+        sha = write(repository, ".github/workflows/ci.yml", "on: pull_request\n")
+        await committed(watcher, repository, sha)
+
+        assert await watcher.told_of("protected") == ["open", "closed", "open"]
 
 
 async def test_a_commit_that_adds_a_secret_until_the_file_has_it_no_more(
@@ -329,3 +346,133 @@ async def test_an_hour_with_far_more_events_than_it_ever_had(watched: Watch) -> 
         assert await watcher.told() == [("rate", "open")]
         await watcher.later(3600)
         assert await watcher.told() == [("rate", "open"), ("rate", "closed")]
+
+
+async def test_a_number_beyond_all_numbers_ends_no_rule(watched: Watch) -> None:
+    """It would be shown to the rules at each start anew, and end them each time."""
+    async with watched(large_file_bytes=100) as watcher:
+        odd: dict[str, Any] = {"file_path": "a", "change_type": "modified", "size": 10**400}
+        await watcher.tell(watcher.event("FILE_CHANGE", **odd))
+        await watcher.tell(watcher.event("FILE_CHANGE", **odd | {"file_path": "b", "size": 200}))
+
+        assert await watcher.told() == [("large_file", "open")]
+
+
+@pytest.mark.parametrize("is_dropped", [True, False])
+async def test_a_secret_that_an_amend_takes_out(
+    watched: Watch, repository: Path, is_dropped: bool
+) -> None:
+    """The amended commit differs from its parent by nothing of the file."""
+    async with watched(root=repository) as watcher:
+        write(repository, "conf.py", "a = 1\n")
+        bad = write(repository, "conf.py", f"a = 1\nkey = '{TOKEN}'\n")
+        await committed(watcher, repository, bad)
+        if is_dropped:
+            git(repository, "checkout", "HEAD~1", "--", "conf.py")
+        (repository / "other.py").write_text("b = 1\n")
+        git(repository, "add", "other.py")
+        git(repository, "commit", "-q", "--amend", "-m", "Other")
+        [told] = watcher.commits(repository, [git(repository, "rev-parse", "HEAD")])
+        watcher.now = real_now() + 2
+        await watcher.tell(msgspec.structs.replace(told, data=told.data | {"replaces": [bad]}))
+
+        states = ["open", "closed"] if is_dropped else ["open"]
+        assert await watcher.told_of("secret") == states
+
+
+async def test_a_project_that_is_not_watched_any_more_leaves_nothing_open(
+    watched: Watch, repository: Path
+) -> None:
+    async with watched(root=repository, large_file_bytes=100) as watcher:
+        data: dict[str, Any] = {"file_path": "a", "change_type": "created", "size": 200}
+        await watcher.tell(watcher.event("FILE_CHANGE", **data))
+        await committed(watcher, repository, write(repository, "conf.py", f"k = '{TOKEN}'\n"))
+        watcher.projects = [
+            msgspec.structs.replace(each, is_repository=False) for each in watcher.projects
+        ]
+        await watcher.later(10)
+        assert await watcher.told_of("secret") == ["open", "closed"]
+        watcher.projects = []
+        await watcher.later(10)
+
+        assert await watcher.told_of("large_file") == ["open", "closed"]
+
+
+async def test_a_task_that_somebody_interrupts_has_not_failed(watched: Watch) -> None:
+    async with watched() as watcher:
+        for code, more in ((130, {"signal": "SIGINT"}), (130, {}), (130, {}), (1, {}), (1, {})):
+            data = {"task_id": "T-1", "status": "failed", "exit_code": code, **more}
+            await watcher.tell(watcher.event("TASK_UPDATE", 1, **data))
+
+        assert await watcher.told() == []
+
+
+async def test_the_progress_of_a_task_that_has_ended_is_not_stalled(watched: Watch) -> None:
+    async with watched() as watcher:
+        for task in ("T-1", "T-2"):
+            for done in range(1, 6):
+                data = {"done": done, "total": 100, "label": task, "task_id": task}
+                await watcher.tell(watcher.event("PROGRESS_UPDATE", 30, **data))
+        await watcher.tell(watcher.event("TASK_UPDATE", task_id="T-1", status="failed"))
+        for _ in range(20):
+            await watcher.later(60)
+        assert ["T-2" in (await watcher.alert()).data["message"]] == [True]
+        assert await watcher.told() == [("stalled", "open")]
+        await watcher.tell(watcher.event("TASK_UPDATE", task_id="T-2", status="done"))
+
+        assert await watcher.told() == [("stalled", "open"), ("stalled", "closed")]
+
+
+async def test_what_stopped_for_good_is_told_once(watched: Watch) -> None:
+    """A command that was killed never ends: it must not open a risk every day."""
+    async with watched(close_after=3600.0) as watcher:
+        for done in range(1, 6):
+            await watcher.tell(
+                watcher.event("PROGRESS_UPDATE", 30, done=done, total=100, label="rows")
+            )
+        for _ in range(12 + 62):
+            await watcher.later(60)
+        assert await watcher.told() == [("stalled", "open"), ("stalled", "closed")]
+        await watcher.kill()
+        await watcher.watch()
+        for _ in range(20):
+            await watcher.later(60)
+
+        assert await watcher.told() == [("stalled", "open"), ("stalled", "closed")]
+
+
+async def test_a_clock_that_was_ahead_leaves_nothing_behind(watched: Watch) -> None:
+    """Its hours come again in years: until then nothing would be counted, and nothing be over."""
+    async with watched(rate_least=50, deletions_count=2) as watcher:
+
+        def changes(count: int, kind: str = "modified") -> Iterator[Event]:
+            for at in range(count):
+                yield watcher.event("FILE_CHANGE", 1, file_path=f"f{at}", change_type=kind)
+
+        for _ in range(6):
+            await watcher.tell(*changes(12))
+            await watcher.later(86_400 - 12)
+        begin = watcher.now
+        watcher.now += 366 * 86_400
+        await watcher.tell(*changes(2, "deleted"))
+        assert await watcher.told() == [("deletions", "open")]
+        watcher.now = begin
+        await watcher.settled()
+        assert await watcher.told() == [("deletions", "open"), ("deletions", "closed")]
+        await watcher.tell(*changes(200))
+
+        assert await watcher.told_of("rate") == ["open"]
+
+
+def test_a_filter_that_cannot_be_switched_off_is_not_run(repository: Path, tmp_path: Path) -> None:
+    """Of `-c filter.a=b.clean=` git makes the setting `filter.a`, and the filter stays."""
+    ran = tmp_path / "ran"
+    git(repository, "config", "filter.a=b.clean", f"touch {ran}; cat")
+    write(repository, ".gitattributes", "*.txt filter=a=b\n")
+    write(repository, "file.txt", "a\n")
+    ran.unlink(missing_ok=True)
+    (repository / "file.txt").write_text("b\n")
+    with pytest.raises(RteventsError, match="cannot be switched off"):
+        uncommitted(Repository(repository, 60.0), repository)
+
+    assert not ran.exists()

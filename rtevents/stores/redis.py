@@ -1,0 +1,458 @@
+"""RedisStore: a log in a stream of Redis, which several daemons share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from redis.exceptions import RedisError
+
+from rtevents.core.event import Entry, Event, Stored, decode_entry, is_event_id
+from rtevents.core.filter import Filter
+from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
+from rtevents.errors import BadInput, EventConflict, StoreDamaged, StoreError
+from rtevents.stores import redis_scripts as scripts
+from rtevents.stores.damage import damaged_entry
+from rtevents.stores.dedup import Kept, settle
+from rtevents.stores.growth import Growth
+from rtevents.stores.redis_server import Ask, Found, Place, Server, explain
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 500
+"""Entries that are fetched, or trimmed, at once: Redis does nothing else meanwhile."""
+
+LOOKS = 16
+"""Chunks that one `read` goes through, oldest first, before it answers how far it came."""
+
+JUMP = 1_000_000
+"""
+How far a log that lost its end goes on after the last seq that is known: more than another daemon
+can know that this one does not.
+"""
+
+BLOCK = 5.0
+"""Seconds for which Redis is asked to wait for growth, at once."""
+
+PAUSE = 1.0
+"""Seconds after which a server that does not answer is asked again."""
+
+TRIES = 20
+"""How often a batch is settled anew because another daemon stored one of its ids meanwhile."""
+
+_EVERYTHING = Filter()
+
+
+class _Settled(NamedTuple):
+    """
+    What is to become of batches.
+
+    Args:
+        answers: One each; a new event's seq counts from 1.
+        fresh: The events to store, by id, in the order of their seqs.
+    """
+
+    answers: list[list[Stored] | EventConflict]
+    fresh: dict[str, Event]
+
+
+class RedisStore:
+    """
+    A log in a stream of Redis, made by ``RedisStore.open``; many daemons may have it open at once.
+
+    An answered append survives what Redis is set to survive: see ``weaknesses``. Where Redis lost
+    some of the log all the same (an old replica took over, it started empty), the log goes on under
+    another epoch, ``JUMP`` after the last seq that anybody knows, with a hole in ``Bounds.holes``.
+    Every method raises ``StoreError`` when Redis does not answer, ``LogClosed`` after ``close``.
+
+    Attributes:
+        weaknesses: Why promise P1 is weaker here, one line each.
+    """
+
+    is_shared = True
+
+    def __init__(self, server: Server, clock: Callable[[], float] | None) -> None:
+        self.epoch = ""
+        self.notes: list[Note] = []
+        self._server = server
+        # redis-py's types know bytes from text only where they are told at each call.
+        self._ask: Any = server.redis
+        self._clock = clock
+        self._last = 0
+        self._growth = Growth(0)
+        self._follower: asyncio.Task[None] | None = None
+        # One after the other, so that what is published first comes first.
+        self._appending = asyncio.Lock()
+        server.greeted = self._greet
+
+    @property
+    def weaknesses(self) -> list[str]:
+        """Why an answered append may be lost by this Redis."""
+        return self._server.weaknesses
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        path: Path | None = None,
+        durability: str = "full",
+        clock: Callable[[], float] | None = None,
+        strict: bool = False,
+    ) -> RedisStore:
+        """
+        Open the log that a URL names, or begin it.
+
+        Args:
+            url: ``redis://[user:password@]host:port/db[?log=NAME]``; ``rediss`` for TLS.
+            path: As in every backend; nothing is kept on this machine.
+            durability: As in every backend; what Redis promises is set there.
+            clock: Returns unix seconds, what entries age by; None for Redis's own time.
+            strict: As in every backend.
+        Raises:
+            ConfigError: The URL cannot be read.
+            StoreError: Redis does not answer, or refuses.
+        """
+        store = cls(Server(Place.parse(url)), clock)
+        try:
+            await store.bounds()
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def append(
+        self, batches: Sequence[Sequence[Event]]
+    ) -> list[list[Stored] | EventConflict]:
+        """
+        Store batches, each all or none; the answer comes when Redis has them. See ``Store.append``.
+
+        Raises:
+            StoreError: Perhaps nothing of it was stored; published again, it is there once.
+            LogClosed: The store is closed.
+            EventRefused: An event is not JSON; nothing is stored.
+        """
+        self._growth.check()
+        async with self._appending:
+            return await self._append(batches)
+
+    async def _append(
+        self, batches: Sequence[Sequence[Event]]
+    ) -> list[list[Stored] | EventConflict]:
+        known: dict[str, Kept] = {}
+        for _ in range(TRIES):
+            settled = _settle(batches, known)
+            bodies = [event.body for event in settled.fresh.values()]
+            if not bodies:
+                return settled.answers
+            said, *rest = await self._run(
+                scripts.APPEND, self.epoch, self._last, self._now(), *bodies
+            )
+            if said == b"stored":
+                base = int(rest[0])
+                self._reach(base + len(bodies))
+                return _placed(settled, base)
+            if said == b"known":
+                known |= _known(rest)
+            else:
+                await self._server.greet_again()
+        raise StoreError("redis: other daemons store the same events, again and again")
+
+    async def read(
+        self,
+        after: int,
+        limit: int,
+        wanted: Filter | None = None,
+        *,
+        until: int | None = None,
+        wait: float = 0,
+        newest_first: bool = False,
+    ) -> Page:
+        """
+        Return at most `limit` entries with a seq greater than `after`; see ``Store.read``.
+
+        Oldest first, a page also ends after ``LOOKS`` chunks: ``looked`` is then where to go on.
+
+        Raises:
+            StoreError: It cannot be read.
+            LogClosed: The store is closed, or was closed while waiting.
+        """
+
+        async def look(after: int) -> Page:
+            read = self._read_newest if newest_first else self._read_oldest
+            return await read(after, until, limit, wanted or _EVERYTHING)
+
+        if limit < 1:
+            return Page([], after)
+        if wait:
+            self._follow()
+        return await self._growth.read(look, after, until=until, wait=wait)
+
+    async def grown(self, after: int, wait: float) -> int:
+        """Return the last seq that is known, when it is greater than `after` or time is over."""
+        self._follow()
+        await self._growth.reached(after, wait)
+        return self._last
+
+    async def find(self, event_id: str) -> int | None:
+        """Return the seq of the entry with this id; None when none is kept."""
+        self._growth.check()
+        if not is_event_id(event_id):
+            return None
+        async with self._asking():
+            found = await self._ask.hget(self._server.keys[1], event_id)
+        return None if found is None else int(found)
+
+    async def seek(self, timestamp: float) -> int:
+        """Return the seq before the first entry stored at or after `timestamp`."""
+        self._growth.check()
+        return await self._first("stored", int(timestamp * 1e6)) - 1
+
+    async def latest(self, wanted: Filter) -> list[Entry]:
+        """Return the newest matching entry of each type, oldest first."""
+        bounds = await self.bounds()
+        async with self._asking():
+            types: dict[bytes, bytes] = await self._ask.hgetall(self._server.keys[2])
+        left = {name.decode(): int(seq) for name, seq in types.items() if int(seq) >= bounds.first}
+        newest: dict[str, Entry] = {}
+        edge = bounds.last
+        while left and edge >= bounds.first:
+            rows = await self._rows(0, edge, newest_first=True)
+            for entry in rows:
+                if entry.type in left and wanted.matches(entry):
+                    newest[entry.type] = entry
+                    del left[entry.type]
+            edge = rows[-1].seq - 1 if rows else 0
+        return sorted(newest.values(), key=lambda entry: entry.seq)
+
+    async def bounds(self) -> Bounds:
+        """Return the first and the last seq that are kept, and where some are missing."""
+        self._growth.check()
+        oldest, epoch, last, holes = await self._run(scripts.EXTENT)
+        if epoch is None:
+            epoch, last, holes = await self._server.greet_again()
+        self._take(epoch, last)
+        first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1
+        return Bounds(first, int(last), _holes(holes, first))
+
+    async def retain(self, max_events: int, max_age: float, max_bytes: int) -> Bounds:
+        """Delete the oldest entries until the rest is within every limit; see ``Store.retain``."""
+        bounds = await self.bounds()
+        keep = bounds.first
+        if max_events:
+            keep = max(keep, bounds.last - max_events + 1)
+        if max_age:
+            now = self._clock() if self._clock else await self._server.time()
+            young = await self._first("stored", int((now - max_age) * 1e6))
+            keep = max(keep, aged(bounds, young))
+        if max_bytes:
+            async with self._asking():
+                end = int(await self._ask.hget(self._server.keys[3], "end") or 0)
+            keep = max(keep, await self._first("begin", end - max_bytes))
+        while keep > bounds.first and await self._run(scripts.TRIM, keep, CHUNK):
+            self._growth.check()
+        return await self.bounds()
+
+    async def check(self) -> None:
+        """Raise ``StoreError`` if appends would be refused; see ``Store.check``."""
+        self._growth.check()
+        async with self._asking():
+            await self._server.check()
+
+    async def close(self) -> None:
+        """End: readers that wait get ``LogClosed``. Closing twice is allowed."""
+        self._growth.end()
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.wait([self._follower])
+        # What was to be stored before is stored before.
+        async with self._appending:
+            await self._server.close()
+
+    def _now(self) -> str:
+        return str(int(self._clock() * 1e6)) if self._clock else ""
+
+    def _reach(self, last: int) -> None:
+        """Know that the log reaches so far, and wake who waits for that."""
+        self._last = max(self._last, last)
+        self._growth.tell(last)
+
+    def _take(self, epoch: bytes, last: bytes) -> None:
+        """Take what the log is called, and how far it reaches."""
+        name = epoch.decode()
+        if self.epoch and name != self.epoch:
+            reason = f"redis lost the end of the log after {self._last}: it goes on as {name}"
+            logger.error("%s", reason)
+            self.notes.append(Note("store.lost", reason))
+            self._last = 0
+        self.epoch = name
+        self._reach(int(last))
+
+    async def _greet(self, run: Ask, server: Found) -> list[bytes]:
+        """Find out whether the log is still what it was, before anything else is asked."""
+        known = (secrets.token_hex(4), self.epoch, self._last, JUMP)
+        found: list[bytes] = await run(
+            scripts.GREET, *known, server.failover, server.run, int(server.is_weak)
+        )
+        self._take(found[0], found[1])
+        return found
+
+    async def _run(self, script: str, *arguments: str | int | bytes) -> Any:
+        async with self._asking():
+            return await self._server.run(script, *arguments)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncGenerator[None, None]:
+        """Turn what is wrong with Redis into a ``StoreError``, and let no cancelling be lost."""
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            self._growth.check()
+            raise StoreError(explain(error, self._server.place)) from error
+        if task and task.cancelling() > cancelled:
+            # redis-py 8.1 goes on when it is cancelled just as an answer comes.
+            raise asyncio.CancelledError
+
+    async def _first(self, what: str, value: int) -> int:
+        return int(await self._run(scripts.FIND, what, value))
+
+    async def _rows(
+        self, after: int, last: int | None, *, newest_first: bool = False
+    ) -> list[Entry]:
+        """Return the next entries after one seq and up to another."""
+        key = self._server.keys[0]
+        low, high = str(after + 1), "+" if last is None else str(last)
+        async with self._asking():
+            if newest_first:
+                rows = await self._ask.xrevrange(key, high, low, CHUNK)
+            else:
+                rows = await self._ask.xrange(key, low, high, CHUNK)
+        self._growth.check()
+        return [_entry(name, fields) for name, fields in rows]
+
+    async def _read_oldest(self, after: int, until: int | None, limit: int, wanted: Filter) -> Page:
+        found: list[Entry] = []
+        size, looked = 0, after
+        for _ in range(LOOKS):
+            # What is known before the look is seen by it.
+            known = self._last if until is None else min(until, self._last)
+            rows = await self._rows(looked, until)
+            for entry in rows:
+                looked = entry.seq
+                if wanted.matches(entry):
+                    found.append(entry)
+                    size += len(entry.wire)
+                    if len(found) >= limit or size >= PAGE_BYTES:
+                        return Page(found, looked)
+            if len(rows) < CHUNK:
+                return Page(found, max(looked, known))
+        return Page(found, looked)
+
+    async def _read_newest(self, after: int, until: int | None, limit: int, wanted: Filter) -> Page:
+        last = (await self.bounds()).last
+        last = last if until is None else min(until, last)
+        found: list[Entry] = []
+        edge = last
+        while edge > after and len(found) < limit:
+            rows = await self._rows(after, edge, newest_first=True)
+            found += [entry for entry in rows if wanted.matches(entry)]
+            edge = rows[-1].seq - 1 if rows else after
+        return Page(found[:limit], max(after, last))
+
+    def _follow(self) -> None:
+        if self._follower is None or self._follower.done():
+            self._follower = asyncio.create_task(self._run_follower(), name="rtevents redis")
+
+    async def _run_follower(self) -> None:
+        """Tell of growth as Redis has it, until cancelled."""
+        key = self._server.keys[0]
+        waiting: Any = self._server.waiting
+        while True:
+            try:
+                async with self._asking():
+                    place = {key: f"{self._last}-18446744073709551615"}
+                    found: Any = await waiting.xread(place, 1, int(BLOCK * 1000))
+                if found:
+                    rows = found[key][0] if isinstance(found, dict) else found[0][1]
+                    seq = int(rows[0][0].partition(b"-")[0])
+                    if seq > self._last + 1:
+                        await self.bounds()
+                    self._reach(seq)
+            except StoreError as error:
+                logger.debug("redis cannot be followed: %s", error)
+                await asyncio.sleep(PAUSE)
+
+
+def _settle(batches: Sequence[Sequence[Event]], known: dict[str, Kept]) -> _Settled:
+    """Decide what becomes of batches, as far as the ids are known."""
+    answers: list[list[Stored] | EventConflict] = []
+    fresh: dict[str, Event] = {}
+    here: dict[str, Kept] = dict(known)
+    for batch in batches:
+        try:
+            stored, new = settle(batch, len(fresh), here.get)
+        except EventConflict as conflict:
+            answers.append(conflict)
+            continue
+        answers.append(stored)
+        for name, (seq, event) in new.items():
+            fresh[name] = event
+            here[name] = (seq, event)
+    return _Settled(answers, fresh)
+
+
+def _placed(settled: _Settled, base: int) -> list[list[Stored] | EventConflict]:
+    """Return the answers with the seqs that the log has given."""
+    fresh = settled.fresh
+
+    def placed(answer: list[Stored] | EventConflict) -> list[Stored] | EventConflict:
+        if not isinstance(answer, EventConflict):
+            return [
+                Stored(one.event_id, base + one.seq, one.duplicate)
+                if one.event_id in fresh
+                else one
+                for one in answer
+            ]
+        if answer.event_id in fresh and answer.seq:
+            return EventConflict(answer.event_id, base + answer.seq, index=answer.index)
+        return answer
+
+    return [placed(answer) for answer in settled.answers]
+
+
+def _known(said: Sequence[bytes]) -> dict[str, Kept]:
+    """Read what a log says of ids that it has."""
+    found: dict[str, Kept] = {}
+    for name, seq, body in zip(said[::3], said[1::3], said[2::3], strict=True):
+        try:
+            event = decode_entry(_wire(int(seq), body)).event
+        except (BadInput, StoreDamaged):
+            event = None
+        found[name.decode()] = (int(seq), event)
+    return found
+
+
+def _holes(text: bytes | None, first: int) -> tuple[tuple[int, int], ...]:
+    """Read where seqs are missing; before the first that is kept nobody needs to know."""
+    pairs = (pair.split(b"-") for pair in (text or b"").split())
+    holes = [(int(after), int(before)) for after, before in pairs]
+    return tuple(hole for hole in holes if hole[1] >= first)
+
+
+def _wire(seq: int, body: bytes) -> bytes:
+    return b'{"seq":%d,%b' % (seq, body[1:])
+
+
+def _entry(name: bytes, fields: dict[bytes, bytes]) -> Entry:
+    seq = int(name.partition(b"-")[0])
+    try:
+        return decode_entry(_wire(seq, fields[b"b"]))
+    except (BadInput, KeyError):
+        return damaged_entry(seq, None, None, fields.get(b"b"), ())

@@ -1,0 +1,173 @@
+"""
+What Redis runs for a log, each whole or not at all: Lua, by the name of what it does.
+
+A log is four keys with one hash tag, so that they are on one node of a cluster:
+
+- ``entries``: the stream. An entry's id is ``<seq>-<stored>``, its time in microseconds; its fields
+  are ``b``, the event's body, and ``e``, the wire bytes of all entries up to its end.
+- ``ids``: a hash, ``event_id`` to ``seq``, of what is kept.
+- ``types``: a hash, a type's name to the seq of its newest entry.
+- ``log``: a hash: ``epoch``, ``last``, ``stored`` and ``end`` of the newest entry, ``holes`` (text:
+  ``after-before`` of the seqs that are missing, a blank after each), ``failover`` and ``run`` of
+  the server that it was on.
+"""
+
+from __future__ import annotations
+
+_ENTRY = r"""
+local function ids_of(body)
+  return string.match(body, '^{"event_id":"([^"]+)","type":"([^"]+)"')
+end
+local function text(number)
+  return string.format('%.0f', number)
+end
+local function parts(id)
+  local seq, stored = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(seq), tonumber(stored)
+end
+"""
+
+APPEND = (
+    _ENTRY
+    + r"""
+-- ARGV: epoch, the seq that is known, the time in microseconds or '', then the bodies.
+local entries, ids, kinds, log = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local is = redis.call('HMGET', log, 'epoch', 'last', 'stored', 'end')
+if is[1] ~= ARGV[1] or tonumber(is[2]) < tonumber(ARGV[2]) then
+  return {'other'}
+end
+local names, types = {}, {}
+for at = 4, #ARGV do
+  names[at - 3], types[at - 3] = ids_of(ARGV[at])
+end
+local known = {'known'}
+for from = 1, #names, 1000 do
+  local to = math.min(from + 999, #names)
+  local found = redis.call('HMGET', ids, unpack(names, from, to))
+  for at, seq in ipairs(found) do
+    if seq then
+      local row = redis.call('XRANGE', entries, seq, seq)[1]
+      known[#known + 1] = names[from + at - 1]
+      known[#known + 1] = seq
+      known[#known + 1] = row and row[2][2] or ''
+    end
+  end
+end
+if #known > 1 then
+  return known
+end
+local last, size = tonumber(is[2]), tonumber(is[4])
+local now = tonumber(ARGV[3])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+end
+local stored = text(math.max(tonumber(is[3]), now))
+local base, pairs_of, newest = last, {}, {}
+for at, name in ipairs(names) do
+  local body = ARGV[at + 3]
+  last = last + 1
+  local seq = text(last)
+  size = size + #body + 7 + #seq
+  redis.call('XADD', entries, seq .. '-' .. stored, 'b', body, 'e', text(size))
+  pairs_of[#pairs_of + 1] = name
+  pairs_of[#pairs_of + 1] = seq
+  newest[types[at]] = seq
+end
+for from = 1, #pairs_of, 1000 do
+  redis.call('HSET', ids, unpack(pairs_of, from, math.min(from + 999, #pairs_of)))
+end
+for kind, seq in pairs(newest) do
+  redis.call('HSET', kinds, kind, seq)
+end
+redis.call('HSET', log, 'last', text(last), 'stored', stored, 'end', text(size))
+return {'stored', text(base)}
+"""
+)
+
+GREET = r"""
+-- ARGV: a new epoch, the epoch and the seq that are known ('' and 0: none), how far a new log
+-- begins after an old one, the failover that made this server the master ('': none), its run, and
+-- '1' if what it held before that run may be more than what it holds now.
+local log = KEYS[4]
+local is = redis.call('HMGET', log, 'epoch', 'last', 'holes', 'failover', 'run')
+local known, last = tonumber(ARGV[3]), tonumber(is[2] or '0')
+local is_behind = is[1] == ARGV[2] and last < known
+local is_replaced = ARGV[5] ~= '' and is[4] ~= ARGV[5]
+local is_older = ARGV[7] == '1' and is[5] ~= ARGV[6]
+if not is[1] or is_behind or is_replaced or is_older then
+  local first, holes = math.max(last, known), is[3] or ''
+  if first > 0 then
+    first = first + tonumber(ARGV[4])
+    holes = string.format('%s%.0f-%.0f ', holes, last, first + 1)
+  end
+  redis.call('HSET', log, 'epoch', ARGV[1], 'last', string.format('%.0f', first), 'holes', holes)
+  redis.call('HSETNX', log, 'stored', '0')
+  redis.call('HSETNX', log, 'end', '0')
+end
+if is[4] ~= ARGV[5] or is[5] ~= ARGV[6] then
+  redis.call('HSET', log, 'failover', ARGV[5], 'run', ARGV[6])
+end
+return redis.call('HMGET', log, 'epoch', 'last', 'holes')
+"""
+
+FIND = (
+    _ENTRY
+    + r"""
+-- ARGV: what ('stored', or 'begin': the wire bytes before it), and a number that it reaches.
+-- Returns the seq of the first entry of which that is so; what comes after the last, else.
+local entries, log = KEYS[1], KEYS[4]
+local wanted = tonumber(ARGV[2])
+local newest = redis.call('XREVRANGE', entries, '+', '-', 'COUNT', 1)[1]
+local oldest = redis.call('XRANGE', entries, '-', '+', 'COUNT', 1)[1]
+local after = tonumber(redis.call('HGET', log, 'last')) + 1
+if not newest then
+  return text(after)
+end
+local low, high = parts(oldest[1]), parts(newest[1]) + 1
+while low < high do
+  local middle = math.floor((low + high) / 2)
+  -- The first that is there: seqs may be missing.
+  local row = redis.call('XRANGE', entries, text(middle), '+', 'COUNT', 1)[1]
+  local seq, value = parts(row[1])
+  if ARGV[1] == 'begin' then
+    value = tonumber(row[2][4]) - #row[2][2] - 7 - #text(seq)
+  end
+  if value >= wanted then
+    high = middle
+  else
+    low = seq + 1
+  end
+end
+local row = redis.call('XRANGE', entries, text(low), '+', 'COUNT', 1)[1]
+return row and text((parts(row[1]))) or text(after)
+"""
+)
+
+TRIM = (
+    _ENTRY
+    + r"""
+-- ARGV: the seq to keep from, and the most to delete. Returns how many are gone.
+local entries, ids = KEYS[1], KEYS[2]
+local keep, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local rows = redis.call('XRANGE', entries, '-', text(keep - 1), 'COUNT', most)
+if #rows == 0 then
+  return 0
+end
+local names = {}
+for at, row in ipairs(rows) do
+  names[at] = ids_of(row[2][2])
+end
+redis.call('XTRIM', entries, 'MINID', '=', text((parts(rows[#rows][1])) + 1))
+for from = 1, #names, 1000 do
+  redis.call('HDEL', ids, unpack(names, from, math.min(from + 999, #names)))
+end
+return #rows
+"""
+)
+
+EXTENT = r"""
+-- Returns the first id that is kept or '', and epoch, last and holes.
+local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+return {oldest and oldest[1] or '', unpack(redis.call('HMGET', KEYS[4], 'epoch', 'last', 'holes'))}
+"""

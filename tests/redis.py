@@ -1,0 +1,95 @@
+"""Real `redis-server` processes for the tests."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 10.0
+
+
+class RedisServer:
+    """
+    A Redis that keeps what it answered, on the loopback.
+
+    Args:
+        folder: Where it keeps it.
+        options: Further settings.
+    """
+
+    def __init__(self, folder: Path, **options: str) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self.settings = {
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            **options,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def url(self, log: str = "rtevents", **more: str) -> str:
+        """Return the address of a log there."""
+        return f"redis://127.0.0.1:{self.port}/0?log={log}"
+
+    def start(self, **options: str) -> None:
+        """Start it, and wait until it answers."""
+        binary = shutil.which("redis-server")
+        if binary is None:
+            pytest.skip("redis-server is not installed")
+        self.folder.mkdir(exist_ok=True)
+        asked = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self.folder),
+            "logfile": "redis.log",
+            **self.settings,
+            **options,
+        }
+        words = [word for name, value in asked.items() for word in (f"--{name}", *value.split(" "))]
+        self.process = subprocess.Popen([binary, *words])
+        deadline = time.monotonic() + PATIENCE
+        while not self.answers():
+            assert self.process.poll() is None, (self.folder / "redis.log").read_text()
+            assert time.monotonic() < deadline, "redis-server does not answer"
+            time.sleep(0.01)
+
+    def answers(self) -> bool:
+        """Tell whether it takes commands."""
+        try:
+            return self.ask("PING") == b"+PONG"
+        except OSError:
+            return False
+
+    def ask(self, *words: str) -> bytes:
+        """Send one command and return the first line of its answer."""
+        command = b"*%d\r\n" % len(words)
+        for word in words:
+            command += b"$%d\r\n%b\r\n" % (len(word.encode()), word.encode())
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as peer:
+            peer.sendall(command)
+            with peer.makefile("rb") as answer:
+                return answer.readline().strip()
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

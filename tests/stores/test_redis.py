@@ -1,0 +1,267 @@
+"""What a log in Redis promises beyond the contract: several daemons, and a Redis that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from rtevents.core.event import Bookmark, Entry, Event, Gap
+from rtevents.core.filter import Filter
+from rtevents.core.log import Cursor, Log
+from rtevents.core.service import EventService
+from rtevents.core.since import Since
+from rtevents.core.store import Bounds
+from rtevents.errors import ConfigError, StoreError
+from rtevents.stores.redis import JUMP, RedisStore
+from rtevents.stores.redis_server import Place
+from tests.redis import RedisServer
+from tests.stores import samples
+from tests.stores.samples import everything
+
+PATIENCE = 30.0
+NOTE = {"severity": "low", "message": "hello"}
+
+
+def event(**fields: Any) -> Event:
+    return samples.event("RISK_ALERT", data=NOTE, **fields)
+
+
+def events(count: int) -> list[Event]:
+    return [event() for _ in range(count)]
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that the test may harm."""
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.stop()
+
+
+@asynccontextmanager
+async def daemons(url: str, count: int = 1) -> AsyncIterator[list[EventService]]:
+    """Have the services of so many daemons on one log."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(EventService(await RedisStore.open(url)))
+            for _ in range(count)
+        ]
+
+
+async def read(log: Log, cursor: Cursor, last: int) -> list[Entry | Gap]:
+    """Return what a reader gets until it has come to `last`."""
+    found: list[Entry | Gap] = []
+    async with asyncio.timeout(PATIENCE):
+        while cursor.position < last:
+            found += await cursor.next(PATIENCE)
+    return found
+
+
+def seqs(items: list[Entry | Gap]) -> list[int]:
+    return [item.seq for item in items if isinstance(item, Entry)]
+
+
+async def test_what_one_appends_the_others_see_in_the_same_order(redis_server: RedisServer) -> None:
+    async with daemons(redis_server.url(uuid4().hex), 3) as services:
+        cursors = [Cursor(each.log, Filter(), 0) for each in services]
+
+        async def publish(service: EventService) -> None:
+            for _ in range(50):
+                await service.publish_many(events(3))
+
+        await asyncio.gather(*(publish(each) for each in services))
+
+        logs = [
+            await read(each.log, cursor, 450)
+            for each, cursor in zip(services, cursors, strict=True)
+        ]
+        assert seqs(logs[0]) == list(range(1, 451))
+        assert logs[0] == logs[1] == logs[2]
+        assert len({each.log.epoch for each in services}) == 1
+
+
+async def test_an_event_that_two_daemons_are_given_is_stored_once(
+    redis_server: RedisServer,
+) -> None:
+    async with daemons(redis_server.url(uuid4().hex), 2) as [one, two]:
+        same = [event(event_id=f"e{number}") for number in range(100)]
+
+        answers = await asyncio.gather(*(each.publish_many(same) for each in (one, two)))
+
+        assert [stored.seq for stored in answers[0]] == [stored.seq for stored in answers[1]]
+        assert sorted(answer[0].duplicate for answer in answers) == [False, True]
+
+
+async def test_a_bookmark_of_another_daemon_is_not_ahead(redis_server: RedisServer) -> None:
+    async with daemons(redis_server.url(uuid4().hex), 2) as [one, two]:
+        last = (await one.publish_many(events(200)))[-1].seq
+
+        start = await two.log.start(Since(bookmark=one.log.bookmark(last)), Filter())
+
+        assert (start.after, start.verdict) == (last, "complete")
+
+
+async def test_what_was_answered_survives_kill_9(own_redis: RedisServer) -> None:
+    async with daemons(own_redis.url()) as [service]:
+        epoch = service.log.epoch
+        acknowledged = [stored.event_id for stored in await service.publish_many(events(50))]
+        own_redis.kill()
+        with pytest.raises(StoreError, match=r"redis at 127\.0\.0\.1"):
+            await service.publish(event())
+        own_redis.start()
+
+        more = await service.publish_many(events(2))
+
+        assert [stored.seq for stored in more] == [51, 52]
+        assert service.log.epoch == epoch
+    store = await RedisStore.open(own_redis.url())
+    assert [entry.event_id for entry in await everything(store)][:50] == acknowledged
+    await store.close()
+
+
+async def test_one_that_stands_still_is_not_waited_for_for_ever(own_redis: RedisServer) -> None:
+    async with daemons(own_redis.url()) as [service]:
+        await service.publish(event())
+        assert own_redis.process is not None
+        os.kill(own_redis.process.pid, signal.SIGSTOP)
+        waiting = event(event_id="once")
+        with pytest.raises(StoreError, match="does not answer in time"):
+            await service.publish(waiting)
+        os.kill(own_redis.process.pid, signal.SIGCONT)
+
+        async with asyncio.timeout(PATIENCE):
+            stored = await service.publish(waiting)
+
+        # It was stored when Redis went on, or it is now; once.
+        assert stored.seq == 2
+        assert [entry.event_id for entry in await everything(service._store)][1:] == ["once"]
+
+
+async def test_one_that_comes_back_empty_is_another_log(own_redis: RedisServer) -> None:
+    async with daemons(own_redis.url(), 2) as services:
+        epoch = services[0].log.epoch
+        await services[0].publish_many(events(10))
+        cursors = [Cursor(each.log, Filter(), 0) for each in services]
+        for each, cursor in zip(services, cursors, strict=True):
+            assert seqs(await read(each.log, cursor, 10)) == list(range(1, 11))
+        own_redis.kill()
+        for file in own_redis.folder.rglob("appendonly*"):
+            if file.is_file():
+                file.unlink()
+        own_redis.start()
+
+        stored = await services[0].publish(event())
+
+        assert stored.seq == 10 + JUMP + 1
+        for each, cursor in zip(services, cursors, strict=True):
+            gap, new = await read(each.log, cursor, stored.seq)
+            assert gap == Gap(10, stored.seq, "other-epoch")
+            assert isinstance(new, Entry)
+            assert each.log.epoch != epoch
+        assert len({each.log.epoch for each in services}) == 1
+        old = await services[1].log.start(Since(bookmark=Bookmark(epoch, 7)), Filter())
+        assert old.verdict == "other-epoch"
+
+
+async def test_an_old_replica_that_takes_over_is_told(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
+    replica = RedisServer(tmp_path / "replica")
+    replica.port, port = own_redis.port, own_redis.port
+    replica.folder.mkdir()
+    async with daemons(own_redis.url()) as [service]:
+        await service.publish_many(events(5))
+        cursor = Cursor(service.log, Filter(), 0)
+        old = own_redis.ask("SAVE")
+        assert old == b"+OK"
+        dump = next(own_redis.folder.glob("*.rdb"))
+        (replica.folder / "dump.rdb").write_bytes(dump.read_bytes())
+        await service.publish_many(events(5))
+        await read(service.log, cursor, 10)
+        own_redis.kill()
+        assert replica.port == port
+        try:
+            replica.start(appendonly="no", dbfilename="dump.rdb")
+
+            stored = await service.publish(event())
+
+            gap, _ = await read(service.log, cursor, stored.seq)
+            assert gap == Gap(10, stored.seq, "other-epoch")
+            again = Cursor(service.log, Filter(), 0)
+            found = await read(service.log, again, stored.seq)
+            # What the replica has is there; then comes the hole.
+            assert seqs(found) == [1, 2, 3, 4, 5, stored.seq]
+            assert found[5] == Gap(5, stored.seq, "other-epoch")
+            assert (await service._store.bounds()).holes == ((5, stored.seq),)
+        finally:
+            replica.stop()
+
+
+async def test_a_full_one_refuses_and_keeps_what_it_has(own_redis: RedisServer) -> None:
+    async with daemons(own_redis.url()) as [service]:
+        await service.publish_many(events(5))
+        assert own_redis.ask("CONFIG", "SET", "maxmemory", "1") == b"+OK"
+        with pytest.raises(StoreError, match="is full: give it a larger maxmemory"):
+            await service.publish_many(events(3))
+        await service.log.retain(3, 0, 0)
+        assert service.log.first == 3
+        assert own_redis.ask("CONFIG", "SET", "maxmemory", "0") == b"+OK"
+
+        assert (await service.publish(event())).seq == 6
+
+
+async def test_a_wrong_password_is_said_without_it(own_redis: RedisServer) -> None:
+    assert own_redis.ask("CONFIG", "SET", "requirepass", "right") == b"+OK"
+    for who in ("", ":wrong@"):
+        url = own_redis.url().replace("://", f"://{who}")
+        with pytest.raises(StoreError, match="refuses the user or the password") as caught:
+            await RedisStore.open(url)
+        assert "wrong@" not in str(caught.value)
+    store = await RedisStore.open(own_redis.url().replace("://", "://:right@"))
+    assert await store.bounds() == Bounds(1, 0)
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"appendonly": "no"}, "`appendonly` is off"),
+        ({"appendfsync": "everysec"}, "`appendfsync` is everysec"),
+        ({"maxmemory-policy": "allkeys-lru"}, "`maxmemory-policy` is allkeys-lru"),
+    ],
+)
+async def test_a_weaker_promise_is_said(
+    own_redis: RedisServer, settings: dict[str, str], said: str
+) -> None:
+    for name, value in settings.items():
+        assert own_redis.ask("CONFIG", "SET", name, value) == b"+OK"
+    async with daemons(own_redis.url()) as [service]:
+        assert said in service.warnings["store.weak"]
+    for name in settings:
+        assert own_redis.ask("CONFIG", "SET", name, own_redis.settings[name]) == b"+OK"
+    async with daemons(own_redis.url()) as [service]:
+        assert "store.weak" not in service.warnings
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://", "expected redis://host:port/db"),
+        ("redis://h/x", "the database is a number, got 'x'"),
+        ("redis://h:99999", "not a URL of Redis: Port out of range"),
+        ("redis://h/0?log=a b", "log: a name of"),
+        ("redis://h/0?lag=1", "unknown: lag"),
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused(url: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
+        Place.parse(url)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-PATIENCE = 10.0
+from tests.conftest import PATIENCE, wait_for
 
 
 class RedisServer:
@@ -34,7 +33,7 @@ class RedisServer:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def url(self, log: str = "rtevents", **more: str) -> str:
+    def url(self, log: str = "rtevents") -> str:
         """Return the address of a log there."""
         return f"redis://127.0.0.1:{self.port}/0?log={log}"
 
@@ -53,12 +52,9 @@ class RedisServer:
             **options,
         }
         words = [word for name, value in asked.items() for word in (f"--{name}", *value.split(" "))]
-        self.process = subprocess.Popen([binary, *words])
-        deadline = time.monotonic() + PATIENCE
-        while not self.answers():
-            assert self.process.poll() is None, (self.folder / "redis.log").read_text()
-            assert time.monotonic() < deadline, "redis-server does not answer"
-            time.sleep(0.01)
+        process = self.process = subprocess.Popen([binary, *words])
+        wait_for(lambda: self.answers() or process.poll() is not None, "redis answers")
+        assert process.poll() is None, (self.folder / "redis.log").read_text()
 
     def answers(self) -> bool:
         """Tell whether it takes commands."""

@@ -139,7 +139,6 @@ class EventService:
                 name="rtevents cleanup",
             ),
         ]
-
         if self._store.is_shared:
             self._tasks.append(asyncio.create_task(self.log.follow(), name="rtevents follower"))
 

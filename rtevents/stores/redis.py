@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from rtevents.core.event import Entry, Event, Stored, decode_entry, is_event_id
 from rtevents.core.filter import Filter
 from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
-from rtevents.errors import BadInput, EventConflict, StoreDamaged, StoreError
+from rtevents.errors import BadInput, EventConflict, StoreError
 from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.damage import damaged_entry
 from rtevents.stores.dedup import Kept, settle
@@ -433,7 +433,7 @@ def _known(said: Sequence[bytes]) -> dict[str, Kept]:
     for name, seq, body in zip(said[::3], said[1::3], said[2::3], strict=True):
         try:
             event = decode_entry(_wire(int(seq), body)).event
-        except (BadInput, StoreDamaged):
+        except BadInput:
             event = None
         found[name.decode()] = (int(seq), event)
     return found

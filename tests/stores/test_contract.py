@@ -453,6 +453,17 @@ async def test_long_entries_all_come_newest_first(store: Store) -> None:
 # Waiting
 
 
+async def test_growth_is_told_when_there_is_some_or_time_is_over(store: Store) -> None:
+    assert await store.grown(0, 0.01) == 0
+    waiting = asyncio.create_task(store.grown(0, 30))
+    await asyncio.sleep(0)
+
+    await store.append([events(2)])
+
+    assert await waiting == 2
+    assert await store.grown(1, 30) == 2
+
+
 async def test_a_reader_that_waits_is_woken_by_an_append(store: Store) -> None:
     reader = asyncio.create_task(store.read(0, 10, wait=30))
     await settled(reader)

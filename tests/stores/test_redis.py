@@ -22,11 +22,11 @@ from rtevents.core.store import Bounds
 from rtevents.errors import ConfigError, StoreError
 from rtevents.stores.redis import JUMP, RedisStore
 from rtevents.stores.redis_server import Place
+from tests.conftest import PATIENCE
 from tests.redis import RedisServer
 from tests.stores import samples
 from tests.stores.samples import everything
 
-PATIENCE = 30.0
 NOTE = {"severity": "low", "message": "hello"}
 
 

@@ -65,13 +65,19 @@ class RedisServer:
 
     def ask(self, *words: str) -> bytes:
         """Send one command and return the first line of its answer."""
+        return self.ask_all(*words).partition(b"\r\n")[0]
+
+    def ask_all(self, *words: str) -> bytes:
+        """Send one command and return its answer, where that is one line or one text."""
         command = b"*%d\r\n" % len(words)
         for word in words:
             command += b"$%d\r\n%b\r\n" % (len(word.encode()), word.encode())
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as peer:
             peer.sendall(command)
             with peer.makefile("rb") as answer:
-                return answer.readline().strip()
+                line = answer.readline()
+                size = int(line[1:]) if line[:1] == b"$" else 0
+                return line + answer.read(size)
 
     def kill(self) -> None:
         """End it as a crash does."""

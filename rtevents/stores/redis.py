@@ -313,8 +313,11 @@ class RedisStore:
         cancelled = task.cancelling() if task else 0
         try:
             yield
-        except (RedisError, OSError) as error:
+        except Exception as error:
+            # What is cut off while it is asked fails in many ways.
             self._growth.check()
+            if not isinstance(error, RedisError | OSError):
+                raise
             raise StoreError(explain(error, self._server.place)) from error
         if task and task.cancelling() > cancelled:
             # redis-py 8.1 goes on when it is cancelled just as an answer comes.

@@ -151,6 +151,7 @@ class Server:
         # Of its own, so that who waits keeps nobody out, and none is taken for slow.
         self.waiting = self._client(None, 1)
         self._greeting = asyncio.Lock()
+        self._is_closed = False
 
     def _client(self, seconds: float | None, connections: int) -> Redis:
         place = self.place
@@ -207,11 +208,14 @@ class Server:
         await self.redis.hset(self.keys[3], "checked", "1")
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; what is asked there just now may open no other."""
+        self._is_closed = True
         await self.redis.aclose()
         await self.waiting.aclose()
 
     async def _connected(self, connection: AbstractConnection) -> None:
+        if self._is_closed:
+            raise RedisConnectionError("it is closed")
         await connection.on_connect()
 
         async def ask(*command: object) -> Any:

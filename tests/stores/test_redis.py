@@ -19,7 +19,7 @@ from rtevents.core.log import Cursor, Log
 from rtevents.core.service import EventService
 from rtevents.core.since import Since
 from rtevents.core.store import Bounds
-from rtevents.errors import ConfigError, StoreError
+from rtevents.errors import ConfigError, LogClosed, StoreError
 from rtevents.stores.redis import JUMP, RedisStore
 from rtevents.stores.redis_server import Place
 from tests.conftest import PATIENCE
@@ -108,6 +108,26 @@ async def test_a_bookmark_of_another_daemon_is_not_ahead(redis_server: RedisServ
         start = await two.log.start(Since(bookmark=one.log.bookmark(last)), Filter())
 
         assert (start.after, start.verdict) == (last, "complete")
+
+
+async def test_closing_while_it_is_read_leaves_no_connection(redis_server: RedisServer) -> None:
+    def connections() -> int:
+        return redis_server.ask_all("CLIENT", "LIST").count(b"name=rtevents ")
+
+    before = connections()
+    for _ in range(20):
+        store = await RedisStore.open(redis_server.url("closing"))
+        await store.append([events(100)])
+        reading = [asyncio.create_task(everything(store, limit=1)) for _ in range(4)]
+        await asyncio.sleep(0.005)
+        await store.close()
+        ends = await asyncio.gather(*reading, return_exceptions=True)
+        assert [type(each) for each in ends] == [LogClosed] * 4
+
+    # What was cut off is seen by the server a moment later.
+    async with asyncio.timeout(PATIENCE):
+        while connections() > before:
+            await asyncio.sleep(0.01)
 
 
 async def test_what_was_answered_survives_kill_9(own_redis: RedisServer) -> None:

@@ -228,9 +228,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         # What outlived its parent has had its time too, and who cancels this wants no more of it.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(GRACE_SECONDS):
-            await process.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_SECONDS):
+                await process.wait()
 
 
 def _signal_name(number: int) -> str:

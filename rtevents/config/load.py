@@ -29,7 +29,7 @@ MAX_CONFIG_BYTES = 256 * 1024
 """Largest configuration file, in bytes: more is a mistake or an attack (S17)."""
 
 
-_STORE = re.compile(r"(sqlite|memory)\Z|(redis|rediss|redis\+unix)://")
+_STORE = re.compile(r"(sqlite|memory)\Z|(rediss?|redis\+unix|rediss?\+(sentinel|cluster))://")
 """What names a store; what the rest of a URL may be, its backend knows."""
 
 

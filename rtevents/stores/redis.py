@@ -20,7 +20,8 @@ from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.damage import damaged_entry
 from rtevents.stores.dedup import Kept, settle
 from rtevents.stores.growth import Growth
-from rtevents.stores.redis_server import Ask, Found, Place, Server, explain
+from rtevents.stores.redis_place import Place
+from rtevents.stores.redis_server import ANSWER_SECONDS, BLOCK, Ask, Found, Server, explain
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +36,6 @@ JUMP = 1_000_000
 How far a log that lost its end goes on after the last seq that is known: more than another daemon
 can know that this one does not.
 """
-
-BLOCK = 5.0
-"""Seconds for which Redis is asked to wait for growth, at once."""
 
 PAUSE = 1.0
 """Seconds after which a server that does not answer is asked again."""
@@ -109,7 +107,7 @@ class RedisStore:
         Open the log that a URL names, or begin it.
 
         Args:
-            url: ``redis://[user:password@]host:port/db[?log=NAME]``; ``rediss`` for TLS.
+            url: See ``Place.parse``.
             path: As in every backend; nothing is kept on this machine.
             durability: As in every backend; what Redis promises is set there.
             clock: Returns unix seconds, what entries age by; None for Redis's own time.
@@ -149,12 +147,13 @@ class RedisStore:
             settled = _settle(batches, known)
             bodies = [event.body for event in settled.fresh.values()]
             if not bodies:
+                await self._confirm(self.epoch)
                 return settled.answers
-            said, *rest = await self._run(
-                scripts.APPEND, self.epoch, self._last, self._now(), *bodies
-            )
+            epoch = self.epoch
+            said, *rest = await self._run(scripts.APPEND, epoch, self._last, self._now(), *bodies)
             if said == b"stored":
                 base = int(rest[0])
+                await self._confirm(epoch)
                 self._reach(base + len(bodies))
                 return _placed(settled, base)
             if said == b"known":
@@ -162,6 +161,14 @@ class RedisStore:
             else:
                 await self._server.greet_again()
         raise StoreError("redis: other daemons store the same events, again and again")
+
+    async def _confirm(self, epoch: str) -> None:
+        """Return when replicas have what was stored under an epoch, if they are to."""
+        async with self._asking():
+            await self._server.confirm()
+        if self.epoch != epoch and self._server.place.replicas:
+            # Another server was asked than the one that stored it.
+            raise StoreError(f"redis at {self._server.place} took over just now: publish it again")
 
     async def read(
         self,
@@ -379,7 +386,7 @@ class RedisStore:
         waiting: Any = self._server.waiting
         while True:
             try:
-                async with self._asking():
+                async with self._asking(), asyncio.timeout(BLOCK + ANSWER_SECONDS):
                     place = {key: f"{self._last}-18446744073709551615"}
                     found: Any = await waiting.xread(place, 1, int(BLOCK * 1000))
                 if found:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from rtevents.config.logs import PartSettings
 from rtevents.config.numbers import Limit, Positive, Seconds
 from rtevents.config.risks import RiskSettings
 from rtevents.config.sinks import SinkSettings
@@ -251,6 +252,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         audit: The audit log: `rtevents audit` reads it.
         store: `sqlite`, in the state directory, `memory`, or one that daemons share, as
             `redis://host:6379/0?log=rtevents`.
+        logs: Logs of their own for some projects, besides that of `store`: `rtevents docs redis`.
         durability: `full` syncs to disk before the answer; `normal` survives kill -9 only.
         retention: How much the store keeps.
         event_retention: Newest entries held in memory.
@@ -287,6 +289,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     limits: LimitSettings = msgspec.field(default_factory=LimitSettings)
     audit: AuditSettings = msgspec.field(default_factory=AuditSettings)
     store: str = "sqlite"
+    logs: list[PartSettings] = []
     durability: Literal["full", "normal"] = "full"
     retention: RetentionSettings = msgspec.field(default_factory=RetentionSettings)
     event_retention: Positive = 10_000

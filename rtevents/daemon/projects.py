@@ -21,6 +21,7 @@ from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event, EventType, Stored, is_project_id
 from rtevents.core.forecast import Forecast
 from rtevents.core.keep import load, save
+from rtevents.core.logs import MAIN, Logs, Routes
 from rtevents.core.service import EventService
 from rtevents.daemon.forecast import marked
 from rtevents.daemon.project import Project
@@ -63,11 +64,12 @@ class Projects:
     Every project of the daemon.
 
     Args:
-        service: Where events go.
+        service: Where what is amiss is told.
         config: Names the projects that are always there, and how files and git are watched.
         state: The state directory: added projects and the producers' own places are kept there.
         own: The daemon's own folders, resolved, in which nothing is watched.
         forecast: Tells how surprising it is what the producers tell.
+        logs: Where events go; None for that service's log alone.
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class Projects:
         state: Path,
         own: Sequence[Path] = (),
         forecast: Forecast | None = None,
+        logs: Logs | None = None,
     ) -> None:
         self._service = service
+        self._logs = logs or Logs(Routes({}), {MAIN: service})
         self._config = config
         self._file = state / PROJECTS_FILE
         self._places = state / "projects"
@@ -262,10 +266,11 @@ class Projects:
             root = theirs.parent if theirs.name == ".git" else theirs
             seconds = self._config.git.timeout
             event = await build_commit(path, revision, project_id_of(root), timeout=seconds)
-        if (seq := await self._service.log.find(event.event_id)) is not None:
+        service = self._logs.of(event.project_id)
+        if (seq := await service.log.find(event.event_id)) is not None:
             return Stored(event.event_id, seq, duplicate=True)
         try:
-            return await self._service.publish(event)
+            return await service.publish(event)
         except EventConflict as conflict:
             # The git producer saw it in the meantime, from another branch perhaps.
             return Stored(event.event_id, conflict.seq, duplicate=True)
@@ -304,7 +309,7 @@ class Projects:
             project=settings,
             config=self._config,
             places=places,
-            find=self._service.log.find,
+            find=self._logs.of(name).log.find,
             own=self._own,
         )
         for kind in PRODUCERS:
@@ -405,7 +410,7 @@ class Projects:
         while True:
             try:
                 async with project.storing:
-                    await self._service.publish_many(batch)
+                    await self._logs.publish_many(batch)
                 return
             except EventConflict as conflict:
                 # That event is in the log already; the others are not.

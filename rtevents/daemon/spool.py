@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from rtevents.client.spool import read
-from rtevents.core.service import EventService
+from rtevents.core.logs import Logs
 from rtevents.errors import EventConflict, RteventsError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -16,21 +16,21 @@ INTERVAL = 5.0
 """Seconds between two looks into the spool."""
 
 
-async def deliver(service: EventService, folder: Path) -> None:
+async def deliver(logs: Logs, folder: Path) -> None:
     """Publish what waits in `folder`, and look again every few seconds; runs until cancelled."""
     while True:
         try:
-            await _deliver_once(service, folder)
+            await _deliver_once(logs, folder)
         except (Unavailable, OSError) as error:
             logger.warning("the spool waits: %s", error)
         await asyncio.sleep(INTERVAL)
 
 
-async def _deliver_once(service: EventService, folder: Path) -> None:
+async def _deliver_once(logs: Logs, folder: Path) -> None:
     for file in sorted(await asyncio.to_thread(_list, folder)):
         try:
             event = await asyncio.to_thread(read, file)
-            await service.publish(event)
+            await logs.publish(event)
         except FileNotFoundError:
             continue  # a publisher delivered it itself
         except EventConflict as error:

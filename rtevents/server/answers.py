@@ -316,6 +316,23 @@ class LoggedIn(msgspec.Struct):
     until: float
 
 
+class LogState(msgspec.Struct, kw_only=True):
+    """
+    One of several logs.
+
+    Args:
+        projects: The ids, or patterns of ids, that it has; the log `main` has all others.
+    """
+
+    name: str
+    store: str
+    projects: list[str]
+    epoch: str
+    oldest: Seq
+    newest: Seq
+    health: Health
+
+
 class Status(msgspec.Struct, kw_only=True):
     """
     What the daemon is, where it listens, how it is.
@@ -323,6 +340,7 @@ class Status(msgspec.Struct, kw_only=True):
     Args:
         listen: Where it listens on TCP; null for nowhere, and `listen_error` may tell why.
         thresholds: The figures above which it is degraded, by name.
+        logs: Each log, where there are several; what is told of one is of the first of them.
         sinks: What is done when something happens; not told to a limited grant.
         audit: Of the audit log, the last line's number and hash; not told to a limited grant.
     """
@@ -343,6 +361,7 @@ class Status(msgspec.Struct, kw_only=True):
     health: Health
     thresholds: dict[str, float]
     projects: list[WatchedProject]
+    logs: list[LogState] | msgspec.UnsetType = msgspec.UNSET
     sinks: list[SinkState] | msgspec.UnsetType = msgspec.UNSET
     audit: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 

@@ -9,6 +9,7 @@ import pytest
 
 from rtevents.client.spool import keep, keep_line
 from rtevents.core.event import Event
+from rtevents.core.logs import MAIN, Logs, Routes
 from rtevents.core.service import EventService
 from rtevents.daemon.spool import deliver
 from rtevents.errors import BadInput
@@ -23,7 +24,7 @@ def task(name: str, **fields: object) -> Event:
 
 async def deliver_all(service: EventService, folder: Path) -> None:
     """Deliver until nothing waits."""
-    delivering = asyncio.create_task(deliver(service, folder))
+    delivering = asyncio.create_task(deliver(Logs(Routes({}), {MAIN: service}), folder))
     async with asyncio.timeout(10):
         while list(folder.glob("*.json")):
             await asyncio.sleep(0.001)

@@ -40,12 +40,15 @@ class _Part:
         ahead: What was read and not returned.
     """
 
-    def __init__(self, name: str, log: Log, wanted: Filter, start: Start, goal: int) -> None:
+    def __init__(
+        self, name: str, log: Log, wanted: Filter, start: Start, until: int | None
+    ) -> None:
         self.name = name
         self.log = log
+        self._until = until
         self.cursor = Cursor(log, wanted, start.after)
         self.place = start.after
-        self.goal = goal
+        self.goal = log.last if until is None else until
         self.ahead: deque[Entry | Gap] = deque([start.gap] if start.gap else start.snapshot)
 
     @property
@@ -53,12 +56,25 @@ class _Part:
         """Whether there may be entries up to the goal that were not read."""
         return self.cursor.position < self.goal
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has come to where nothing more is wanted."""
+        return self._until is not None and self.cursor.position >= self._until
+
+    @property
+    def end(self) -> int:
+        """The seq up to which there is something to look at now."""
+        return self.log.last if self._until is None else min(self._until, self.log.last)
+
     async def read(self, limit: int) -> None:
         """Read on until there is something ahead, or nothing more for now."""
-        while not self.ahead and self.cursor.position < self.log.last:
-            self.ahead += await self.cursor.next(0, limit=limit)
+        while not self.ahead and self.cursor.position < self.end:
+            found = await self.cursor.next(0, limit=limit)
+            self.ahead += [item for item in found if self._is_within(item)]
             if not self.ahead:
-                self.place = max(self.place, self.cursor.position)
+                self._pass()
+            if not found:
+                return
 
     def take(self) -> Entry | Gap:
         """Return what is next."""
@@ -68,8 +84,16 @@ class _Part:
         elif item.reason != "ahead":
             self.place = max(self.place, item.before - 1)
         if not self.ahead:
-            self.place = max(self.place, self.cursor.position)
+            self._pass()
         return item
+
+    def _is_within(self, item: Entry | Gap) -> bool:
+        return self._until is None or isinstance(item, Gap) or item.seq <= self._until
+
+    def _pass(self) -> None:
+        """Let the place be behind what is not wanted."""
+        reach = self.cursor.position
+        self.place = max(self.place, reach if self._until is None else min(reach, self._until))
 
 
 class JointCursor:
@@ -83,20 +107,31 @@ class JointCursor:
         logs: By name.
         wanted: What the reader wants.
         starts: Where it begins in each.
+        untils: The seq in each beyond which nothing is wanted; None for no such end.
     """
 
     def __init__(
-        self, logs: Sequence[tuple[str, Log]], wanted: Filter, starts: Sequence[Start]
+        self,
+        logs: Sequence[tuple[str, Log]],
+        wanted: Filter,
+        starts: Sequence[Start],
+        untils: Sequence[int] | None = None,
     ) -> None:
+        ends: Sequence[int | None] = untils or [None] * len(logs)
         self._parts = [
-            _Part(name, log, wanted, start, log.last)
-            for (name, log), start in zip(logs, starts, strict=True)
+            _Part(name, log, wanted, start, end)
+            for (name, log), start, end in zip(logs, starts, ends, strict=True)
         ]
 
     @property
     def is_live(self) -> bool:
         """Whether all that was there when it began was returned."""
         return not any(part.is_replaying or part.ahead for part in self._parts)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return all(part.is_over for part in self._parts)
 
     @property
     def bookmark(self) -> Bookmark:
@@ -130,13 +165,13 @@ class JointCursor:
             if self._has_more:
                 continue
             left = deadline - loop.time()
-            if left <= 0:
+            if left <= 0 or self.is_over:
                 return []
             await self._grown(left)
 
     @property
     def _has_more(self) -> bool:
-        return any(part.cursor.position < part.log.last for part in self._parts)
+        return any(part.cursor.position < part.end for part in self._parts)
 
     def _runs(self, limit: int) -> list[Run]:
         runs: list[Run] = []
@@ -170,6 +205,7 @@ class JointCursor:
         waits = [
             asyncio.ensure_future(part.log.grown(part.cursor.position, math.inf))
             for part in self._parts
+            if not part.is_over
         ]
         try:
             done, _ = await asyncio.wait(waits, timeout=wait, return_when=asyncio.FIRST_COMPLETED)

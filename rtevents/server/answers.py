@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -10,9 +10,8 @@ from rtevents.core.analysis import Report
 from rtevents.core.event import Stored
 from rtevents.core.health import Health
 from rtevents.core.reference import FieldReference
+from rtevents.server.log_answers import Extent, LogState, Seq
 from rtevents.server.sink_answers import SinkState
-
-Seq = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class StoredEvent(msgspec.Struct, kw_only=True):
@@ -57,12 +56,14 @@ class Missing(msgspec.Struct):
         before: The first seq after them.
         reason: Why: `trimmed`, `unknown-id`, `other-epoch` or `ahead`.
         bookmark: The place from which it goes on.
+        log: The name of the log, where there are several.
     """
 
     after: int
     before: int
     reason: Literal["trimmed", "unknown-id", "other-epoch", "ahead"]
     bookmark: str
+    log: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class HistoryPage(msgspec.Struct):
@@ -76,6 +77,8 @@ class HistoryPage(msgspec.Struct):
         newest: The last seq that was given.
         until: Newest first, the bookmark from which the page goes down.
         gap: What is missing where the page was to begin.
+        gaps: Everything that is missing, where the page is of several logs.
+        logs: Of several logs, the extent of each by its name: `oldest` and `newest` are 0 then.
     """
 
     events: list[StoredEvent]
@@ -85,6 +88,8 @@ class HistoryPage(msgspec.Struct):
     newest: Seq
     until: str | msgspec.UnsetType = msgspec.UNSET
     gap: Missing | msgspec.UnsetType = msgspec.UNSET
+    gaps: list[Missing] | msgspec.UnsetType = msgspec.UNSET
+    logs: dict[str, Extent] | msgspec.UnsetType = msgspec.UNSET
 
 
 class TypeReference(msgspec.Struct):
@@ -314,23 +319,6 @@ class LoggedIn(msgspec.Struct):
     """
 
     until: float
-
-
-class LogState(msgspec.Struct, kw_only=True):
-    """
-    One of several logs.
-
-    Args:
-        projects: The ids, or patterns of ids, that it has; the log `main` has all others.
-    """
-
-    name: str
-    store: str
-    projects: list[str]
-    epoch: str
-    oldest: Seq
-    newest: Seq
-    health: Health
 
 
 class Status(msgspec.Struct, kw_only=True):

@@ -6,10 +6,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from rtevents.core.event import Bookmark, Entry, Gap
 from rtevents.core.joint import JointCursor
 from rtevents.core.log import wire_bytes
-from rtevents.core.since import parse_since
+from rtevents.core.since import Since, parse_since
 from rtevents.core.store import PAGE_BYTES
 from rtevents.errors import BookmarkError, LogClosed
 from rtevents.server.asked import Reader, is_newest_first, limit_of, patience, wait_of
@@ -39,12 +41,18 @@ async def joint_page(house: House, houses: Sequence[House], reader: Reader, quer
         raise BookmarkError(
             f"after: a seq is of one log, expected a bookmark, got {since[:40]!r}", field="after"
         )
-    starts = await joint.starts(reader.wanted, parse_since(since), reader.within)
-    untils = await _untils(joint, reader, query.get("until"))
+    logs = [room.service.log for room in houses]
+    # A stream that lags may still have from memory what is no longer kept; this is the log.
+    starts = [
+        msgspec.structs.replace(start, after=max(start.after, log.first - 1))
+        for start, log in zip(
+            await joint.starts(reader.wanted, parse_since(since), reader.within), logs, strict=True
+        )
+    ]
+    untils, first = await _untils(joint, reader, query.get("until"))
     limit = limit_of(query)
     newest_first = is_newest_first(query)
     cursor = JointCursor(joint.logs(), reader.wanted, starts, untils)
-    logs = [room.service.log for room in houses]
     told: dict[str, Any] = {
         "epoch": ",".join(log.epoch for log in logs),
         "oldest": 0,
@@ -60,8 +68,8 @@ async def joint_page(house: House, houses: Sequence[House], reader: Reader, quer
         marks = [log.bookmark(start.after) for log, start in zip(logs, starts, strict=True)]
         return entries, {"next": _joined(marks), **told}
     if newest_first:
-        afters = [max(s.after, log.first - 1) for s, log in zip(starts, logs, strict=True)]
-        return await _newest(houses, reader, limit, afters, untils, told)
+        afters = [start.after for start in starts]
+        return await _newest(houses, reader, limit, afters, untils, first, told)
     entries = []
     try:
         gaps = await _fill(entries, cursor, limit, 0.0)
@@ -100,9 +108,15 @@ async def _newest(
     limit: int,
     afters: Sequence[int],
     untils: Sequence[int] | None,
+    first: int,
     told: dict[str, Any],
 ) -> Page:
-    """Return the newest entries of all logs, the newest first."""
+    """
+    Return the newest entries of all logs, the newest first.
+
+    Args:
+        first: The log whose newest entry comes before all, where `untils` are given.
+    """
     logs = [house.service.log for house in houses]
     # Fixed before anything is awaited, so that what comes meanwhile is not skipped.
     reaches = [log.last for log in logs] if untils is None else list(untils)
@@ -115,7 +129,9 @@ async def _newest(
     entries: list[Entry] = []
     places = list(reaches)
     while len(entries) < limit and any(found):
-        at = max(range(len(found)), key=lambda n: found[n][0].timestamp if found[n] else -1.0)
+        at = first
+        if entries or untils is None or not found[first]:
+            at = max(range(len(found)), key=lambda n: found[n][0].timestamp if found[n] else -1.0)
         entries.append(found[at].popleft())
         places[at] = entries[-1].seq - 1
     for at, each in enumerate(found):
@@ -125,17 +141,38 @@ async def _newest(
     return entries, {"next": _joined(goes_on), **told, "until": _joined(marks)}
 
 
-async def _untils(joint: Joint, reader: Reader, text: str | None) -> list[int] | None:
+async def _untils(joint: Joint, reader: Reader, text: str | None) -> tuple[list[int] | None, int]:
+    """
+    Return the seq in each log up to which is wanted, and which log has the event that was named.
+
+    Up to an event is, in the other logs, up to what was stored before it happened.
+    """
     if not text:
-        return None
+        return None, 0
     try:
         place = parse_since(text)
+        if place.event_id is not None:
+            return await _until_event(joint, reader, place.event_id)
         starts = await joint.starts(reader.wanted, place, reader.within)
     except BookmarkError as error:
         raise BookmarkError(f"until: {error}", field="until") from None
     if any(start.verdict == "other-epoch" for start in starts):
         raise BookmarkError(f"until: other-epoch: {text[:40]!r}", field="until")
-    return [start.after for start in starts]
+    return [start.after for start in starts], 0
+
+
+async def _until_event(joint: Joint, reader: Reader, event_id: str) -> tuple[list[int], int]:
+    for at, (_, log) in enumerate(joint.logs()):
+        if (seq := await log.find(event_id, reader.within)) is None:
+            continue
+        found = await log.newest(1, reader.within, after=seq - 1, until=seq)
+        when = found[0].timestamp if found else 0.0
+        untils = [
+            (await log.start(Since(timestamp=when), reader.wanted)).after for _, log in joint.logs()
+        ]
+        untils[at] = seq
+        return untils, at
+    raise BookmarkError(f"unknown-id: {event_id[:40]!r}")
 
 
 def _joined(marks: Sequence[Bookmark]) -> str:

@@ -174,8 +174,7 @@ async def _open(
 
     def own(name: str, log: EventService) -> Coroutine[Any, Any, None]:
         known = open_own(config, log, fanouts[name], projects=projects, places=paths.state)
-        if parts.others:
-            known = of_log(known, name, parts.routes)
+        known = of_log(known, name, parts.routes) if parts.others else known
         return watch_own(known) if name == MAIN else watch_part(known)
 
     async with AsyncExitStack() as stack:
@@ -240,14 +239,9 @@ def _fanout(config: Config, service: EventService) -> Fanout:
 
 def _furnish(house: House, parts: Parts, fanouts: Mapping[str, Fanout]) -> None:
     """Let a house know the rooms of each log, where there are several."""
-    if not parts.others:
-        return
-    house.routes = parts.routes
-    house.logs[MAIN] = house
-    for name, service in parts.others.items():
-        house.logs[name] = msgspec.structs.replace(
-            house, log=name, service=service, fanout=fanouts[name]
-        )
+    if parts.others:
+        rooms = {name: (each, fanouts[name]) for name, each in parts.others.items()}
+        house.furnish(parts.routes, rooms)
 
 
 def _one_line(service: EventService) -> Callable[[], str]:

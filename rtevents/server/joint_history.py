@@ -108,14 +108,14 @@ async def _newest(
     limit: int,
     afters: Sequence[int],
     untils: Sequence[int] | None,
-    first: int,
+    first: int | None,
     told: dict[str, Any],
 ) -> Page:
     """
     Return the newest entries of all logs, the newest first.
 
     Args:
-        first: The log whose newest entry comes before all, where `untils` are given.
+        first: The log whose newest entry comes before all; None for none.
     """
     logs = [house.service.log for house in houses]
     # Fixed before anything is awaited, so that what comes meanwhile is not skipped.
@@ -130,7 +130,7 @@ async def _newest(
     places = list(reaches)
     while len(entries) < limit and any(found):
         at = first
-        if entries or untils is None or not found[first]:
+        if at is None or entries or not found[at]:
             at = max(range(len(found)), key=lambda n: found[n][0].timestamp if found[n] else -1.0)
         entries.append(found[at].popleft())
         places[at] = entries[-1].seq - 1
@@ -141,14 +141,16 @@ async def _newest(
     return entries, {"next": _joined(goes_on), **told, "until": _joined(marks)}
 
 
-async def _untils(joint: Joint, reader: Reader, text: str | None) -> tuple[list[int] | None, int]:
+async def _untils(
+    joint: Joint, reader: Reader, text: str | None
+) -> tuple[list[int] | None, int | None]:
     """
     Return the seq in each log up to which is wanted, and which log has the event that was named.
 
     Up to an event is, in the other logs, up to what was stored before it happened.
     """
     if not text:
-        return None, 0
+        return None, None
     try:
         place = parse_since(text)
         if place.event_id is not None:
@@ -158,7 +160,7 @@ async def _untils(joint: Joint, reader: Reader, text: str | None) -> tuple[list[
         raise BookmarkError(f"until: {error}", field="until") from None
     if any(start.verdict == "other-epoch" for start in starts):
         raise BookmarkError(f"until: other-epoch: {text[:40]!r}", field="until")
-    return [start.after for start in starts], 0
+    return [start.after for start in starts], None
 
 
 async def _until_event(joint: Joint, reader: Reader, event_id: str) -> tuple[list[int], int]:

@@ -156,6 +156,21 @@ class House(msgspec.Struct):
             )
         return first
 
+    def furnish(self, routes: Routes, rooms: Mapping[str, tuple[EventService, Fanout]]) -> None:
+        """
+        Make rooms for logs besides this one.
+
+        Args:
+            routes: Which log has which project.
+            rooms: The service and the streams of each further log, by its name.
+        """
+        self.routes = routes
+        self.logs[self.log] = self
+        for name, (service, fanout) in rooms.items():
+            self.logs[name] = msgspec.structs.replace(
+                self, log=name, service=service, fanout=fanout
+            )
+
     @property
     def each(self) -> list[House]:
         """The rooms of each log."""

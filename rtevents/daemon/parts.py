@@ -71,7 +71,7 @@ class Parts:
                     self.main.warnings.pop(f"log {name}", None)
                 else:
                     reasons = "; ".join(health.reasons)
-                    self.main.warnings[f"log {name}"] = f"log {name}: {reasons}"
+                    self.main.warnings[f"log {name}"] = reasons
             await asyncio.sleep(LOOK_SECONDS)
 
 

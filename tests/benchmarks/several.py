@@ -32,8 +32,11 @@ from rtevents.core.filter import Filter
 from tests.benchmarks import peers
 from tests.benchmarks.load import Found, Target, Work, run
 
-SHARE = 0.15
+SHARE = 0.05
 """Of a processor, that each daemon of ``growth`` has: so four leave room for who loads them."""
+
+PERIOD = 20_000
+"""Microseconds in which it has its share."""
 
 GROUPS = Path("/sys/fs/cgroup/cpu")
 """Where processes are held to a part of a processor."""
@@ -74,29 +77,34 @@ def daemons(count: int, work: Work) -> Iterator[tuple[list[Target], int]]:
         )  # fmt: skip
 
 
-def load(targets: Sequence[Target], work: Work, at_live: Callable[[], None]) -> list[Found]:
+def load(
+    targets: Sequence[Target],
+    work: Work,
+    at_live: Callable[[], None] = lambda: None,
+    *,
+    is_read: bool = True,
+) -> list[Found]:
     """
     Publish to the first daemon, and have the subscribers of all read it.
 
     Args:
         work: Of each daemon.
-        at_live: Called when all subscribers are there.
+        at_live: Called when all subscribers are there, as the first event is published.
+        is_read: Whether the first daemon has subscribers, too.
     """
-    ready = threading.Barrier(len(targets))
+    first, *others = targets
+    live = threading.Semaphore(0)
 
-    def begin(number: int) -> Found:
-        def wait() -> None:
-            ready.wait()
-            if number == 0:
-                at_live()
-
-        target = targets[number]
-        if number:
-            target = msgspec.structs.replace(target, publisher="none")
-        return run(target, work, wait)
+    def follow(target: Target) -> Found:
+        return run(msgspec.structs.replace(target, publisher="none"), work, live.release)
 
     with ThreadPoolExecutor(len(targets)) as pool:
-        return list(pool.map(begin, range(len(targets))))
+        following = [pool.submit(follow, target) for target in others]
+        for _ in others:
+            live.acquire()
+        # Its own subscribers are there before it publishes.
+        own = work if is_read else msgspec.structs.replace(work, subscribers=0)
+        return [run(first, own, at_live), *(one.result() for one in following)]
 
 
 class Witness(threading.Thread):
@@ -210,13 +218,14 @@ def cost(rounds: int) -> Costs:
 def growth() -> bool:
     """Tell whether deliveries a second grow with the daemons."""
     counts = (1, 2, 3, 4)
-    work = Work(subscribers=300, events=12_000, rate=2_000, batch=20, query="max_latency=50ms")
+    work = Work(subscribers=1000, events=6_000, rate=1_000, batch=20)
     rates = []
     for count in counts:
-        with daemons(count, work) as (targets, _), ExitStack() as stack:
+        # One more takes the events in, and has no subscriber.
+        with daemons(1 + count, work) as ((intake, *targets), _), ExitStack() as stack:
             for number, target in enumerate(targets):
                 stack.enter_context(_held(f"daemon-{number}", target.pids[0]))
-            found = load(targets, work, lambda: None)
+            found = load([intake, *targets], work, is_read=False)[1:]
         # All of them, as long as the slowest took.
         rates.append(
             sum(work.subscribers * work.events for _ in found) / max(one.s for one in found)
@@ -264,8 +273,8 @@ def _held(name: str, pid: int) -> Iterator[None]:
     group = GROUPS / f"rtevents-{os.getpid()}-{name}"
     group.mkdir()
     try:
-        (group / "cpu.cfs_period_us").write_text("10000")
-        (group / "cpu.cfs_quota_us").write_text(str(int(10000 * SHARE)))
+        (group / "cpu.cfs_period_us").write_text(str(PERIOD))
+        (group / "cpu.cfs_quota_us").write_text(str(int(PERIOD * SHARE)))
         (group / "cgroup.procs").write_text(str(pid))
         yield
     finally:

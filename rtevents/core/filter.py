@@ -10,6 +10,7 @@ import msgspec
 
 from rtevents.core.event import Entry, type_name
 from rtevents.core.glob import Glob
+from rtevents.core.paths import is_about
 from rtevents.errors import FilterError, NotAllowed
 
 if TYPE_CHECKING:  # a client filters, and checks no payload
@@ -35,7 +36,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         not_types: Event types that are left out.
         projects: Project ids.
         sources: Sources.
-        paths: Globs for the event's file: ``*`` stays within a folder, ``**`` does not.
+        paths: Globs for the event's files: ``*`` stays within a folder, ``**`` does not.
         wheres: Conditions on any of its fields, in the language of ``core/where.py``.
     """
 
@@ -53,7 +54,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             and entry.type not in self.not_types
             and (not self.projects or entry.project_id in self.projects)
             and (not self.sources or entry.source in self.sources)
-            and (not self.paths or any(_glob(path).matches(entry.path) for path in self.paths))
+            and (not self.paths or any(is_about(entry, _glob(path)) for path in self.paths))
             and (not self.wheres or any(condition(text).matches(entry) for text in self.wheres))
         )
 
@@ -196,6 +197,12 @@ FILTER_KEYS = frozenset(_KEYS)
 _EVERYTHING = Filter()
 
 _glob = lru_cache(maxsize=4096)(Glob)
+
+
+def path_hints(globs: Iterable[str]) -> list[bytes]:
+    """Return bytes of which one is in the body of whatever is about such a file, or nothing."""
+    hints = [_glob(text).hint for text in globs]
+    return hints if all(hints) else []
 
 
 @lru_cache(maxsize=1024)

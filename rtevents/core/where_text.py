@@ -24,7 +24,7 @@ FIELDS = (
     "type", "data", "timestamp", "source", "project_id", "event_id", "seq", "extensions", "path",
     "surprise",
 )  # fmt: skip
-"""What the first part of a field may be: the wire's names, the event's file, its surprise."""
+"""What the first part of a field may be: the wire's names, the event's files, its surprise."""
 
 WITH_PARTS = frozenset({"data", "extensions"})
 """The fields that hold others."""

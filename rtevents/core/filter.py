@@ -153,15 +153,16 @@ OWNER = Grant(role="owner")
 """The grant of the daemon's own user."""
 
 
-def parse_filter(query: Mapping[str, Sequence[str]], types: EventTypes) -> Filter:
+def parse_filter(query: Mapping[str, Sequence[str]], types: EventTypes | None) -> Filter:
     """
     Read a filter from the keys of a query string; other keys are left alone.
 
     Args:
         query: Values by key; a value may name several types or projects, with commas between.
-        types: The types that there are.
+        types: The types that there are; None where that cannot be known yet.
     Raises:
-        FilterError: A value names nothing; the text has the nearest type that is known.
+        FilterError: A value names nothing, or asks for what cannot be; the text has the nearest
+            type that is known.
     """
     # Only what is given: an empty set of one's own would take more room than all else of a filter.
     values = {
@@ -178,7 +179,14 @@ def parse_filter(query: Mapping[str, Sequence[str]], types: EventTypes) -> Filte
         _glob(glob)
     for text in values.get("wheres", ()):
         condition(text)
-    return Filter(**values)
+    wanted = Filter(**values)
+    if wanted.wheres and types is not None:
+        # Imported here: it knows every payload.
+        from rtevents.core.where_check import check
+
+        for text in wanted.wheres:
+            check(condition(text).node, types, wanted.types - wanted.not_types)
+    return wanted
 
 
 _KEYS = {
@@ -229,8 +237,8 @@ def _values(key: str, given: Iterable[str]) -> list[str]:
     return [value for value in values if value]
 
 
-def _known(name: str, types: EventTypes) -> str:
-    if type_name(name) not in types:
+def _known(name: str, types: EventTypes | None) -> str:
+    if types is not None and type_name(name) not in types:
         raise FilterError(types.unknown(name), field="type")
     return type_name(name)
 

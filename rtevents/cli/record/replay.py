@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtevents.cli import options
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line
 from rtevents.cli.since import place
 
@@ -70,6 +71,8 @@ def replay(
         raise typer.BadParameter(f"no file {str(file)!r}")
     count = 0
     with options.client() as client:
+        if file is None:
+            tell_unknown(client, projects)
         events = _recorded(file, wanted) if file else _kept(client, wanted, since, until)
         for event in _paced(events, factor, longest):
             _publish(client, event) if publish else _show(event)

@@ -255,12 +255,59 @@ def test_a_replay_has_the_order_and_the_pace(stopped_daemon: Daemon, tmp_path: P
 def test_a_replay_can_be_published(daemon: Daemon) -> None:
     fill(daemon, 10)
 
-    done = daemon.run("replay", "--publish", "--speed", "max", "-w", 'data.severity == "high"')
+    done = daemon.run(
+        "replay", "--publish", "--speed", "max", "-w", 'data.severity == "high"',
+        "--as-project", "demo",
+    )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, "rtevents: 5 events published\n")
+    assert {each["project_id"] for each in kept(daemon)[10:]} == {"demo"}
     old, new = kept(daemon)[:10], kept(daemon)[10:]
     assert [each["extensions"]["replayed_from"] for each in new] == [
         f"r-{n}" for n in (1, 3, 5, 7, 9)
     ]
     assert [each["data"] for each in new] == [old[n]["data"] for n in (1, 3, 5, 7, 9)]
     assert min(each["timestamp"] for each in new) > max(each["timestamp"] for each in old)
+
+
+def test_a_replay_leaves_the_risks_of_real_projects_as_they_are(daemon: Daemon) -> None:
+    def said(state: str, number: int) -> Event:
+        data = {"severity": "high", "message": "m", "fingerprint": "f", "state": state}
+        return Event(type="RISK_ALERT", data=data, project_id="web", event_id=f"k-{number}")
+
+    progress = Event(type="PROGRESS_UPDATE", data={"done": 1, "total": 2}, project_id="web")
+    file = daemon.home / "demo.ndjson"
+    with daemon.client() as client:
+        client.publish_many([said("open", 1), progress, said("closed", 2)])
+    assert daemon.run("export", str(file)).returncode == 0
+    with daemon.client() as client:
+        client.publish(said("open", 3))
+    before = daemon.run("risks", "-o", "json").stdout
+    assert [each["state"] for each in json.loads(before)] == ["open"]
+
+    done = daemon.run("replay", str(file), "--publish", "--speed", "max")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "rtevents: 1 events published",
+        "rtevents: 2 RISK_ALERTs left out: --as-project ID publishes them for a project",
+    ]
+    assert daemon.run("risks", "-o", "json").stdout == before
+
+    done = daemon.run(
+        "replay", str(file), "--publish", "--speed", "max", "--as-project", "demo",
+        "-w", "type == 'RISK_ALERT' and data.state == 'open'",
+    )  # fmt: skip
+    assert done.stderr == "rtevents: 1 events published\n"
+    assert daemon.run("risks", "-o", "json", "--project", "web").stdout == before
+    [shown] = json.loads(daemon.run("risks", "-o", "json", "--project", "demo").stdout)
+    assert (shown["project_id"], shown["fingerprint"]) == ("demo", "demo:f")
+
+
+def test_a_replay_is_shown_as_asked(daemon: Daemon) -> None:
+    fill(daemon, 2)
+
+    done = daemon.run("replay", "--speed", "max", "-o", "pretty")
+    assert ["RISK_ALERT" in line for line in done.stdout.splitlines()] == [True, True]
+    done = daemon.run("replay", "--speed", "max", "-o", "ndjson")
+    assert [json.loads(line)["event_id"] for line in done.stdout.splitlines()] == ["r-0", "r-1"]
+    assert daemon.run("replay", "--as-project", "demo").returncode == 2

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from rtevents.cli import options, suggest
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import is_terminal, moment, notice, print_json, safe
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def risks(
     options.refuse_empty("--project", [part for each in projects for part in each.split(",")])
     wanted = Filter(types=frozenset({"RISK_ALERT"}), projects=frozenset(projects))
     with options.client() as client:
+        tell_unknown(client, projects)
         entries = _newest(client, wanted)
     least = SEVERITIES.index(severity)
     found = [
@@ -96,6 +98,7 @@ def rules(
     rtevents risks rules --project web -o json
     """
     with options.client() as client:
+        tell_unknown(client, [] if suggested is None else [suggested])
         found = client.risk_rules()
     if suggested is not None:
         found = [each for each in found if each["project_id"] in (None, suggested)]

@@ -111,6 +111,8 @@ class Uncommitted:
         self._newest: dict[str, Entry] = {}
         self.changed: set[str] = set()
         """The projects at which something changed since they were looked at."""
+        self.urgent: set[str] = set()
+        """Those with much work at which git did something: it may be over, or begin anew."""
 
     def see(self, entry: Entry, when: float, book: Book) -> None:
         """Know that there is something to look at."""
@@ -118,6 +120,9 @@ class Uncommitted:
             self.changed.add(entry.project_id)
             if entry.type == "FILE_CHANGE":
                 self._newest[entry.project_id] = entry
+            is_by_git = entry.type != "FILE_CHANGE" or b'"cause"' in entry.wire
+            if is_by_git and entry.project_id in self._since:
+                self.urgent.add(entry.project_id)
 
     def is_due(self, project_id: str) -> bool:
         """Tell whether a project is to be looked at."""
@@ -126,6 +131,7 @@ class Uncommitted:
     def judge(self, project_id: str, work: Work | None, now: float, book: Book) -> None:
         """Look at how much there is."""
         self.changed.discard(project_id)
+        self.urgent.discard(project_id)
         settings, about = self._settings, (self.name, project_id, "")
         files, lines = settings.uncommitted_files, settings.uncommitted_lines
         if work is None or (work.files < files and work.lines < lines):
@@ -161,6 +167,7 @@ class Uncommitted:
             self._since.pop(project_id, None)
             self._newest.pop(project_id, None)
         self.changed &= watched
+        self.urgent &= watched
 
     def pass_time(self, now: float, book: Book) -> None:
         """Do nothing: the producer asks git every few minutes."""

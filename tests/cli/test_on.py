@@ -317,7 +317,7 @@ def test_without_a_daemon_it_says_so(stopped_daemon: Daemon) -> None:
     assert stopped_daemon.run("on", "--", "true").returncode == 3
 
 
-@pytest.mark.parametrize("words", [["on", "--as", "x", "--", "true"], ["trust", "."]])
+@pytest.mark.parametrize("words", [["on", "--as", "x", "--", "true"], ["trust", "--yes", "."]])
 def test_what_comes_before_the_first_daemon_leaves_it_a_closed_folder(
     stopped_daemon: Daemon, words: list[str]
 ) -> None:

@@ -188,6 +188,30 @@ async def test_work_that_was_committed_between_two_looks_begins_anew(
         assert await watcher.told() == []
 
 
+async def test_much_work_that_somebody_closed_stays_closed_until_it_is_worse(
+    watched: Watch, repository: Path
+) -> None:
+    """It is found at each look: without that, it would be open again in five minutes."""
+    async with watched(root=repository) as watcher:
+        made(repository, 41)
+        await watcher.tell(
+            watcher.event("FILE_CHANGE", file_path="src/1.py", change_type="created")
+        )
+        await watcher.later(4 * 3600 + 1)
+        opened = (await watcher.alert()).data
+        closed = watcher.event("RISK_ALERT", **opened | {"state": "closed"})
+        await watcher.tell(closed)
+        await watcher.later(3600)
+        await watcher.kill()
+        await watcher.watch()
+        await watcher.later(3600)
+        assert await watcher.told_of("uncommitted") == ["open", "closed"]
+        await watcher.later(12 * 3600)
+
+        assert await watcher.told_of("uncommitted") == ["open", "closed", "open"]
+        assert (await watcher.alert()).data["severity"] == "high"
+
+
 def large(watcher: Watcher, name: str, root: Path) -> Event:
     """Write a very large file, as these tests have it, and return what is told of it."""
     (root / name).write_bytes(b"\0" * 100_000)

@@ -44,9 +44,6 @@ ANSWER_SECONDS = 5.0
 CONNECTIONS = 8
 """Most connections at once, besides the one that waits: who finds none free waits for one."""
 
-BLOCK = 5.0
-"""Seconds for which Redis is asked to wait for growth, at once."""
-
 REPLICA_SECONDS = 2.0
 """Seconds that the replicas have to store what is to be answered."""
 

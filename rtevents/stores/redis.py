@@ -146,13 +146,16 @@ class RedisStore:
         self, batches: Sequence[Sequence[Event]]
     ) -> list[list[Stored] | EventConflict]:
         known: dict[str, Kept] = {}
+        epoch = self.epoch
         for _ in range(TRIES):
+            if epoch != self.epoch:
+                # What was known is of a log that lost its end.
+                epoch, known = self.epoch, {}
             settled = _settle(batches, known)
             bodies = [event.body for event in settled.fresh.values()]
             if not bodies:
-                await self._confirm(self.epoch)
+                await self._confirm(epoch)
                 return settled.answers
-            epoch = self.epoch
             said, *rest = await self._run(scripts.APPEND, epoch, self._last, self._now(), *bodies)
             if said == b"stored":
                 base = int(rest[0])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import rtevents
 from rtevents.client.frames import Control
+from rtevents.client.sync import Client
 from rtevents.core.event import Entry, Event, Gap
 from rtevents.core.filter import Filter
-from rtevents.errors import EventRefused
+from rtevents.errors import EventRefused, Unavailable
 from tests.conftest import PATIENCE, Daemon, wait_for
 from tests.redis import RedisServer
 
@@ -130,12 +135,10 @@ def test_a_log_that_is_away_harms_no_other(stopped_daemon: Daemon, tmp_path: Pat
         configure(daemon, LOGS % redis.url("away"))
         daemon.start()
         redis.kill()
-        refused = daemon.run("publish", "task", "a", "--status", "open", "--project", "team")
-        kept = daemon.run("publish", "task", "b", "--status", "open", "--project", "web")
-
-        assert kept.returncode == 0, kept.stderr
-        assert refused.returncode != 0
-        assert "redis at" in refused.stderr
+        with Client(daemon.socket, retry_for=0.0) as client:
+            with pytest.raises(Unavailable, match="redis at"):
+                client.publish(task("a", "team"))
+            client.publish(task("b", "web"))
         with daemon.client() as client:
             wait_for(
                 lambda: any("log team: " in r for r in client.status()["health"]["reasons"]),
@@ -147,8 +150,7 @@ def test_a_log_that_is_away_harms_no_other(stopped_daemon: Daemon, tmp_path: Pat
                 lambda: "cannot be stored" not in str(client.status()["health"]["reasons"]),
                 "it is well again",
             )
-        again = daemon.run("publish", "task", "a", "--status", "open", "--project", "team")
-        assert again.returncode == 0, again.stderr
+            assert client.publish(task("a", "team")).seq == 1
     finally:
         redis.stop()
 
@@ -180,3 +182,36 @@ def test_sinks_and_retention_are_of_one_log(
     assert "several" in reasons
     assert "this is in several logs (main, web, team, scratch), and is read from one" in reasons
     assert {json.loads(line)["project_id"] for line in out.read_bytes().splitlines()} == {"team"}
+
+
+def test_the_example_of_the_page_runs(stopped_daemon: Daemon, redis_server: RedisServer) -> None:
+    daemon = stopped_daemon
+    page = (Path(rtevents.__file__).parent / "docs" / "redis.md").read_text()
+
+    def block(info: str) -> str:
+        found = re.search(rf"^```{info}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+        assert found is not None
+        return found[1]
+
+    configure(
+        daemon,
+        block("yaml logs").replace("redis://10.0.0.2:6379/0?log=team", redis_server.url("page")),
+    )
+    daemon.start()
+    (daemon.home / "bin").symlink_to(Path(sys.executable).parent)
+    done = subprocess.run(
+        ["bash", "-eu"],
+        input='export PATH="$PWD/bin:$PATH"\n' + block("sh logs"),
+        env=daemon.env,
+        cwd=daemon.home,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stdout.splitlines() if line.startswith('{"seq":')]
+    assert [json.loads(line)["data"]["task_id"] for line in told] == [
+        "T-2", "T-1", "T-2", "T-1", "T-2",
+    ]  # fmt: skip
+    assert [json.loads(line)["seq"] for line in told] == [1] * 5

@@ -78,7 +78,8 @@ class HistoryPage(msgspec.Struct):
         until: Newest first, the bookmark from which the page goes down.
         gap: What is missing where the page was to begin.
         gaps: Everything that is missing, where the page is of several logs.
-        logs: Of several logs, the extent of each by its name: `oldest` and `newest` are 0 then.
+        logs: Of several logs, what each keeps. `newest` is then the last number of `next` and how
+            many come after it, `oldest` no more than that number if there are older ones.
     """
 
     events: list[StoredEvent]

@@ -30,7 +30,8 @@ async def joint_page(house: House, houses: Sequence[House], reader: Reader, quer
         house: The rooms that the request came to.
         houses: Those of each log.
     Returns:
-        The entries, and what is told besides; `oldest` and `newest` are in `logs`, by name.
+        The entries, and what is told besides: in `logs` what each keeps; `oldest` and `newest` tell
+        by the last number of `next` whether there is more.
     Raises:
         BookmarkError: A place cannot be read, or is in one log alone.
         FilterError: A number or the order cannot be.
@@ -80,7 +81,8 @@ async def joint_page(house: House, houses: Sequence[House], reader: Reader, quer
         gaps = []
     if gaps:
         told |= {"gap": gaps[0], "gaps": gaps}
-    return entries, {"next": str(cursor.bookmark), **told}
+    goes_on = cursor.bookmark
+    return entries, {"next": str(goes_on), **told, "newest": goes_on.seq + cursor.lag}
 
 
 async def _fill(
@@ -138,7 +140,15 @@ async def _newest(
         if not each and is_whole[at]:
             places[at] = afters[at]
     goes_on = [log.bookmark(place) for log, place in zip(logs, places, strict=True)]
-    return entries, {"next": _joined(goes_on), **told, "until": _joined(marks)}
+    has_more = any(each.seq > after for each, after in zip(goes_on, afters, strict=True))
+    oldest = goes_on[-1].seq + (not has_more)
+    return entries, {
+        "next": _joined(goes_on),
+        **told,
+        "oldest": oldest,
+        "newest": goes_on[-1].seq,
+        "until": _joined(marks),
+    }
 
 
 async def _untils(

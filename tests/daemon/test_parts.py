@@ -125,6 +125,19 @@ def test_what_each_log_has_is_told(stopped_daemon: Daemon, redis_server: RedisSe
     assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == [1, 2, 3]
     assert daemon.run("publish", "task", "t9", "--status", "done", "--project", "team").stdout
     assert (daemon.home / "state" / "rtevents" / "events-web.db").exists()
+    # What counts by seqs is of one log, and says so.
+    for words in (
+        ("export", "-"),
+        ("replay", "--speed", "max"),
+        ("on", "--", "true"),
+        ("trace", "t1"),
+    ):
+        done = daemon.run(*words)
+        assert done.returncode != 0, words
+        assert "several logs" in done.stderr or "a seq is of one log" in done.stderr, done.stderr
+    assert daemon.run("export", "-", "--project", "team").stdout.count("TASK_UPDATE") == 4
+    more = daemon.run("history", "--type", "TASK_UPDATE", "--limit", "2")
+    assert "more" in more.stderr, more.stderr
 
 
 def test_a_log_that_is_away_harms_no_other(stopped_daemon: Daemon, tmp_path: Path) -> None:

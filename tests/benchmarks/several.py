@@ -14,6 +14,7 @@ Several daemons on one log in Redis: one order, what it costs, and what one more
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
 import threading
@@ -30,6 +31,7 @@ from redis import Redis
 from rtevents.client.sync import Client
 from rtevents.core.event import Event
 from rtevents.core.filter import Filter
+from rtevents.stores.redis import RedisStore
 from tests.benchmarks import peers
 from tests.benchmarks.load import Found, Target, Work, run
 
@@ -49,7 +51,8 @@ class Costs(msgspec.Struct):
 
     Args:
         publish: An event, of the daemon that takes it in, among many of a request.
-        publish_call: A request and an append, of the same daemon.
+        request: A request, of the same daemon.
+        append: An append, of the same daemon, whatever it appends.
         follow: An event, of each other daemon, among many.
         follow_call: A look at what has come, of each other daemon.
         store: An event, of Redis, among many.
@@ -63,7 +66,8 @@ class Costs(msgspec.Struct):
     """
 
     publish: float
-    publish_call: float
+    request: float
+    append: float
     follow: float
     follow_call: float
     store: float
@@ -208,9 +212,11 @@ def cost(rounds: int) -> Costs:
     with daemons(1, filters) as (targets, _):
         matched = run(targets[0], filters).cpu_us_per_ev
     write = max(0.0, single - deliver - alone[0].publish / 1000)
+    append = asyncio.run(_append_micros())
     found = Costs(
         publish=many[0].publish,
-        publish_call=max(0.0, alone[0].publish - many[0].publish),
+        request=max(0.0, alone[0].publish - many[0].publish - append),
+        append=append,
         follow=many[1].follow,
         follow_call=max(0.0, alone[1].follow - many[1].follow),
         store=many[0].redis,
@@ -254,6 +260,21 @@ def _spent(count: int, work: Work, rounds: int) -> _Spent:
     return _Spent(
         *(median(getattr(one, name) for one in found) for name in found[0].__struct_fields__)
     )
+
+
+async def _append_micros() -> float:
+    """Return the CPU of an append of one event, and of learning that it is there."""
+    times = 1000
+    event = {"severity": "low", "message": "hello"}
+    with peers.log_on_redis() as (url, _):
+        store = await RedisStore.open(url)
+        await store.grown(0, 0)
+        begun = time.process_time()
+        for _ in range(times):
+            await store.append([[Event(type="RISK_ALERT", data=event)]])
+        spent = time.process_time() - begun
+        await store.close()
+    return spent / times * 1e6
 
 
 def _sync_micros() -> float:

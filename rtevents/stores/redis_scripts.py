@@ -4,7 +4,8 @@ What Redis runs for a log, each whole or not at all: Lua, by the name of what it
 A log is four keys with one hash tag, so that they are on one node of a cluster:
 
 - ``entries``: the stream. An entry's id is ``<seq>-<stored>``, its time in microseconds; its fields
-  are ``b``, the event's body, and ``e``, the wire bytes of all entries up to its end.
+  are ``b``, the event's body, and, of every 32nd and of the last that came at once, ``e``: the wire
+  bytes of all entries up to its end.
 - ``ids``: a hash, ``event_id`` to ``seq``, of what is kept.
 - ``types``: a hash, a type's name to the seq of its newest entry.
 - ``log``: a hash: ``epoch``, ``last``, ``stored`` and ``end`` of the newest entry, ``holes`` (text:
@@ -20,6 +21,17 @@ local function ids_of(body)
 end
 local function text(number)
   return string.format('%.0f', number)
+end
+local function size_of(seq, body)
+  return #body + 7 + #text(seq)
+end
+local function add(entries, seq, stored, body, size, is_last)
+  local id = text(seq) .. '-' .. stored
+  if is_last or seq % 32 == 0 then
+    redis.call('XADD', entries, id, 'b', body, 'e', text(size))
+  else
+    redis.call('XADD', entries, id, 'b', body)
+  end
 end
 local function parts(id)
   local seq, stored = string.match(id, '^(%d+)-(%d+)$')
@@ -69,7 +81,7 @@ for at, name in ipairs(names) do
   last = last + 1
   local seq = text(last)
   size = size + #body + 7 + #seq
-  redis.call('XADD', entries, seq .. '-' .. stored, 'b', body, 'e', text(size))
+  add(entries, last, stored, body, size, at == #names)
   pairs_of[#pairs_of + 1] = name
   pairs_of[#pairs_of + 1] = seq
   newest[types[at]] = seq
@@ -82,6 +94,36 @@ for kind, seq in pairs(newest) do
 end
 redis.call('HSET', log, 'last', text(last), 'stored', stored, 'end', text(size))
 return {'stored', text(base)}
+"""
+)
+
+ADOPT = (
+    _ENTRY
+    + r"""
+-- ARGV: the epoch of a log that is moved here, failover and run as in GREET, the seq that was the
+-- last, then of each entry its seq, its time in microseconds, and its body.
+local entries, ids, kinds, log = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local is = redis.call('HMGET', log, 'epoch', 'last', 'end', 'holes')
+if is[1] and (is[1] ~= ARGV[1] or is[2] ~= ARGV[4]) then
+  return 'other'
+end
+local last, size, holes, stored = tonumber(ARGV[4]), tonumber(is[3] or '0'), is[4] or '', nil
+for at = 5, #ARGV, 3 do
+  local seq, body = ARGV[at], ARGV[at + 2]
+  stored = ARGV[at + 1]
+  if last > 0 and tonumber(seq) > last + 1 then
+    holes = string.format('%s%.0f-%s ', holes, last, seq)
+  end
+  last = tonumber(seq)
+  size = size + #body + 7 + #seq
+  add(entries, last, stored, body, size, at + 3 > #ARGV)
+  local name, kind = ids_of(body)
+  redis.call('HSET', ids, name, seq)
+  redis.call('HSET', kinds, kind, seq)
+end
+redis.call('HSET', log, 'epoch', ARGV[1], 'last', text(last), 'stored', stored, 'end', text(size),
+  'holes', holes, 'failover', ARGV[2], 'run', ARGV[3])
+return 'done'
 """
 )
 
@@ -124,6 +166,15 @@ local after = tonumber(redis.call('HGET', log, 'last')) + 1
 if not newest then
   return text(after)
 end
+local function before(id)
+  local bytes = 0
+  for _, row in ipairs(redis.call('XRANGE', entries, id, '+', 'COUNT', 32)) do
+    bytes = bytes + size_of((parts(row[1])), row[2][2])
+    if row[2][4] then
+      return row[2][4] - bytes
+    end
+  end
+end
 local low, high = parts(oldest[1]), parts(newest[1]) + 1
 while low < high do
   local middle = math.floor((low + high) / 2)
@@ -131,7 +182,7 @@ while low < high do
   local row = redis.call('XRANGE', entries, text(middle), '+', 'COUNT', 1)[1]
   local seq, value = parts(row[1])
   if ARGV[1] == 'begin' then
-    value = tonumber(row[2][4]) - #row[2][2] - 7 - #text(seq)
+    value = before(row[1])
   end
   if value >= wanted then
     high = middle

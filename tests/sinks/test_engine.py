@@ -123,6 +123,36 @@ async def test_dead_letters_are_bounded_and_what_is_dropped_is_told(sinks: Sinks
     dead = DeadLetters(sinks.folder)
     assert [letter.entry.seq for letter in dead.read(dead.ids)] == [3, 4, 5]
     assert any("1 of the oldest dead letters are dropped" in text for text in sinks.told)
+    full = (
+        "its list of dead letters is full, 3: each new one drops the oldest; "
+        "rtevents sinks dead s, then replay or discard"
+    )
+    assert sinks.warned == full
+    await sinks.stop()
+    sinks.warned = None
+    sink = await sinks.started(again := Staged(), max_dead=3)
+    await until(lambda: sinks.warned == full, "it still is")
+    sink.replay(sink.dead.ids[:1] if sink.dead else [])
+    await until(lambda: sinks.warned is None, "there is room again")
+    assert again.done == [3]
+
+
+async def test_a_full_list_of_dead_letters_is_told_besides_what_else_is_amiss(
+    sinks: Sinks,
+) -> None:
+    reaction = Staged()
+    reaction.always = failed("no", is_final=True)
+    sink = await sinks.started(reaction, breaker=2, breaker_pause=60, max_dead=1)
+    await sinks.publish(1, 2, 3)
+    await until(lambda: sink.breaker.state == "open", "it rests")
+    await until(lambda: sink.as_dict()["dropped"] == 1, "one is dropped")
+
+    assert (sinks.warned or "").startswith("rests after 2 failures, the last: no; lag ")
+    assert "; its list of dead letters is full, 1: " in (sinks.warned or "")
+    reaction.always = None
+    sink.resume()
+    await until(lambda: reaction.done == [3], "it works again")
+    assert (sinks.warned or "").startswith("its list of dead letters is full")
 
 
 async def test_the_breaker_opens_after_failures_and_tries_once(sinks: Sinks) -> None:

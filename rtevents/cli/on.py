@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rtevents.cli import options
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import notice
 from rtevents.cli.since import place as place_of
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from rtevents.sinks.engine import Sink, Terms
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+ASKED_SECONDS = 5.0
+"""Longest wait for the daemon's word on the projects that are named."""
 
 MOST = 1000
 """Most events of a batch."""
@@ -100,6 +104,9 @@ def on(
         batch=size, batch_seconds=gathered, on_busy=on_busy, retries=retry, breaker=0, retry_max=30
     )
     with _held(name) as folder:
+        if projects:
+            with options.client(timeout=ASKED_SECONDS, retry_for=0) as client:
+                tell_unknown(client, projects)
         code = _run(
             command, wanted, begin, terms,
             name=name, folder=folder, timeout=seconds, replay=replay,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from rtevents.cli import options, suggest
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import is_terminal, moment, notice, print_json, safe
 from rtevents.errors import BadInput, NotFound
 
@@ -63,6 +64,7 @@ def risks(
     options.refuse_empty("--project", [part for each in projects for part in each.split(",")])
     wanted = Filter(types=frozenset({"RISK_ALERT"}), projects=frozenset(projects))
     with options.client() as client:
+        tell_unknown(client, projects)
         entries = _newest(client, wanted)
     least = SEVERITIES.index(severity)
     found = [
@@ -98,6 +100,7 @@ def rules(
     rtevents risks rules --project web -o json
     """
     with options.client() as client:
+        tell_unknown(client, [] if suggested is None else [suggested])
         found = client.risk_rules()
     if suggested is not None:
         found = [each for each in found if each["project_id"] in (None, suggested)]

@@ -101,7 +101,7 @@ class SinkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         not_type: Event types that are left out.
         project: Projects.
         source: Sources.
-        path: Globs for the event's file.
+        path: Globs for the event's files, of a COMMIT all that it lists.
         where: Conditions on any field, such as `data.severity >= "high"`.
         command: A command that is run.
         webhook: An address to which events are posted.

@@ -385,12 +385,12 @@ class Sink:
         asked = min(error.retry_after, LONGEST_ASKED)
         self.breaker.failed(0.0 if error.is_final else max(asked, jittered(pause)))
         self.failures += 1
-        if self.breaker.state == "open":
-            self.notice.amiss(
-                f"rests after {self.breaker.failures} failures, the last: {error}; lag {self.lag}"
-            )
-            if was == "closed":
-                self.notice.tell(f"rests after {self.breaker.failures} failures")
+        is_open, often = self.breaker.state == "open", f"after {self.breaker.failures} failures"
+        if is_open or (error.is_down and self.breaker.failures > self._terms.retries):
+            does = "rests" if is_open else "waits"
+            self.notice.amiss(f"{does} {often}, the last: {error}; lag {self.lag}")
+        if is_open and was == "closed":
+            self.notice.tell(f"rests {often}")
 
     async def _give_up(self, batch: Batch, reason: str, attempts: int) -> None:
         """Put a batch among the dead letters, and go on after it."""

@@ -238,6 +238,20 @@ async def test_an_event_behind_that_is_refused_shows_that_somebody_is_there(sink
     assert [letter.entry.seq for letter in sink.dead.read(sink.dead.ids)] == [1, 2]
 
 
+async def test_without_a_breaker_the_health_tells_of_what_waits_as_well(sinks: Sinks) -> None:
+    reaction = Staged()
+    reaction.always = failed("nobody", is_down=True)
+    sink = await sinks.started(reaction, retries=1, breaker=0)
+    await sinks.publish(1)
+    await until(lambda: sink.failures > 5, "it was tried far more often")
+
+    assert (sinks.warned or "").startswith("waits after ")
+    assert (sinks.warned or "").endswith(" failures, the last: nobody; lag 1")
+    reaction.always = None
+    await until(lambda: reaction.done == [1], "it is done")
+    assert sinks.warned is None
+
+
 async def test_what_waits_is_there_after_a_restart(sinks: Sinks) -> None:
     reaction = Staged()
     reaction.always = failed("nobody", is_down=True)

@@ -20,7 +20,7 @@ from rtevents.core.forecast import Forecast
 from rtevents.core.service import EventService, Retention
 from rtevents.daemon.access import open_guard
 from rtevents.daemon.check import open_certificate
-from rtevents.daemon.forecast import learn
+from rtevents.daemon.forecast import learn, learn_history
 from rtevents.daemon.notify import Notifier
 from rtevents.daemon.own import open_own, thresholds, watch_own
 from rtevents.daemon.place import bind, inherited, let_wait, lock, make_folders
@@ -227,6 +227,11 @@ async def _open(
             await _add(projects, folder, running)
         await projects.settle()
         running.projects = [project["id"] for project in projects.all()]
+        # Last: nobody waits for it.
+        studying = asyncio.create_task(
+            learn_history(forecast, projects.known, config.git.timeout), name="rtevents history"
+        )
+        stack.push_async_callback(_cancel, studying)
         telling = asyncio.create_task(notifier.run(_one_line(service)), name="rtevents notify")
         stack.push_async_callback(_cancel, telling)
         yield running, reload

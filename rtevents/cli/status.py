@@ -66,6 +66,8 @@ def _print(found: dict[str, Any]) -> None:
         if spool["set_aside"]:
             words += f", {spool['set_aside']} refused and set aside as .bad"
         print(f"spool    {words}  {safe(spool['path'])}")
+    if found["spooled"]:
+        print(f"spool    {found['spooled']} of the daemon's own waiting for the store")
     for project in found["projects"]:
         error = f"  {safe(project['error'])}" if project["error"] else ""
         print(f"project  {safe(project['id'])}  {safe(project['path'])}  {project['state']}{error}")

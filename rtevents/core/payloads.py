@@ -226,10 +226,12 @@ class HealthCheck(msgspec.Struct, kw_only=True):
     Args:
         status: The daemon's verdict on itself.
         timestamp: When it was sent, in unix seconds.
+        reasons: Why no event can be stored now, when it is `failed`.
     """
 
     status: Literal["ok", "degraded", "failed"]
     timestamp: float
+    reasons: list[str] | None = None
 
 
 class AutoCommitStart(msgspec.Struct, kw_only=True):

@@ -59,10 +59,30 @@ class Note(msgspec.Struct, frozen=True):
     Args:
         event: What happened, such as ``store.quarantined``.
         reason: The same in words.
+        event_id: What every daemon that tells the same calls it, so that it is stored once; empty
+            where this one alone tells it.
     """
 
     event: str
     reason: str
+    event_id: str = ""
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How much the store keeps, whichever limit is reached first; 0 is no limit.
+
+    Args:
+        max_events: Entries.
+        max_age: Seconds since an entry was stored.
+        max_bytes: Sum of the wire bytes.
+        interval: Seconds between two trims.
+    """
+
+    max_events: int = 0
+    max_age: float = 0.0
+    max_bytes: int = 0
+    interval: float = 60.0
 
 
 class Store(Protocol):

@@ -286,9 +286,10 @@ class RedisStore:
         """Take what the log is called, and how far it reaches."""
         name = epoch.decode()
         if self.epoch and name != self.epoch:
-            reason = f"redis lost the end of the log after {self._last}: it goes on as {name}"
-            logger.error("%s", reason)
-            self.notes.append(Note("store.lost", reason))
+            logger.error("redis lost the log after %d: it goes on as %s", self._last, name)
+            # In words that are the same whichever daemon saw it: all of them tell it, once.
+            reason = f"redis lost the end of the log: it goes on as {name}"
+            self.notes.append(Note("store.lost", reason, f"store.lost:{name}"))
             self._last = 0
         self.epoch = name
         self._reach(int(last))

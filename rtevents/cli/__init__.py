@@ -66,6 +66,7 @@ COMMANDS = {
         "Look for what is wrong, and tell what to do about it.",
     ),
     "backup": ("rtevents.cli.backup:app", "Copy the log while it is in use."),
+    "migrate": ("rtevents.cli.migrate:app", "Move the log to the store of the configuration."),
     "bench": (
         "rtevents.cli.bench:app",
         "Measure how fast the daemon is: publish, fanout, latency.",

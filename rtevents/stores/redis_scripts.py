@@ -85,6 +85,36 @@ return {'stored', text(base)}
 """
 )
 
+ADOPT = (
+    _ENTRY
+    + r"""
+-- ARGV: the epoch of a log that is moved here, failover and run as in GREET, the seq that was the
+-- last, then of each entry its seq, its time in microseconds, and its body.
+local entries, ids, kinds, log = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local is = redis.call('HMGET', log, 'epoch', 'last', 'end', 'holes')
+if is[1] and (is[1] ~= ARGV[1] or is[2] ~= ARGV[4]) then
+  return 'other'
+end
+local last, size, holes, stored = tonumber(ARGV[4]), tonumber(is[3] or '0'), is[4] or '', nil
+for at = 5, #ARGV, 3 do
+  local seq, body = ARGV[at], ARGV[at + 2]
+  stored = ARGV[at + 1]
+  if last > 0 and tonumber(seq) > last + 1 then
+    holes = string.format('%s%.0f-%s ', holes, last, seq)
+  end
+  last = tonumber(seq)
+  size = size + #body + 7 + #seq
+  redis.call('XADD', entries, seq .. '-' .. stored, 'b', body, 'e', text(size))
+  local name, kind = ids_of(body)
+  redis.call('HSET', ids, name, seq)
+  redis.call('HSET', kinds, kind, seq)
+end
+redis.call('HSET', log, 'epoch', ARGV[1], 'last', text(last), 'stored', stored, 'end', text(size),
+  'holes', holes, 'failover', ARGV[2], 'run', ARGV[3])
+return 'done'
+"""
+)
+
 GREET = r"""
 -- ARGV: a new epoch, the epoch and the seq that are known ('' and 0: none), how far a new log
 -- begins after an old one, the failover that made this server the master ('': none), its run, and

@@ -1,0 +1,97 @@
+"""rtevents migrate: move the log from this machine's file to Redis."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rtevents.cli import options
+from rtevents.cli.output import print_json, safe
+from rtevents.errors import ConfigError, RteventsError
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def migrate(
+    store: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STORE]",
+            help="Where to; without it the configuration's `store`, so that no password is seen.",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="The log to move; without it the daemon's."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """
+    Move the log to Redis: every entry with its seq and its age, compared afterwards by checksum.
+
+    The log is only read, and what is in Redis already is not moved again. So move most of it while
+    the daemon runs, end the daemon, and move the rest; it may be interrupted at any time. The log
+    keeps its name: subscribers and sinks go on where they were.
+
+    \b
+    rtevents migrate redis://127.0.0.1:6379/0?log=team     while the daemon runs
+    rtevents stop
+    rtevents migrate redis://127.0.0.1:6379/0?log=team     the rest
+    rtevents serve                                         with `store: redis://…`
+    """
+    import asyncio
+
+    from rtevents.config.load import load
+    from rtevents.config.paths import find_paths
+    from rtevents.stores import store_name
+
+    paths = find_paths()
+    url = store or load(paths).store
+    if not url.startswith(("redis", "rediss")):
+        raise ConfigError(
+            f"store: expected a log of Redis to move to, got {safe(store_name(url))}; "
+            "name one, as redis://127.0.0.1:6379/0?log=team",
+            field="store",
+        )
+    try:
+        from rtevents.stores.move import move
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "store: redis needs the extra `redis`: pip install 'rtevents[redis]'", field="store"
+        ) from error
+    source = file.expanduser().absolute() if file else paths.database
+    moved = asyncio.run(move(source, url, tell=_tell))
+    name = store_name(url)
+    if as_json:
+        print_json({"from": str(source), "to": name, **moved._asdict()})
+        return
+    span = f" ({moved.first} to {moved.last})" if moved.entries else ""
+    print(f"{moved.moved} entries moved; {moved.entries}{span} are the same here and there")
+    print(f"sha256 {moved.sha256}")
+    for weakness in moved.weaknesses:
+        print(f"note: {safe(weakness)}", file=sys.stderr)
+    _tell_next(name, file)
+
+
+def _tell_next(name: str, file: Path | None) -> None:
+    """Say what is left to do."""
+    try:
+        with options.own_client() as client:
+            running = client.status()["store"]
+    except RteventsError:
+        running = None
+    if file is None and running and running.startswith("sqlite"):
+        print("the daemon goes on in its file: rtevents stop, and this once more for the rest")
+    elif not running:
+        print(f"now start every daemon with `store: {safe(name)}`, and put the old file away")
+
+
+def _tell(what: str, share: float) -> None:
+    """Tell a person how far it is."""
+    if sys.stderr.isatty():
+        end = "\r\x1b[K" if share >= 1 else ""
+        print(f"\r{share:4.0%} {what} …", end=end, file=sys.stderr, flush=True)

@@ -208,7 +208,12 @@ def _metrics(data: dict[str, Any]) -> str:
 
 
 def _status(data: dict[str, Any]) -> str:
-    words = [data["status"], data.get("event") or "", "; ".join(data.get("reasons") or [])]
+    words = [
+        data["status"],
+        data.get("event") or "",
+        data.get("node") or "",
+        "; ".join(data.get("reasons") or []),
+    ]
     return "  ".join(word for word in words if word)
 
 

@@ -200,12 +200,14 @@ class SystemStatus(msgspec.Struct, kw_only=True):
         event: What made it change, such as `threshold_crossed`.
         reasons: Why it is not `ok`.
         metrics: The figures behind it.
+        node: Which daemon it is about, of those that share the log.
     """
 
     status: Literal["ok", "degraded", "failed"]
     event: str | None = None
     reasons: list[str] | None = None
     metrics: dict[str, Any] | None = None
+    node: str | None = None
 
 
 class DashboardUpdate(msgspec.Struct, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -186,6 +186,23 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """End; what was appended stays. Closing twice is allowed."""
+
+
+@runtime_checkable
+class SharedStore(Protocol):
+    """What a store that several daemons share can do besides: let them find one another."""
+
+    async def meet(self, name: str, told: bytes, forget: float) -> dict[str, tuple[float, bytes]]:
+        """
+        Leave word beside the log, and find what others have left.
+
+        Args:
+            name: Who this is.
+            told: What the others are to find; empty to leave no word any more.
+            forget: Seconds after which a word that was not renewed is taken away.
+        Returns:
+            What there is, by name: how many seconds ago it was left, and the word.
+        """
 
 
 def aged(kept: Bounds, first: int) -> int:

@@ -30,13 +30,20 @@ def thresholds(settings: HealthSettings) -> Thresholds:
 
 
 def open_own(
-    config: Config, service: EventService, fanout: Fanout, *, projects: Projects, places: Path
+    config: Config,
+    service: EventService,
+    fanout: Fanout,
+    *,
+    projects: Projects,
+    places: Path,
+    node: str = "",
 ) -> Own:
     """
     Return what the producers get to know of the daemon.
 
     Args:
         places: An existing folder in which they keep their places.
+        node: What this daemon is called among those that share its log.
     """
     asked = {
         "connections": fanout.answers,
@@ -60,6 +67,7 @@ def open_own(
         places=places,
         risks=lambda: projects.config.risks,
         projects=projects.known,
+        node=node,
     )
 
 

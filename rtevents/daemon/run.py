@@ -22,6 +22,7 @@ from rtevents.core.store import Retention, Store
 from rtevents.daemon.access import open_guard
 from rtevents.daemon.check import open_certificate
 from rtevents.daemon.forecast import learn
+from rtevents.daemon.nodes import NodeBook
 from rtevents.daemon.notify import Notifier
 from rtevents.daemon.own import open_own, thresholds, watch_own
 from rtevents.daemon.place import bind, inherited, let_wait, lock, make_folders
@@ -171,6 +172,7 @@ async def _open(
     forecast = Forecast()
     spool = open_spool(config, service, store, paths.state)
     projects = Projects(service, config, paths.state, paths.own, forecast, spool)
+    nodes = NodeBook(service, store, spool, config=config, state=paths.state)
     sinks = Sinks(service, config, paths, projects.all)
     certificate = open_certificate(config)
     reload = Reload(
@@ -197,6 +199,7 @@ async def _open(
         own_types=own_types.schemas,
         reload=reload,
         risk_rules=projects.risk_rules,
+        nodes=nodes.all,
     )
     async with AsyncExitStack() as stack:
         stack.callback(guard.audit.close)
@@ -227,6 +230,9 @@ async def _open(
         for waiting in (deliver(service, paths.spool), spool.run()):
             delivering = asyncio.create_task(waiting, name="rtevents spool")
             stack.push_async_callback(_cancel, delivering)
+        stack.push_async_callback(nodes.leave)
+        beating = asyncio.create_task(nodes.run(), name="rtevents node")
+        stack.push_async_callback(_cancel, beating)
         learning = asyncio.create_task(learn(service, forecast), name="rtevents forecast")
         stack.push_async_callback(_cancel, learning)
         stack.push_async_callback(sinks.stop)
@@ -234,7 +240,8 @@ async def _open(
         stack.push_async_callback(projects.stop)
         await projects.start()
         # After them: a project that is not known yet is no project that is watched no more.
-        known = open_own(config, service, fanout, projects=projects, places=paths.state)
+        node = nodes.name if store.is_shared else ""
+        known = open_own(config, service, fanout, projects=projects, places=paths.state, node=node)
         own = asyncio.create_task(watch_own(known, spool), name="rtevents own")
         stack.push_async_callback(_cancel, own)
         for folder in folders:

@@ -264,6 +264,15 @@ class RedisStore:
         async with self._asking():
             await self._server.check()
 
+    async def meet(self, name: str, told: bytes, forget: float) -> dict[str, tuple[float, bytes]]:
+        """Leave word beside the log, and find what others have left; see ``SharedStore.meet``."""
+        self._growth.check()
+        found: list[bytes] = await self._run(scripts.MEET, name, told, int(forget * 1000))
+        return {
+            who.decode(errors="replace"): (int(age) / 1000, word)
+            for who, age, word in zip(found[::3], found[1::3], found[2::3], strict=True)
+        }
+
     async def close(self) -> None:
         """End: readers that wait get ``LogClosed``. Closing twice is allowed."""
         self._growth.end()

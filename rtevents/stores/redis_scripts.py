@@ -1,7 +1,7 @@
 """
 What Redis runs for a log, each whole or not at all: Lua, by the name of what it does.
 
-A log is four keys with one hash tag, so that they are on one node of a cluster:
+A log is five keys with one hash tag, so that they are on one node of a cluster:
 
 - ``entries``: the stream. An entry's id is ``<seq>-<stored>``, its time in microseconds; its fields
   are ``b``, the event's body, and ``e``, the wire bytes of all entries up to its end.
@@ -10,6 +10,8 @@ A log is four keys with one hash tag, so that they are on one node of a cluster:
 - ``log``: a hash: ``epoch``, ``last``, ``stored`` and ``end`` of the newest entry, ``holes`` (text:
   ``after-before`` of the seqs that are missing, a blank after each), ``failover`` and ``run`` of
   the server that it was on.
+- ``nodes``: a hash, what each daemon that shares the log has left word of itself, by its name: when
+  that was, in milliseconds, a blank, and the word.
 """
 
 from __future__ import annotations
@@ -200,4 +202,30 @@ EXTENT = r"""
 -- Returns the first id that is kept or '', and epoch, last and holes.
 local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 return {oldest and oldest[1] or '', unpack(redis.call('HMGET', KEYS[4], 'epoch', 'last', 'holes'))}
+"""
+
+MEET = r"""
+-- ARGV: who this is, its word ('' to take it away), and the milliseconds for which a word is kept.
+-- Returns names, the milliseconds since each left its word, and the words.
+local nodes = KEYS[5]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if ARGV[2] == '' then
+  redis.call('HDEL', nodes, ARGV[1])
+else
+  redis.call('HSET', nodes, ARGV[1], string.format('%.0f ', now) .. ARGV[2])
+end
+local all, found = redis.call('HGETALL', nodes), {}
+for at = 1, #all, 2 do
+  local left, word = string.match(all[at + 1], '^(%d+) (.*)$')
+  local age = left and math.max(0, now - tonumber(left))
+  if age and age < tonumber(ARGV[3]) then
+    found[#found + 1] = all[at]
+    found[#found + 1] = string.format('%.0f', age)
+    found[#found + 1] = word
+  else
+    redis.call('HDEL', nodes, all[at])
+  end
+end
+return found
 """

@@ -234,7 +234,7 @@ class RedisStore:
         """Return the first and the last seq that are kept, and where some are missing."""
         self._growth.check()
         oldest, epoch, last, holes = await self._run(scripts.EXTENT)
-        if epoch is None:
+        if epoch is None or int(last) < self._last:
             epoch, last, holes = await self._server.greet_again()
         self._take(epoch, last)
         first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1

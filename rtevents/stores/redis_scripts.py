@@ -124,7 +124,9 @@ GREET = r"""
 local log = KEYS[4]
 local is = redis.call('HMGET', log, 'epoch', 'last', 'holes', 'failover', 'run')
 local known, last = tonumber(ARGV[3]), tonumber(is[2] or '0')
-local is_behind = is[1] == ARGV[2] and last < known
+-- Of whatever epoch: who did not know the log began it anew, or an old master came back. What lost
+-- its end and goes on after what is known is further than that.
+local is_behind = ARGV[2] ~= '' and last < known
 local is_replaced = ARGV[5] ~= '' and is[4] ~= ARGV[5]
 local is_older = ARGV[7] == '1' and is[5] ~= ARGV[6]
 if not is[1] or is_behind or is_replaced or is_older then

@@ -23,6 +23,7 @@ from rtevents.errors import ConfigError, LogClosed, StoreError
 from rtevents.stores.redis import JUMP, RedisStore
 from rtevents.stores.redis_server import Place
 from tests.conftest import PATIENCE
+from tests.faults.network import Link
 from tests.redis import RedisServer
 from tests.stores import samples
 from tests.stores.samples import everything
@@ -224,6 +225,58 @@ async def test_an_old_replica_that_takes_over_is_told(
             assert (await service._store.bounds()).holes == ((5, stored.seq),)
         finally:
             replica.stop()
+
+
+async def test_one_that_a_newcomer_found_empty_is_another_log_to_those_before(
+    own_redis: RedisServer,
+) -> None:
+    before = await RedisStore.open(own_redis.url())
+    await before.append([events(10)])
+    # Its connections stay, so that nothing but the log itself tells it.
+    assert own_redis.ask("FLUSHALL") == b"+OK"
+    newcomer = await RedisStore.open(own_redis.url())
+    await newcomer.append([[event()]])
+    assert await newcomer.bounds() == Bounds(1, 1)
+
+    assert (await before.bounds()).last == 10 + JUMP
+    await before.append([[event()]])
+
+    hole = (1, 10 + JUMP + 1)
+    assert await newcomer.bounds() == await before.bounds() == Bounds(1, hole[1], (hole,))
+    assert newcomer.epoch == before.epoch
+    assert [note.event for note in newcomer.notes] == ["store.lost"]
+    assert newcomer.notes == before.notes
+    await before.close()
+    await newcomer.close()
+
+
+async def test_an_old_master_that_comes_back_is_another_log_again(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
+    other = RedisServer(tmp_path / "other")
+    link = Link(own_redis.port)
+    try:
+        other.start()
+        async with daemons(f"redis://127.0.0.1:{link.port}/0?log=rtevents") as [service]:
+            first = await service.publish(event())
+            cursor = Cursor(service.log, Filter(), 0)
+            await read(service.log, cursor, first.seq)
+            link.lead_to(other.port)
+            second = await service.publish(event())
+            await read(service.log, cursor, second.seq)
+            link.lead_to(own_redis.port)
+
+            third = await service.publish(event())
+
+            assert third.seq > second.seq + JUMP
+            gap, new = await read(service.log, cursor, third.seq)
+            assert gap == Gap(second.seq, third.seq, "other-epoch")
+            assert isinstance(new, Entry)
+            kept = await read(service.log, Cursor(service.log, Filter(), 0), third.seq)
+            assert seqs(kept) == [first.seq, third.seq]
+    finally:
+        link.close()
+        other.stop()
 
 
 async def test_a_full_one_refuses_and_keeps_what_it_has(own_redis: RedisServer) -> None:

@@ -4,7 +4,8 @@ What Redis runs for a log, each whole or not at all: Lua, by the name of what it
 A log is five keys with one hash tag, so that they are on one node of a cluster:
 
 - ``entries``: the stream. An entry's id is ``<seq>-<stored>``, its time in microseconds; its fields
-  are ``b``, the event's body, and ``e``, the wire bytes of all entries up to its end.
+  are ``b``, the event's body, and, of every 32nd and of the last that came at once, ``e``: the wire
+  bytes of all entries up to its end.
 - ``ids``: a hash, ``event_id`` to ``seq``, of what is kept.
 - ``types``: a hash, a type's name to the seq of its newest entry.
 - ``log``: a hash: ``epoch``, ``last``, ``stored`` and ``end`` of the newest entry, ``holes`` (text:
@@ -22,6 +23,17 @@ local function ids_of(body)
 end
 local function text(number)
   return string.format('%.0f', number)
+end
+local function size_of(seq, body)
+  return #body + 7 + #text(seq)
+end
+local function add(entries, seq, stored, body, size, is_last)
+  local id = text(seq) .. '-' .. stored
+  if is_last or seq % 32 == 0 then
+    redis.call('XADD', entries, id, 'b', body, 'e', text(size))
+  else
+    redis.call('XADD', entries, id, 'b', body)
+  end
 end
 local function parts(id)
   local seq, stored = string.match(id, '^(%d+)-(%d+)$')
@@ -71,7 +83,7 @@ for at, name in ipairs(names) do
   last = last + 1
   local seq = text(last)
   size = size + #body + 7 + #seq
-  redis.call('XADD', entries, seq .. '-' .. stored, 'b', body, 'e', text(size))
+  add(entries, last, stored, body, size, at == #names)
   pairs_of[#pairs_of + 1] = name
   pairs_of[#pairs_of + 1] = seq
   newest[types[at]] = seq
@@ -106,7 +118,7 @@ for at = 5, #ARGV, 3 do
   end
   last = tonumber(seq)
   size = size + #body + 7 + #seq
-  redis.call('XADD', entries, seq .. '-' .. stored, 'b', body, 'e', text(size))
+  add(entries, last, stored, body, size, at + 3 > #ARGV)
   local name, kind = ids_of(body)
   redis.call('HSET', ids, name, seq)
   redis.call('HSET', kinds, kind, seq)
@@ -158,6 +170,15 @@ local after = tonumber(redis.call('HGET', log, 'last')) + 1
 if not newest then
   return text(after)
 end
+local function before(id)
+  local bytes = 0
+  for _, row in ipairs(redis.call('XRANGE', entries, id, '+', 'COUNT', 32)) do
+    bytes = bytes + size_of((parts(row[1])), row[2][2])
+    if row[2][4] then
+      return row[2][4] - bytes
+    end
+  end
+end
 local low, high = parts(oldest[1]), parts(newest[1]) + 1
 while low < high do
   local middle = math.floor((low + high) / 2)
@@ -165,7 +186,7 @@ while low < high do
   local row = redis.call('XRANGE', entries, text(middle), '+', 'COUNT', 1)[1]
   local seq, value = parts(row[1])
   if ARGV[1] == 'begin' then
-    value = tonumber(row[2][4]) - #row[2][2] - 7 - #text(seq)
+    value = before(row[1])
   end
   if value >= wanted then
     high = middle

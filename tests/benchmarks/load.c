@@ -6,7 +6,8 @@
 // /proc of the pids given, their children included), its memory, lost, errors.
 //
 //   -s sse|ws|nats|natsws|redis|xread|mqtt|none         subscriber kind
-//   -p http|ws|redis|xadd|nats|js|mqtt|none             publisher kind
+//   -p http|ws|redis|xadd|nats|js|mqtt|none             publisher kind; none: another one of these
+//                                                       publishes the events that are awaited
 //   -a HOST:PORT or /path/of.sock   -A the publisher's address, if another
 //   -x subscribe path   -y publish path   -N subscribers   -E events   -K publisher connections
 //   -D requests in flight per connection   -B events per request (NDJSON when > 1)
@@ -241,7 +242,7 @@ static int live;
 static _Atomic u64 delivered;
 static u64 oerr, badn;
 static _Atomic u64 done_subs;
-static u64 t_last;
+static u64 t_first, t_last;
 static int sub_stop;
 static u64 bytes_in;
 static int isx, isws;
@@ -328,6 +329,8 @@ static int scan(sc *c, char *b, char *e, u64 now) { // b..e includes carry
             oerr++;
         c->exp = n + G;
         got++;
+        if (!t_first) // somebody else publishes
+            t_first = t;
         hist[hb(now > t ? now - t : 0)]++;
         lat_sum += now > t ? now - t : 0;
         p = q + TOK + 120;
@@ -530,7 +533,6 @@ typedef struct {
     char ib[65536 + 64];
     int il;
 } pc;
-static u64 t_first;
 static u64 acks_bad;
 static long sent;
 static u32 run_id; // a new one each run, so that event ids never repeat between runs
@@ -937,12 +939,14 @@ int main(int ac, char **av) {
     getrusage(RUSAGE_SELF, &ru0);
     u64 d0 = delivered;
     (void)d0;
-    if (E > 0 && strcmp(pub, "none")) {
+    if (E > 0 && (strcmp(pub, "none") || !idle_s)) {
         pthread_t a, b;
         if (N)
             pthread_create(&a, NULL, sub_thread, NULL);
-        pthread_create(&b, NULL, pub_thread, NULL);
-        pthread_join(b, NULL);
+        if (strcmp(pub, "none")) {
+            pthread_create(&b, NULL, pub_thread, NULL);
+            pthread_join(b, NULL);
+        }
         u64 tp = now_ns();
         u64 last = delivered, lt = now_ns();
         if (N) {

@@ -20,7 +20,9 @@ Peer = Callable[[Work], AbstractContextManager[Target]]
 Task = Callable[[Target, Work], Measured]
 """Something other than the load that is asked of a server."""
 
-OURS = (peers.rtevents, peers.rtevents_unlimited, peers.rtevents_by_socket)
+OURS = (
+    peers.rtevents, peers.rtevents_unlimited, peers.rtevents_by_socket, peers.rtevents_on_redis,
+)  # fmt: skip
 """The servers that are no peers."""
 
 SPARE_FILES = 200

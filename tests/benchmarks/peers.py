@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import msgspec
+
 from rtevents.client.sync import Client
 from tests.benchmarks.load import HERE, Target, Work, compiled
 
@@ -80,6 +82,23 @@ def rtevents_unlimited(work: Work) -> AbstractContextManager[Target]:
 def rtevents_by_socket(work: Work) -> AbstractContextManager[Target]:
     """Run the daemon, reached by its Unix socket."""
     return rtevents(work, tcp=False)
+
+
+@contextmanager
+def rtevents_on_redis(work: Work) -> Iterator[Target]:
+    """Run the daemon with its log in Redis; both are its server."""
+    with log_on_redis() as (url, pid), rtevents(work, env={"RTEVENTS_STORE": url}) as target:
+        yield msgspec.structs.replace(target, pids=[*target.pids, pid])
+
+
+@contextmanager
+def log_on_redis() -> Iterator[tuple[str, int]]:
+    """Run a Redis that keeps what it answered; yield the URL of a log there, and its pid."""
+    port = _free_port()
+    command = [_find("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    command += ["--appendonly", "yes", "--appendfsync", "always"]
+    with _folder() as home, _server(command, home, port) as pid:
+        yield f"redis://127.0.0.1:{port}/0", pid
 
 
 @contextmanager

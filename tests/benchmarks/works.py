@@ -405,6 +405,36 @@ DASHBOARD = Row(
     ],
 )
 
+SHARED_PUBLISH = Row(
+    "publish only, durable, NDJSON by the hundred: the log in SQLite, and in Redis",
+    [
+        Run("sqlite", peers.rtevents, Work(events=100_000, batch=100, in_flight=64)),
+        Run("redis", peers.rtevents_on_redis, Work(events=100_000, batch=100, in_flight=64)),
+    ],
+    [
+        Line(
+            text="publish, the log in Redis: µs/event, Redis's own too",
+            fields=["cpu_ev"],
+            claims=[cpu("sqlite", 1.5, of="redis", field="cpu_ev")],
+        )
+    ],
+)
+
+SHARED_DELIVER = Row(
+    "100 subscribers, 500 events/s by single POST: the log in SQLite, and in Redis",
+    [
+        Run("sqlite", peers.rtevents, _fan_out(100, "sse", 5_000, **_AT_500)),
+        Run("redis", peers.rtevents_on_redis, _fan_out(100, "sse", 5_000, **_AT_500)),
+    ],
+    [
+        Line(
+            text="100 subscribers, the log in Redis: µs/event, Redis's own too · p99 ms",
+            fields=["cpu_ev", "p99"],
+            claims=[cpu("sqlite", 1.5, of="redis", field="cpu_ev")],
+        )
+    ],
+)
+
 ROWS: dict[str, Row] = {
     "flat-out": FLAT_OUT,
     "steady": STEADY,
@@ -423,5 +453,7 @@ ROWS: dict[str, Row] = {
     "watched": WATCHED,
     "revoked": REVOKED,
     "dashboard": DASHBOARD,
+    "shared-publish": SHARED_PUBLISH,
+    "shared-deliver": SHARED_DELIVER,
 }
 """The rows by the names that the command line knows."""

@@ -201,7 +201,7 @@ class SharedStore(Protocol):
             told: What the others are to find; empty to leave no word any more.
             forget: Seconds after which a word that was not renewed is taken away.
         Returns:
-            What there is, by name: how many seconds ago it was left, and the word.
+            What was there before, by name: how many seconds ago it was left, and the word.
         """
 
 

@@ -129,7 +129,8 @@ class LocalSpool:
         while batch:
             try:
                 if is_lost or self.waiting:
-                    if await self._keep(batch):
+                    # Whole, whatever becomes of the producer: what is on disk is known to wait.
+                    if await asyncio.shield(self._keep(batch)):
                         return
                     await asyncio.sleep(1.0)
                     is_lost = False
@@ -294,7 +295,8 @@ class LocalSpool:
         return self.waiting
 
     def _unlink(self) -> None:
-        for each in self._file.parent.glob(f"{self._file.name}*"):
+        # The database last: what is left of one that is gone would be taken for the next one's.
+        for each in sorted(self._file.parent.glob(f"{self._file.name}*"), reverse=True):
             each.unlink(missing_ok=True)
 
 

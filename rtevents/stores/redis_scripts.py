@@ -229,15 +229,10 @@ return {oldest and oldest[1] or '', unpack(redis.call('HMGET', KEYS[4], 'epoch',
 
 MEET = r"""
 -- ARGV: who this is, its word ('' to take it away), and the milliseconds for which a word is kept.
--- Returns names, the milliseconds since each left its word, and the words.
+-- Returns what was there before: names, the milliseconds since each left its word, and the words.
 local nodes = KEYS[5]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if ARGV[2] == '' then
-  redis.call('HDEL', nodes, ARGV[1])
-else
-  redis.call('HSET', nodes, ARGV[1], string.format('%.0f ', now) .. ARGV[2])
-end
 local all, found = redis.call('HGETALL', nodes), {}
 for at = 1, #all, 2 do
   local left, word = string.match(all[at + 1], '^(%d+) (.*)$')
@@ -249,6 +244,11 @@ for at = 1, #all, 2 do
   else
     redis.call('HDEL', nodes, all[at])
   end
+end
+if ARGV[2] == '' then
+  redis.call('HDEL', nodes, ARGV[1])
+else
+  redis.call('HSET', nodes, ARGV[1], string.format('%.0f ', now) .. ARGV[2])
 end
 return found
 """

@@ -154,6 +154,9 @@ async def test_what_producers_tell_waits_for_the_log_and_comes_in_order(
         assert await spool.find("T-29") is None
         redis.start()
         await emptied(spool)
+        async with asyncio.timeout(PATIENCE):
+            while list(tmp_path.glob("spool.db*")):
+                await asyncio.sleep(0.01)
         # What comes now goes straight into the log again.
         await spool.publish([task(name, event_id=name) for name in names[25:]])
         assert not list(tmp_path.glob("spool.db*"))
@@ -229,8 +232,16 @@ async def test_without_a_spool_a_producer_waits_with_what_it_has(
         assert await kept(service) == ["T-0"]
 
 
-def test_only_a_shared_store_has_a_spool(tmp_path: Path) -> None:
-    store = MemoryStore()
-    spool = open_spool(Config(), EventService(store), store, tmp_path)
-
-    assert spool._max_bytes == 0
+async def test_only_a_shared_store_has_a_spool_unless_it_is_refused(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    shared = await RedisStore.open(redis.url())
+    refuse = Config(on_engine_loss="refuse")
+    for config, store, most in (
+        (Config(), shared, Config().max_spool_bytes),
+        (refuse, shared, 0),
+        (Config(), MemoryStore(), 0),
+    ):
+        spool = open_spool(config, EventService(store), store, tmp_path)
+        assert spool._max_bytes == most
+    await shared.close()

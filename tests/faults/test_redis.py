@@ -107,10 +107,15 @@ class Cluster:
     def start(self, name: str, link: Link, *arguments: str) -> Daemon:
         """Start a daemon on the shared log."""
         daemon = self.lodge()
+        self.start_in(daemon, name, link, *(arguments or ["--no-project"]))
+        return daemon
+
+    @staticmethod
+    def start_in(daemon: Daemon, name: str, link: Link, *arguments: str) -> None:
+        """Start a daemon that has a place on the shared log."""
         url = f"redis://127.0.0.1:{link.port}/0?log=team"
         daemon.env |= QUICK | {"RTEVENTS_STORE": url, "RTEVENTS_NODE": name}
-        daemon.start(*(arguments or ["--no-project"]))
-        return daemon
+        daemon.start(*arguments)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +197,17 @@ def status(daemon: Daemon) -> dict[str, Any]:
         return client.status()
 
 
+def waiting(daemon: Daemon, text: str) -> bool:
+    """Tell whether something waits in the spool: in the log of its database, or in itself."""
+    files = (daemon.home / "state" / "rtevents").glob("spool.db*")
+    return any(text.encode() in file.read_bytes() for file in files)
+
+
+def connections(daemon: Daemon) -> list[dict[str, Any]]:
+    with daemon.client() as client:
+        return client.connections()
+
+
 def nodes(daemon: Daemon) -> dict[str, Any]:
     with daemon.client() as client:
         return client.nodes()
@@ -244,6 +260,8 @@ def test_a_redis_that_is_killed_and_started_again_has_all_that_was_answered(
     one, two = cluster.daemons
     epoch = status(one)["epoch"]
     before = [publish(each) for each in (one, two) for _ in range(5)]
+    tail = two.popen("tail")
+    wait_for(lambda: tail.pid in [each["pid"] for each in connections(two)], "tail is there")
     cluster.redis.kill()
     assert "redis at 127.0.0.1" in refusal(one)
     wait_for(lambda: readers[1].health.get("status") == "failed", "a subscriber is told")
@@ -258,6 +276,11 @@ def test_a_redis_that_is_killed_and_started_again_has_all_that_was_answered(
     assert [each.gaps for each in readers] == [[], []]
     assert status(two)["epoch"] == epoch
     assert status(two)["durability"] == "full"
+    assert tail.stderr is not None
+    assert "events cannot be stored: redis at" in tail.stderr.readline()
+    assert tail.stderr.readline() == "rtevents: events can be stored again\n"
+    tail.terminate()
+    tail.communicate()
 
 
 def test_a_redis_that_stands_still_stores_what_it_was_told_once(
@@ -488,29 +511,29 @@ def test_a_daemon_that_is_cut_off_tells_its_subscribers_and_misses_nothing(
     assert told(two, "node.stopped", "three")
 
 
-def test_a_daemon_that_is_killed_keeps_what_waits(
-    cluster: Cluster, readers: list[Reader], tmp_path: Path
-) -> None:
+def test_a_daemon_that_is_killed_keeps_what_waits(cluster: Cluster, readers: list[Reader]) -> None:
     one, _ = cluster.daemons
     link = cluster.link_to(cluster.redis)
-    folder = tmp_path / "api"
-    folder.mkdir()
-    four = cluster.start("four", link, str(folder))
+    four = cluster.lodge()
+    folder = four.repository("api")
+    cluster.start_in(four, "four", link, str(folder))
     link.lead_to(1)
     (folder / "kept.txt").write_text("first\n")
     wait_for(lambda: status(four)["spooled"], "it waits on disk")
     # Its net effect is none: only the spool knows of it.
     (folder / "kept.txt").unlink()
-    wait_for(lambda: status(four)["spooled"] >= 2, "both wait on disk")
+    four.git("commit", "-q", "--allow-empty", "-m", "Cut off", cwd=folder)
+    wait_for(lambda: waiting(four, "COMMIT") and waiting(four, "deleted"), "all waits on disk")
     four.stop(signal.SIGKILL)
     link.lead_to(cluster.redis.port)
-    four.start("--no-project")
+    four.start(str(folder))
 
-    def changes() -> list[str]:
-        found = [each for each in history(one) if each.path == "kept.txt"]
-        return [each.event.data["change_type"] for each in found]
+    def found(kind: str) -> list[Entry]:
+        mine = [each for each in history(one) if each.project_id == "api"]
+        return [each for each in mine if each.type == kind]
 
-    wait_for(lambda: len(changes()) == 2, "both are published")
-    assert changes() == ["created", "deleted"]
-    assert status(four)["spooled"] == 0
+    wait_for(lambda: status(four)["spooled"] == 0 and found("COMMIT"), "all is published")
+    changes = [each.event.data["change_type"] for each in found("FILE_CHANGE")]
+    assert changes == ["created", "deleted"]
+    assert [each.event.data["message"].strip() for each in found("COMMIT")] == ["Cut off"]
     four.stop()

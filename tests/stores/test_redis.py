@@ -257,23 +257,19 @@ async def test_an_old_master_that_comes_back_is_another_log_again(
     link = Link(own_redis.port)
     try:
         other.start()
-        async with daemons(f"redis://127.0.0.1:{link.port}/0?log=rtevents") as [service]:
-            first = await service.publish(event())
-            cursor = Cursor(service.log, Filter(), 0)
-            await read(service.log, cursor, first.seq)
-            link.lead_to(other.port)
-            second = await service.publish(event())
-            await read(service.log, cursor, second.seq)
-            link.lead_to(own_redis.port)
+        store = await RedisStore.open(f"redis://127.0.0.1:{link.port}/0?log=rtevents")
+        await store.append([[event()]])
+        epochs = {store.epoch}
+        for port in (other.port, own_redis.port):
+            link.lead_to(port)
+            await store.append([[event()]])
+            epochs.add(store.epoch)
 
-            third = await service.publish(event())
-
-            assert third.seq > second.seq + JUMP
-            gap, new = await read(service.log, cursor, third.seq)
-            assert gap == Gap(second.seq, third.seq, "other-epoch")
-            assert isinstance(new, Entry)
-            kept = await read(service.log, Cursor(service.log, Filter(), 0), third.seq)
-            assert seqs(kept) == [first.seq, third.seq]
+        last = 2 * (JUMP + 1) + 1
+        assert await store.bounds() == Bounds(1, last, ((1, last),))
+        assert [entry.seq for entry in await everything(store)] == [1, last]
+        assert len(epochs) == 3
+        await store.close()
     finally:
         link.close()
         other.stop()

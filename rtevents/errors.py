@@ -173,6 +173,7 @@ class ReactionFailed(RteventsError):  # noqa: N818
     Attributes:
         is_final: Whether trying again is of no use: this event is refused for good.
         is_gone: Whether nothing is to be sent there any more.
+        is_down: Whether it says nothing of the event: nobody answers, or not now.
         retry_after: Seconds that the other side asked for before the next attempt; 0 for none.
     """
 
@@ -182,11 +183,13 @@ class ReactionFailed(RteventsError):  # noqa: N818
         *,
         is_final: bool = False,
         is_gone: bool = False,
+        is_down: bool = False,
         retry_after: float = 0.0,
     ) -> None:
         super().__init__(text)
         self.is_final = is_final
         self.is_gone = is_gone
+        self.is_down = is_down
         self.retry_after = retry_after
 
 

@@ -17,7 +17,8 @@ Meaning = Callable[[dict[str, Any]], bool]
 
 Made = tuple[str, Meaning]
 
-NAMES = ["a", "b", "severity", "deep", "0", "odd name", "ü\n\"'", "list"]
+NAMES = ["a", "b", "severity", "deep", "0", "odd name", "ü\n\"'", "list", "files", "path"]
+FILES = ["path", "old_path", "a"]
 SEVERITIES = ["low", "medium", "high", "critical"]
 TEXTS = [
     "",
@@ -51,33 +52,53 @@ values = st.recursive(
     ),
     max_leaves=6,
 )
+files = st.lists(
+    texts | numbers | st.dictionaries(st.sampled_from(FILES), values, max_size=3), max_size=3
+)
 events = st.builds(
     Event,
     type=st.sampled_from(["DEPLOY", "RISK_ALERT"]),
     source=st.sampled_from(["", "ci", "ü"]),
     project_id=st.sampled_from([None, "web"]),
     timestamp=st.floats(0, 1e10) | st.integers(0, 10),
-    data=st.dictionaries(st.sampled_from(NAMES), values, max_size=4),
+    data=st.builds(
+        lambda data, more: data | more,
+        st.dictionaries(st.sampled_from(NAMES), values, max_size=4),
+        st.fixed_dictionaries(
+            {}, optional={"files": files, "old_path": values, "file_path": values, "path": texts}
+        ),
+    ),
     extensions=st.dictionaries(st.sampled_from(["a", "correlation_id"]), texts, max_size=2),
 )
 
-NOTHING = object()
 
+def _get(parts: list[str]) -> Callable[[dict[str, Any]], list[Any]]:
+    """Return what gives all the values of a field."""
 
-def _get(parts: list[str]) -> Callable[[dict[str, Any]], Any]:
-    def get(event: dict[str, Any]) -> Any:
-        value: Any = event
-        for part in parts:
-            if isinstance(value, dict):
-                value = value.get(part, NOTHING)
-            elif isinstance(value, list) and part == "0" and value:
-                value = value[0]
-            else:
-                return NOTHING
-        # Where nobody said a project, it says null.
-        return NOTHING if parts == ["project_id"] and value is None else value
+    def get(value: Any, at: int = 0) -> list[Any]:
+        if at == len(parts):
+            # Where nobody said a project, it says null.
+            return [] if parts == ["project_id"] and value is None else [value]
+        if isinstance(value, dict):
+            return get(value[parts[at]], at + 1) if parts[at] in value else []
+        if not isinstance(value, list):
+            return []
+        if parts[at] == "0":
+            return get(value[0], at + 1) if value else []
+        return [found for each in value if isinstance(each, dict) for found in get(each, at)]
 
     return get
+
+
+def _paths(event: dict[str, Any]) -> list[Any]:
+    data = event["data"]
+    own = data.get("file_path") or data.get("path")
+    files = data.get("files")
+    listed = files if isinstance(files, list) else []
+    objects = [each for each in listed if isinstance(each, dict)]
+    found = [own, data.get("old_path"), *(each for each in listed if not isinstance(each, dict))]
+    found += [each.get(name) for each in objects for name in ("path", "old_path")]
+    return [path for path in found if isinstance(path, str) and path]
 
 
 def _name(root: str, rest: list[str], is_quoted: list[bool]) -> str:
@@ -90,14 +111,26 @@ def _name(root: str, rest: list[str], is_quoted: list[bool]) -> str:
     return ".".join([root, *parts])
 
 
-fields = st.builds(
-    lambda root, rest, is_quoted: (_name(root, rest, is_quoted), _get([root, *rest])),
-    st.sampled_from(["data", "extensions"]),
-    st.lists(st.sampled_from([*NAMES, "correlation_id"]), min_size=1, max_size=2),
-    st.lists(st.booleans(), min_size=2, max_size=2),
-) | st.sampled_from(["type", "source", "project_id", "timestamp"]).map(
-    lambda name: (name, _get([name]))
+fields = (
+    st.builds(
+        lambda root, rest, is_quoted: (_name(root, rest, is_quoted), _get([root, *rest])),
+        st.sampled_from(["data", "extensions"]),
+        st.lists(st.sampled_from([*NAMES, "correlation_id"]), min_size=1, max_size=2),
+        st.lists(st.booleans(), min_size=2, max_size=2),
+    )
+    | st.sampled_from(["type", "source", "project_id", "timestamp"]).map(
+        lambda name: (name, _get([name]))
+    )
+    | st.sampled_from([("path", _paths), ("data.files.path", _get(["data", "files", "path"]))])
 )
+
+
+def _fit(name: str, value: Any) -> Any:
+    """Return a value that may be asked of a field: none of a kind that no event has there."""
+    if name == "timestamp":
+        return value if _kind(value) == "number" else 7
+    is_text = (name.split(".")[0] == "extensions" and name.count(".") == 1) or "." not in name
+    return str(value) if is_text and not isinstance(value, str) else value
 
 
 def _kind(value: Any) -> str:
@@ -123,13 +156,13 @@ def _written(value: Any) -> str:
 
 def _ordered(field: tuple[str, Any], sign: str, wanted: Any) -> Made:
     name, get = field
+    wanted = _fit(name, wanted)
     compare = getattr(operator, {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}[sign])
     by_rank = name in ("data.severity", 'data."severity"') and isinstance(wanted, str)
     if by_rank and wanted not in SEVERITIES:
         wanted = "high"
 
-    def holds(event: dict[str, Any]) -> bool:
-        value = get(event)
+    def holds(value: Any) -> bool:
         if _kind(value) != _kind(wanted):
             return False
         if by_rank:
@@ -138,29 +171,33 @@ def _ordered(field: tuple[str, Any], sign: str, wanted: Any) -> Made:
             )
         return bool(compare(_plain(value), _plain(wanted)))
 
-    return f"{name} {sign} {_written(wanted)}", holds
+    return f"{name} {sign} {_written(wanted)}", lambda event: any(map(holds, get(event)))
 
 
 def _contains(field: tuple[str, Any], wanted: Any) -> Made:
-    name, get = field
+    name, get = field if field[0] != "timestamp" else ("data.list", _get(["data", "list"]))
+    wanted = _fit(name, wanted)
 
-    def holds(event: dict[str, Any]) -> bool:
-        value = get(event)
+    def holds(value: Any) -> bool:
         if isinstance(value, list):
-            return any(_same(one, wanted) for one in value)
+            files = [one.get("path", 0) for one in value if isinstance(one, dict)]
+            is_file = isinstance(wanted, str) and any(_same(one, wanted) for one in files)
+            return is_file or any(_same(one, wanted) for one in value)
         return isinstance(value, str) and isinstance(wanted, str) and wanted in value
 
-    return f"{name} contains {_written(wanted)}", holds
+    return f"{name} contains {_written(wanted)}", lambda event: any(map(holds, get(event)))
 
 
 def _matches(field: tuple[str, Any], glob: str) -> Made:
-    name, get = field
+    name, get = field if field[0] != "timestamp" else ("data.a", _get(["data", "a"]))
 
-    def holds(event: dict[str, Any]) -> bool:
-        value = get(event)
-        return isinstance(value, str) and "/" not in value and fnmatch.fnmatchcase(value, glob)
+    def holds(value: Any) -> bool:
+        if glob.startswith("**/"):
+            value = value.split("/")[-1] if isinstance(value, str) else value
+        pattern = glob.removeprefix("**/")
+        return isinstance(value, str) and "/" not in value and fnmatch.fnmatchcase(value, pattern)
 
-    return f"{name} matches {_written(glob)}", holds
+    return f"{name} matches {_written(glob)}", lambda event: any(map(holds, get(event)))
 
 
 def _joined(word: str, some: list[Made]) -> Made:
@@ -170,25 +207,32 @@ def _joined(word: str, some: list[Made]) -> Made:
     )
 
 
+def _equal(field: tuple[str, Any], sign: str, given: list[Any]) -> Made:
+    name, get = field
+    some = [_fit(name, value) for value in given[: None if sign == "in" else 1]]
+    text = f"[{', '.join(map(_written, some))}]" if sign == "in" else _written(some[0])
+
+    def holds(event: dict[str, Any]) -> bool:
+        return any(_same(x, v) for x in get(event) for v in some) is not (sign == "!=")
+
+    return f"{name} {sign} {text}", holds
+
+
 comparisons: st.SearchStrategy[Made] = (
     st.builds(
-        lambda f, v: (f"{f[0]} == {_written(v)}", lambda e: _same(f[1](e), v)), fields, scalars
-    )
-    | st.builds(
-        lambda f, v: (f"{f[0]} != {_written(v)}", lambda e: not _same(f[1](e), v)), fields, scalars
-    )
-    | st.builds(
-        lambda f, some: (
-            f"{f[0]} in [{', '.join(map(_written, some))}]",
-            lambda e: any(_same(f[1](e), v) for v in some),
-        ),
+        _equal,
         fields,
+        st.sampled_from(["==", "!=", "in"]),
         st.lists(scalars, min_size=1, max_size=3),
     )
-    | st.builds(lambda f: (f"{f[0]} exists", lambda e: f[1](e) is not NOTHING), fields)
+    | st.builds(lambda f: (f"{f[0]} exists", lambda e: bool(f[1](e))), fields)
     | st.builds(_ordered, fields, st.sampled_from(["<", "<=", ">", ">="]), texts | numbers)
     | st.builds(_contains, fields, scalars)
-    | st.builds(_matches, fields, st.sampled_from(["*", "a*", "[a-m]*", "?", "high"]))
+    | st.builds(
+        _matches,
+        fields,
+        st.sampled_from(["*", "a*", "[a-m]*", "?", "high", "**/a.py", "**/*.py", 'q"*']),
+    )
 )
 
 conditions: st.SearchStrategy[Made] = st.recursive(

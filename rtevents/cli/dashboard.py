@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from rtevents.cli import options, suggest
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import is_terminal
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -41,6 +42,7 @@ def dashboard(
     options.refuse_empty("--project", projects)
     options.refuse_empty("--type", types)
     with options.client() as client:
+        tell_unknown(client, projects)
         role = "viewer" if viewer else "browser"
         url = client.ticket(role=role, projects=projects, types=types)["url"]
     if show or not is_terminal() or not webbrowser.open(url):

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rtevents.cli import options
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import notice
 from rtevents.cli.since import place as place_of
-from rtevents.errors import Taken
 
 if TYPE_CHECKING:
     from rtevents.core.filter import Filter
     from rtevents.sinks.engine import Sink, Terms
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+ASKED_SECONDS = 5.0
+"""Longest wait for the daemon's word on the projects that are named."""
 
 MOST = 1000
 """Most events of a batch."""
@@ -101,6 +104,9 @@ def on(
         batch=size, batch_seconds=gathered, on_busy=on_busy, retries=retry, breaker=0, retry_max=30
     )
     with _held(name) as folder:
+        if projects:
+            with options.client(timeout=ASKED_SECONDS, retry_for=0) as client:
+                tell_unknown(client, projects)
         code = _run(
             command, wanted, begin, terms,
             name=name, folder=folder, timeout=seconds, replay=replay,
@@ -122,26 +128,10 @@ def _held(name: str | None) -> Iterator[Path | None]:
     if name is None:
         yield None
         return
-    import fcntl
-
     from rtevents.config.paths import find_paths
+    from rtevents.sinks.names import held
 
-    paths = find_paths()
-    folder = paths.names / name
-    # mkdir gives the mode to the last folder alone, and a daemon wants its state folder closed.
-    for each in (paths.state, paths.names, folder):
-        each.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # The file stays: who unlinks it could let two in.
-    with (folder / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            pid = lock.read(20).strip()
-            raise Taken(f"--as {name} runs already, pid {pid}: choose another name") from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+    with held(find_paths().names, name) as folder:
         yield folder
 
 

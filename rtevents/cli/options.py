@@ -39,7 +39,9 @@ Projects = Annotated[
 Sources = Annotated[list[str], typer.Option("--source", metavar="NAME", help="Only this source.")]
 PathGlobs = Annotated[
     list[str],
-    typer.Option("--path", metavar="GLOB", help="Only files of this pattern, such as 'src/**'."),
+    typer.Option(
+        "--path", metavar="GLOB", help="Only files, and commits of files, such as 'src/**'."
+    ),
 ]
 Wheres = Annotated[
     list[str],

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from rtevents.cli import options, suggest
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import is_terminal, print_json, safe
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -47,6 +48,7 @@ def predict(
         if project is None:
             project, names = _place(client.projects(), paths)
         else:
+            tell_unknown(client, [project])
             names = [path.as_posix() for path in paths]
         found = client.predictions(project, names, limit)
     if not (is_terminal() if output is None else output == "pretty"):

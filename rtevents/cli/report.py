@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from rtevents.cli import options
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import is_terminal, print_json, safe
 from rtevents.cli.since import place
 from rtevents.cli.status import span
@@ -54,6 +55,7 @@ def report(
     """
     wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
     with options.client() as client:
+        tell_unknown(client, projects)
         found = client.analytics(wanted, place(since) or "all")
     if is_terminal() if output is None else output == "pretty":
         for line in _lines(found):

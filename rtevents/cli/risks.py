@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from rtevents.cli import options, suggest
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import is_terminal, moment, notice, print_json, safe
+from rtevents.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,6 +54,7 @@ def risks(
     rtevents risks
     rtevents risks --severity high --project web
     rtevents risks --all -o json
+    rtevents risks close secret:1f2e3d4 --reason "a made-up key"
     rtevents risks rules
     """
     if context.invoked_subcommand is not None:
@@ -61,6 +64,7 @@ def risks(
     options.refuse_empty("--project", [part for each in projects for part in each.split(",")])
     wanted = Filter(types=frozenset({"RISK_ALERT"}), projects=frozenset(projects))
     with options.client() as client:
+        tell_unknown(client, projects)
         entries = _newest(client, wanted)
     least = SEVERITIES.index(severity)
     found = [
@@ -96,6 +100,7 @@ def rules(
     rtevents risks rules --project web -o json
     """
     with options.client() as client:
+        tell_unknown(client, [] if suggested is None else [suggested])
         found = client.risk_rules()
     if suggested is not None:
         found = [each for each in found if each["project_id"] in (None, suggested)]
@@ -104,6 +109,94 @@ def rules(
             _show_rule(each)
     else:
         print_json(found)
+
+
+@app.command()
+def close(
+    fingerprint: Annotated[
+        str,
+        typer.Argument(
+            metavar="FINGERPRINT", help="Of which risk: as much of it as no other has, or its id."
+        ),
+    ],
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Why, in a few words.")
+    ] = None,
+    project: Annotated[
+        str | None,
+        typer.Option(
+            "--project", metavar="ID", help="Of this project.", autocompletion=suggest.projects
+        ),
+    ] = None,
+) -> None:
+    """
+    Close a risk: it is looked after, or none. Found again, it opens again.
+
+    \b
+    rtevents risks close secret:1f2e3d4
+    rtevents risks close disk --reason "a new one is in"
+    """
+    from rtevents.cli.publish.sending import tell
+    from rtevents.core.causes import caused_by
+    from rtevents.core.event import Event
+    from rtevents.core.filter import Filter
+
+    wanted = Filter(
+        types=frozenset({"RISK_ALERT"}), projects=frozenset({project} if project else ())
+    )
+    with options.client() as client:
+        risk = _chosen(_risks(_newest(client, wanted)), fingerprint)
+        fields = ("severity", "message", "rule", "fingerprint", "file_path")
+        data = {name: risk[name] for name in fields if risk[name] is not None}
+        data |= {"state": "closed", "reason": reason or "closed by hand"}
+        event = Event(
+            type="RISK_ALERT",
+            data=data,
+            source="cli",
+            project_id=risk["project_id"],
+            extensions=caused_by(client.find(risk["event_id"])),
+        )
+        stored = client.publish(event)
+    tell(stored.event_id, stored.seq, duplicate=stored.duplicate)
+
+
+def _chosen(risks: Iterable[dict[str, Any]], asked: str) -> dict[str, Any]:
+    """
+    Return the open risk of a fingerprint, or of the beginning of one, or of an event id.
+
+    Raises:
+        NotFound: There is none.
+        BadInput: There are several.
+    """
+    opened = [risk for risk in risks if risk["state"] != "closed"]
+    whole = [risk for risk in opened if asked in (risk["fingerprint"], risk["event_id"])]
+    found = whole or [
+        risk for risk in opened if asked and _begins(risk["fingerprint"] or "", asked)
+    ]
+    if not found:
+        raise NotFound(f"no risk {asked[:80]!r} is open; see: rtevents risks")
+    if len(found) > 1:
+        names = ", ".join(
+            f"{risk['fingerprint']} of {risk['project_id'] or 'no project'}" for risk in found[:5]
+        )
+        raise BadInput(
+            f"{asked[:80]!r} is of {len(found)} risks: {names}; write more, or --project"
+        )
+    return found[0]
+
+
+def _begins(fingerprint: str, asked: str) -> bool:
+    """Tell whether a fingerprint begins so, with the rule or after it."""
+    return fingerprint.startswith(asked) or fingerprint.partition(":")[2].startswith(asked)
+
+
+def _short(fingerprint: str | None, rule: str | None) -> str:
+    """Return what is written of a fingerprint: enough for close, most often."""
+    if fingerprint is None:
+        return f"({rule or '-'})"
+    if rule and fingerprint.startswith(f"{rule}:"):
+        return fingerprint[: len(rule) + 8]
+    return f"({rule or '-'})  {fingerprint[:40]}"
 
 
 def _newest(client: Client, wanted: Filter) -> list[Entry]:
@@ -151,6 +244,7 @@ def _risks(entries: Iterable[Entry]) -> list[dict[str, Any]]:
                 "fingerprint": mark,
                 "event_id": entry.event_id,
                 "evidence": data.get("evidence") or [],
+                "file_path": data.get("file_path"),
                 "since": entry.timestamp,
             },
         )
@@ -177,8 +271,8 @@ def _show(risks: Iterable[dict[str, Any]]) -> None:
         project = safe(risk["project_id"] or "-")
         state = "over " if risk["state"] == "closed" else ""
         since = typer.style(moment(risk["since"], "%Y-%m-%d %H:%M"), dim=True)
-        rule = typer.style(f"({safe(risk['rule'] or '-')})", dim=True)
-        typer.echo(f"{severity} {since}  {project:<12}  {state}{safe(risk['message'])}  {rule}")
+        mark = typer.style(safe(_short(risk["fingerprint"], risk["rule"])), dim=True)
+        typer.echo(f"{severity} {since}  {project:<12}  {state}{safe(risk['message'])}  {mark}")
     if not is_any:
         typer.echo("no risk is open")
 

@@ -9,9 +9,10 @@ import typer
 from rtevents.cli import options, suggest
 from rtevents.cli.output import moment, notice, pretty_line, print_json, safe
 from rtevents.cli.status import sink_line
-from rtevents.errors import NotFound, NotReachable
+from rtevents.errors import NotFound, NotReachable, Taken
 
 if TYPE_CHECKING:
+    from rtevents.client.sync import Client
     from rtevents.sinks.place import DeadLetters
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, invoke_without_command=True)
@@ -30,25 +31,27 @@ def sinks(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """
-    Show the configured reactions: how they are, how far they lag, what they gave up.
+    Show the configured reactions and the names of `rtevents on --as NAME`: how they are, how far
+    they lag, what they gave up.
 
     \b
     rtevents sinks
     rtevents sinks dead chat
     rtevents sinks replay chat
     rtevents sinks resume chat      try now, when it rests or its receiver was gone
+    rtevents sinks forget pager     drop the place of rtevents on --as pager
     """
     if context.invoked_subcommand is not None:
         return
     with options.client() as client:
-        found = client.sinks()
+        found = client.sinks() + _named(client)
     if as_json:
         print_json(found)
         return
     if not found:
         notice("there are none: see rtevents docs reactions")
     for sink in found:
-        print(sink_line(sink))
+        print(_name_line(sink) if sink["kind"] == "on" else sink_line(sink))
 
 
 @app.command()
@@ -143,6 +146,77 @@ def resume(name: Name) -> None:
     print(f"resumed {safe(name)}")
 
 
+@app.command()
+def forget(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Which name.", autocompletion=suggest.names)
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also what it gave up, its dead letters.")
+    ] = False,
+) -> None:
+    """
+    Forget the place of `rtevents on --as NAME`: used again, that name begins anew.
+
+    A sink of the configuration is taken out there.
+
+    \b
+    rtevents sinks forget pager
+    """
+    from rtevents.config.paths import find_paths
+    from rtevents.sinks.names import forget as forget_name
+    from rtevents.sinks.names import letters
+
+    folder = find_paths().names
+    kept = letters(folder, name)
+    if kept and not force:
+        raise Taken(
+            f"{name} has {len(kept)} dead letters: rtevents sinks dead {name}; "
+            f"to forget them as well: rtevents sinks forget --force {name}"
+        )
+    forget_name(folder, name)
+    print(f"forgot {safe(name)}")
+
+
+def _named(client: Client) -> list[dict[str, Any]]:
+    """Return the names of `rtevents on --as NAME`, as far behind as they are."""
+    from rtevents.config.paths import find_paths
+    from rtevents.core.event import Bookmark
+    from rtevents.sinks.names import all_names
+
+    if not (names := all_names(find_paths().names)):
+        return []
+    status = client.status()
+    found = []
+    for each in names:
+        place = Bookmark.parse(each.bookmark) if each.bookmark else None
+        is_of_log = place is not None and place.epoch == status["epoch"]
+        found.append(
+            {
+                "name": each.name,
+                "kind": "on",
+                "state": "running" if each.pid is not None else "ended",
+                "bookmark": each.bookmark,
+                "lag": max(0, status["newest"] - place.seq) if place and is_of_log else None,
+                "dead": each.dead,
+                "pid": each.pid,
+                "since": each.since,
+            }
+        )
+    return found
+
+
+def _name_line(name: dict[str, Any]) -> str:
+    """Return a name in a line."""
+    when = moment(name["since"], "%Y-%m-%d %H:%M")
+    runs = (
+        f"running since {when}, pid {name['pid']}" if name["pid"] else f"not running since {when}"
+    )
+    lag = "at no place of this log" if name["lag"] is None else f"lag {name['lag']}"
+    words = [runs, lag, *([f"{name['dead']} dead"] if name["dead"] else [])]
+    return f"{safe(name['name'])}  on  {', '.join(words)}  {name['bookmark']}"
+
+
 def _names() -> list[str]:
     """Return the names of what may have given something up."""
     from rtevents.config.paths import find_paths
@@ -174,11 +248,9 @@ def _letters(name: str) -> list[dict[str, Any]]:
 def _own(name: str) -> DeadLetters | None:
     """Return the dead letters of `rtevents on --as NAME`; None when there is no such name."""
     from rtevents.config.paths import find_paths
-    from rtevents.config.sinks import NAME
-    from rtevents.sinks.place import DeadLetters
+    from rtevents.sinks.names import letters
 
-    folder = find_paths().names / name
-    return DeadLetters(folder) if NAME.match(name) and folder.is_dir() else None
+    return letters(find_paths().names, name)
 
 
 def _encode(event: dict[str, Any]) -> bytes:

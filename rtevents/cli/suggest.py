@@ -58,6 +58,14 @@ def sinks(incomplete: str) -> list[tuple[str, str]]:
     return _beginning(((each["name"], each["kind"]) for each in found), incomplete)
 
 
+def names(incomplete: str) -> list[tuple[str, str]]:
+    """Return the names of `rtevents on --as NAME` that begin so."""
+    from rtevents.config.paths import find_paths
+
+    found = sorted(each.name for each in find_paths().names.glob("*") if each.is_dir())
+    return _beginning(((each, "rtevents on") for each in found), incomplete)
+
+
 def topics(incomplete: str) -> list[tuple[str, str]]:
     """Return the pages that begin so, with what they are about."""
     from rtevents.docs import TOPICS

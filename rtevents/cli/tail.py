@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rtevents.cli import options
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line, tell_gap
 from rtevents.cli.since import place
 from rtevents.errors import TimedOut
@@ -102,6 +103,7 @@ def tail(
         asides=wanted.types & ASIDES,
     )
     with options.client() as client:
+        tell_unknown(client, projects)
         if until is not None and ahead is None:
             printer.end = client.history(until=until, limit=1, order="desc").until
         if last is not None:

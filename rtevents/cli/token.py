@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from rtevents.cli import options, suggest
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import moment, print_json, safe
 from rtevents.errors import NotFound
 
@@ -58,6 +59,7 @@ def create(
     options.refuse_empty("--type", types)
     expires_in = options.seconds(expires, "--expires")
     with options.client() as client:
+        tell_unknown(client, projects)
         made = client.create_token(
             role, projects=projects, types=types, expires_in=expires_in, name=name
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rtevents.cli.output import moment, safe
+from rtevents.cli.output import moment, notice, safe
 from rtevents.errors import ConfigError, NotFound
 
 if TYPE_CHECKING:
@@ -25,49 +26,86 @@ def trust(
         Path | None,
         typer.Argument(metavar="[PATH]", help="The project; the one around this folder."),
     ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Show what is trusted.")] = False,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Trust it no more.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show what would be trusted, and trust nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    refuse: Annotated[
+        bool, typer.Option("--refuse", help="Run nothing of it, and do not ask again.")
+    ] = False,
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="Forget what was said of it: trusted or refused.")
+    ] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Show what was said of which.")] = False,
 ) -> None:
     """
     Let a project's own .rtevents.yaml have its commands run, as it is now.
 
-    A project that was cloned is somebody else's word: none of its commands runs before. When the
-    file changes, none runs until you have read it and trusted it again.
+    A project that was cloned is somebody else's word: none of its commands runs before. What would
+    run is shown, and you are asked. When the file changes, nothing of it runs until you have read
+    it and trusted it again. What is refused stays so, whatever the file comes to say.
 
     \b
-    rtevents trust                     the project around this folder; it shows what will run
-    rtevents trust ~/src/web
+    rtevents trust                     the project around this folder
+    rtevents trust --show ~/src/web    what it asks for
+    rtevents trust --yes ~/src/web     in a script
+    rtevents trust --refuse ~/src/web  no, thanks: the health has nothing to say of it any more
     rtevents trust --list
     rtevents trust --revoke ~/src/web
     """
     from rtevents.config.paths import find_paths
     from rtevents.sinks.trust import Trust
 
-    if list_ and (revoke or path is not None):
+    if sum((show, yes, refuse, revoke, list_)) > 1:
+        raise typer.BadParameter("of --show, --yes, --refuse, --revoke and --list, expected one")
+    if list_ and path is not None:
         raise typer.BadParameter("--list is about all of them")
     known = Trust(find_paths().trust)
     if list_:
         _list(known)
     elif revoke:
         _revoke(known, path)
+    elif refuse:
+        _refuse(known, path)
     else:
-        _give(known, path)
+        _give(known, path, is_shown_only=show, is_sure=yes)
 
 
-def _give(known: Trust, path: Path | None) -> None:
+def _give(known: Trust, path: Path | None, *, is_shown_only: bool, is_sure: bool) -> None:
     found = _read(_root(path))
     reactions = found.reactions()
     if not reactions:
         print(f"{safe(str(found.file))} asks for no command: there is nothing to trust")
         return
-    known.give(found)
-    print(f"trusted, as it is now: {safe(str(found.file))}")
+    print(f"{safe(str(found.file))}: {_state(known, found)}; it asks for")
     for each in reactions:
         command = each.command
         asked = [f"{key}={value}" for key, values in each.query.items() for value in values]
         words = " ".join(asked) or "everything"
         run = _shown(command) if command else ""
         print(f"  {safe(each.name)}: {safe(words)} -> {safe(run)}")
+    if is_shown_only:
+        return
+    if not is_sure:
+        _ask()
+    known.give(found)
+    print("trusted, as it is now")
+
+
+def _ask() -> None:
+    """Ask the person at the terminal; nobody there is no, and so is any other word."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("there is no terminal to ask you at; read it, then: --yes")
+    sys.stdout.flush()
+    if not typer.confirm("Run these whenever that happens?", err=True):
+        notice("nothing was changed; so that nobody asks again: rtevents trust --refuse")
+        raise typer.Exit(1)
+
+
+def _refuse(known: Trust, path: Path | None) -> None:
+    found = _read(_root(path))
+    known.refuse(found)
+    print(f"refused: nothing of {safe(str(found.file))} runs, whatever it comes to say")
 
 
 def _shown(command: CommandSettings) -> str:
@@ -83,7 +121,7 @@ def _revoke(known: Trust, path: Path | None) -> None:
     # What is not there any more can be revoked too.
     file = (_root(path) if path is None else _folder(path)) / NAME
     if not known.take(file):
-        raise NotFound(f"{file} was not trusted; see: rtevents trust --list")
+        raise NotFound(f"{file} was not trusted, nor refused; see: rtevents trust --list")
     print(f"not trusted any more: {safe(str(file))}")
 
 
@@ -96,11 +134,19 @@ def _list(known: Trust) -> None:
         except ConfigError as error:
             state = str(error)
         else:
-            state = "not there" if found is None else "trusted"
-            if found is not None and found.digest != each.digest:
-                state = "changed since: nothing of it runs"
+            state = "not there" if found is None else _state(known, found)
         when = moment(each.at, "%Y-%m-%d %H:%M")
         print(f"{safe(each.path)}  {when}  {safe(state)}")
+
+
+def _state(known: Trust, found: ProjectFile) -> str:
+    """Return what was said of a file, and whether that holds."""
+    said = known.get(found.file)
+    if said is None:
+        return "not trusted"
+    if said.is_refused:
+        return "refused: nothing of it runs"
+    return "trusted" if known.holds(found) else "changed since: nothing of it runs"
 
 
 def _read(root: Path) -> ProjectFile:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rtevents.cli import options
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line, tell_gap
 from rtevents.cli.since import place
 from rtevents.errors import ConnectionLost, NotReachable, TimedOut, Unavailable
@@ -75,6 +76,8 @@ def wait(
     with options.client() as client:
         # The first question does not wait: from its answer on the place is known.
         page = client.history(wanted, since=begin, limit=min(count, MOST))
+        if not page.events:
+            tell_unknown(client, projects)
         while True:
             if page.gap is not None:
                 tell_gap(page.gap, fail=fail_on_gap)

@@ -62,7 +62,7 @@ class RiskSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         secret_examples: Path globs of files whose secrets are most often made up: there it is low.
         large_file: Severity of a very large file that is not ignored.
         large_file_bytes: Bytes from which on a file is.
-        deletions: Severity of many files deleted at once, not by git.
+        deletions: Severity of many files that git has deleted at once, and not by git.
         deletions_count: How many files.
         deletions_within: Seconds within which they are.
         failing: Severity of a task that fails again and again.

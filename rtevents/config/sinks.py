@@ -101,7 +101,7 @@ class SinkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         not_type: Event types that are left out.
         project: Projects.
         source: Sources.
-        path: Globs for the event's file.
+        path: Globs for the event's files, of a COMMIT all that it lists.
         where: Conditions on any field, such as `data.severity >= "high"`.
         command: A command that is run.
         webhook: An address to which events are posted.
@@ -113,7 +113,8 @@ class SinkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         every: Seconds between two reactions, at least; messages have 10 unless it is set.
         on_busy: What comes meanwhile waits in the log (`queue`), is passed over but for the newest
             (`drop`), or ends what runs (`restart`).
-        retries: Attempts after the first, before an event goes to the dead letters.
+        retries: Attempts after the first, before an event goes to the dead letters; while nobody
+            answers at all it waits in the log instead.
         retry_pause: Seconds before the first of them; each pause is twice the one before.
         retry_max: The longest pause, in seconds.
         breaker: Failures in a row after which it rests; 0 for never.

@@ -124,7 +124,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         by_type: How many of each type.
         span_seconds: How long each of `spans` is: an hour, or a day.
         spans: The events over time, the oldest first; those without an event are left out.
-        files, folders: Where most happens: changes and commits.
+        files, folders: Where most happens: each save of a file, and each commit of one of which no
+            save was told since the last; what git itself wrote, at a checkout, is none.
         together: The files that commits change together.
     """
 
@@ -151,6 +152,8 @@ class Analysis:
         self._hours: Counter[tuple[int, str]] = Counter()
         self._files: Counter[str] = Counter()
         self._folders: Counter[str] = Counter()
+        # Saved since their last commit, the oldest first.
+        self._saved: dict[tuple[str | None, str], None] = {}
         self._committed: Counter[str] = Counter()
         self._pairs: Counter[tuple[str, str]] = Counter()
         self._authors: Counter[str] = Counter()
@@ -171,8 +174,12 @@ class Analysis:
             count(self, entry.event)
 
     def _file(self, event: Event) -> None:
-        if event.path:
+        # With a cause it was git that wrote it, or other rules that show it.
+        if event.path and not event.data.get("cause"):
             self._touch(event.path)
+            self._saved[event.project_id, event.path] = None
+            if len(self._saved) > MOST_KEYS:
+                del self._saved[next(iter(self._saved))]
 
     def _touch(self, path: str) -> None:
         folder = path.rpartition("/")[0] or "."
@@ -199,7 +206,11 @@ class Analysis:
             }
         )
         for path in paths:
-            self._touch(path)
+            # What was saved is counted already: its commit is no other change.
+            if (key := (event.project_id, path)) in self._saved:
+                del self._saved[key]
+            else:
+                self._touch(path)
             self._committed[path] += 1
         if len(paths) <= MOST_TOGETHER:
             self._pairs.update(combinations(paths, 2))

@@ -10,6 +10,7 @@ import msgspec
 
 from rtevents.core.event import Entry, type_name
 from rtevents.core.glob import Glob
+from rtevents.core.paths import is_about
 from rtevents.errors import FilterError, NotAllowed
 
 if TYPE_CHECKING:  # a client filters, and checks no payload
@@ -35,7 +36,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         not_types: Event types that are left out.
         projects: Project ids.
         sources: Sources.
-        paths: Globs for the event's file: ``*`` stays within a folder, ``**`` does not.
+        paths: Globs for the event's files: ``*`` stays within a folder, ``**`` does not.
         wheres: Conditions on any of its fields, in the language of ``core/where.py``.
     """
 
@@ -53,7 +54,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             and entry.type not in self.not_types
             and (not self.projects or entry.project_id in self.projects)
             and (not self.sources or entry.source in self.sources)
-            and (not self.paths or any(_glob(path).matches(entry.path) for path in self.paths))
+            and (not self.paths or any(is_about(entry, _glob(path)) for path in self.paths))
             and (not self.wheres or any(condition(text).matches(entry) for text in self.wheres))
         )
 
@@ -152,15 +153,16 @@ OWNER = Grant(role="owner")
 """The grant of the daemon's own user."""
 
 
-def parse_filter(query: Mapping[str, Sequence[str]], types: EventTypes) -> Filter:
+def parse_filter(query: Mapping[str, Sequence[str]], types: EventTypes | None) -> Filter:
     """
     Read a filter from the keys of a query string; other keys are left alone.
 
     Args:
         query: Values by key; a value may name several types or projects, with commas between.
-        types: The types that there are.
+        types: The types that there are; None where that cannot be known yet.
     Raises:
-        FilterError: A value names nothing; the text has the nearest type that is known.
+        FilterError: A value names nothing, or asks for what cannot be; the text has the nearest
+            type that is known.
     """
     # Only what is given: an empty set of one's own would take more room than all else of a filter.
     values = {
@@ -177,7 +179,14 @@ def parse_filter(query: Mapping[str, Sequence[str]], types: EventTypes) -> Filte
         _glob(glob)
     for text in values.get("wheres", ()):
         condition(text)
-    return Filter(**values)
+    wanted = Filter(**values)
+    if wanted.wheres and types is not None:
+        # Imported here: it knows every payload.
+        from rtevents.core.where_check import check
+
+        for text in wanted.wheres:
+            check(condition(text).node, types, wanted.types - wanted.not_types)
+    return wanted
 
 
 _KEYS = {
@@ -196,6 +205,12 @@ FILTER_KEYS = frozenset(_KEYS)
 _EVERYTHING = Filter()
 
 _glob = lru_cache(maxsize=4096)(Glob)
+
+
+def path_hints(globs: Iterable[str]) -> list[bytes]:
+    """Return bytes of which one is in the body of whatever is about such a file, or nothing."""
+    hints = [_glob(text).hint for text in globs]
+    return hints if all(hints) else []
 
 
 @lru_cache(maxsize=1024)
@@ -222,8 +237,8 @@ def _values(key: str, given: Iterable[str]) -> list[str]:
     return [value for value in values if value]
 
 
-def _known(name: str, types: EventTypes) -> str:
-    if type_name(name) not in types:
+def _known(name: str, types: EventTypes | None) -> str:
+    if types is not None and type_name(name) not in types:
         raise FilterError(types.unknown(name), field="type")
     return type_name(name)
 

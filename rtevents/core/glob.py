@@ -18,6 +18,9 @@ class Glob:
     A glob that ends in ``/`` means everything below. Matching takes time linear in the pattern for
     each part of a path, whatever the pattern: a filter comes from outside.
 
+    Attributes:
+        hint: Bytes that are in the JSON of whatever has a path of this pattern; empty where none
+            are known.
     Raises:
         FilterError: It is empty or longer than ``MAX_GLOB``.
     """
@@ -27,7 +30,9 @@ class Glob:
             raise FilterError(
                 f"path: a glob of {len(text)} characters, expected 1 to {MAX_GLOB}", field="path"
             )
-        parts = (text + "**" if text.endswith("/") else text).split("/")
+        text = text + "**" if text.endswith("/") else text
+        self.hint = _hint(text)
+        parts = text.split("/")
         if parts[-1] == "**":
             parts.append("*")
         self._parts = [
@@ -53,6 +58,26 @@ class Glob:
             else:
                 return False
         return all(part is None for part in wanted[at:])
+
+
+def _hint(text: str) -> bytes:
+    """Return how a path of this pattern begins or ends in JSON, whichever says more."""
+    begin = _SPECIAL.split(text, maxsplit=1)[0]
+    if begin == text:
+        return b'"%b"' % text.encode() if is_plain(text) else b""
+    # `**/` may stand for nothing at all.
+    end = _SPECIAL.split(text)[-1].lstrip("/")
+    first = b'"' + begin.encode() if begin and is_plain(begin) else b""
+    last = end.encode() + b'"' if end and is_plain(end) else b""
+    return max(first, last, key=len)
+
+
+def is_plain(text: str) -> bool:
+    """Tell whether JSON writes a text as it is, and never in another way."""
+    return text.isascii() and text.isprintable() and not {'"', "\\"} & {*text}
+
+
+_SPECIAL = re.compile(r"[*?[\]]")
 
 
 def _END(part: str) -> None:  # noqa: N802 - stands among the compiled parts of a glob

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rtevents.core.glob import Glob, is_plain
 from rtevents.core.where_text import And, Comparison, Node, Not, Or
 
 MOST = 100
@@ -37,7 +38,7 @@ def hints_of(node: Node) -> Hints:
 
 def _comparison(node: Comparison) -> Hints:
     # What is said of the rest may be known of an event whose bytes are damaged.
-    if node.op == "!=" or node.field[0] not in ("data", "extensions"):
+    if node.op == "!=" or node.field[0] not in ("data", "extensions", "path"):
         return None
     if node.op in ("==", "in"):
         values = node.value if node.op == "in" else [node.value]
@@ -46,15 +47,14 @@ def _comparison(node: Comparison) -> Hints:
             return tuple(text for text in texts if text is not None)
     if node.op == "contains" and node.value != "" and (text := _text(node.value)) is not None:
         return (text[1:-1],)
+    if node.op == "matches" and (hint := Glob(node.value).hint):
+        return (hint,)
     return _name(node.field)
 
 
 def _text(value: Any) -> bytes | None:
     """Return a text as JSON writes it; None for one that may be written in another way."""
-    is_plain = isinstance(value, str) and value.isascii() and value.isprintable()
-    if not is_plain or '"' in value or "\\" in value:
-        return None
-    return f'"{value}"'.encode()
+    return f'"{value}"'.encode() if isinstance(value, str) and is_plain(value) else None
 
 
 def _name(field: tuple[str, ...]) -> Hints:

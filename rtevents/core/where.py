@@ -11,18 +11,23 @@ A comparison says something of one field: ``== != < <= > >=``, ``in [...]``, ``c
 ``matches`` (a path glob), ``exists``; ``and``, ``or``, ``not`` and parentheses join them, ``not``
 binding closest and ``or`` least. A field that is not there fulfils none of them but ``!=`` and what
 ``not`` stands before.
+
+A name looks into each object of a list: ``data.files.path`` is the path of each file of a commit,
+as ``path`` is each file that an event is about. Of several values one is enough; ``!=`` is always
+the opposite of ``==``, and so says that none of them is this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from rtevents.core.event import Entry
 from rtevents.core.glob import Glob
-from rtevents.core.where_text import And, Comparison, Node, Not, Or, Scalar, parse
+from rtevents.core.paths import MAX_TEXT, event_of, is_about, paths_of
+from rtevents.core.where_text import WITH_PARTS, And, Comparison, Node, Not, Or, Scalar, parse
 
 MAX_MATCHED = 4096
 """Longest text that ``matches`` looks at, in characters: longer than any path."""
@@ -62,14 +67,14 @@ MISSING = _Missing()
 
 
 def value_of(entry: Entry, field: tuple[str, ...]) -> Any:
-    """Return what a field holds; ``MISSING`` where it is not there."""
+    """Return what a field holds; ``MISSING`` where it is not there, or holds several values."""
     root, *rest = field
     if root == "surprise":
         return _surprise(entry)
     if root == "data":
-        value: Any = _event(entry).data
+        value: Any = event_of(entry).data
     elif root == "extensions":
-        value = _event(entry).extensions
+        value = event_of(entry).extensions
         value = {} if value is msgspec.UNSET else value
     else:
         value = getattr(entry, root)
@@ -86,23 +91,35 @@ def value_of(entry: Entry, field: tuple[str, ...]) -> Any:
 
 
 def _surprise(entry: Entry) -> Any:
-    extensions = _event(entry).extensions
+    extensions = event_of(entry).extensions
     try:
         return MISSING if extensions is msgspec.UNSET else float(extensions[SURPRISE])
     except (KeyError, ValueError):
         return MISSING
 
 
-# The conditions of many readers are asked about one entry after the other.
-_newest: tuple[Entry, Any] | None = None
+def values_of(entry: Entry, field: tuple[str, ...]) -> Sequence[Any]:
+    """Return the values of a field: none where it is not there, one for each object of a list."""
+    if field == ("path",):
+        return paths_of(entry)
+    if field[0] not in WITH_PARTS or len(field) == 2:
+        value = value_of(entry, field)
+        return () if value is MISSING else (value,)
+    found = [value_of(entry, field[:2])]
+    for part in field[2:]:
+        found = [value for each in found for value in _within(each, part)]
+    return found
 
 
-def _event(entry: Entry) -> Any:
-    global _newest  # a tuple, put there in one step: threads may each put theirs
-    newest = _newest
-    if newest is None or newest[0] is not entry:
-        newest = _newest = entry, entry.event
-    return newest[1]
+def _within(value: Any, part: str) -> Sequence[Any]:
+    """Return what one part of a field's name leads to."""
+    if isinstance(value, dict):
+        return (value[part],) if part in value else ()
+    if not isinstance(value, list):
+        return ()
+    if part.isdecimal():
+        return value[int(part) : int(part) + 1]
+    return [each[part] for each in value if isinstance(each, dict) and part in each]
 
 
 def _compile(node: Node) -> Predicate:
@@ -120,28 +137,42 @@ def _compile(node: Node) -> Predicate:
 
 
 def _comparison(node: Comparison) -> Predicate:
-    field, test = node.field, _test(node)
-    return lambda entry: test(value_of(entry, field))
+    field = node.field
+    if node.op == "!=":
+        return lambda entry: (
+            not any(is_equal(value, node.value) for value in values_of(entry, field))
+        )
+    if node.op == "matches":
+        glob = Glob(node.value)
+        if field == ("path",):
+            return lambda entry: is_about(entry, glob)
+        return lambda entry: any(map(glob.matches, _texts(values_of(entry, field))))
+    test = _test(node)
+    return lambda entry: any(map(test, values_of(entry, field)))
+
+
+def _texts(values: Sequence[Any]) -> Iterable[str]:
+    """Yield what is text that ``matches`` looks at, as far as there is room for it."""
+    room = MAX_TEXT
+    for value in values:
+        if isinstance(value, str) and len(value) <= MAX_MATCHED:
+            room -= len(value)
+            if room < 0:
+                return
+            yield value
 
 
 def _test(node: Comparison) -> Callable[[Any], bool]:
-    """Return what tells whether a value, or ``MISSING``, fulfils a comparison."""
+    """Return what tells whether a value fulfils a comparison."""
     op, wanted = node.op, node.value
     if op == "exists":
-        return lambda value: value is not MISSING
+        return lambda value: True
     if op == "==":
         return lambda value: is_equal(value, wanted)
-    if op == "!=":
-        return lambda value: not is_equal(value, wanted)
     if op == "in":
         return lambda value: any(is_equal(value, one) for one in wanted)
     if op == "contains":
         return lambda value: _contains(value, wanted)
-    if op == "matches":
-        glob = Glob(wanted)
-        return lambda value: (
-            isinstance(value, str) and len(value) <= MAX_MATCHED and glob.matches(value)
-        )
     compare = ORDER[op]
     if node.is_severity:
         least = SEVERITIES.index(wanted)
@@ -180,7 +211,14 @@ def number(value: Any) -> Any:
 def _contains(value: Any, wanted: Scalar) -> bool:
     if isinstance(value, str):
         return isinstance(wanted, str) and wanted in value
-    return isinstance(value, list) and any(is_equal(one, wanted) for one in value)
+    return isinstance(value, list) and any(_is_or_has(one, wanted) for one in value)
+
+
+def _is_or_has(one: Any, wanted: Scalar) -> bool:
+    """Tell whether what stands in a list is this, or is an object of this ``path``."""
+    if isinstance(one, dict):
+        return isinstance(wanted, str) and one.get("path") == wanted
+    return is_equal(one, wanted)
 
 
 ORDER: dict[str, Callable[[Any, Any], bool]] = {

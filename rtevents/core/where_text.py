@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from rtevents.core.event import type_name
 from rtevents.core.glob import Glob
 from rtevents.errors import FilterError
 
@@ -24,7 +25,7 @@ FIELDS = (
     "type", "data", "timestamp", "source", "project_id", "event_id", "seq", "extensions", "path",
     "surprise",
 )  # fmt: skip
-"""What the first part of a field may be: the wire's names, the event's file, its surprise."""
+"""What the first part of a field may be: the wire's names, the event's files, its surprise."""
 
 WITH_PARTS = frozenset({"data", "extensions"})
 """The fields that hold others."""
@@ -41,12 +42,14 @@ class Comparison(msgspec.Struct, frozen=True):
         op: One of ``== != < <= > >= in contains matches exists``.
         value: What it is compared with: a list of them for ``in``, None for ``exists``.
         is_severity: Whether it is compared by rank, not by letter.
+        columns: Where each of the values stands, from 1.
     """
 
     field: tuple[str, ...]
     op: str
     value: Any = None
     is_severity: bool = False
+    columns: tuple[int, ...] = ()
 
 
 class Not(msgspec.Struct, frozen=True):
@@ -68,6 +71,21 @@ class Or(msgspec.Struct, frozen=True):
 
 
 Node = Comparison | Not | And | Or
+
+
+def named(node: Comparison) -> list[tuple[Any, int]]:
+    """Return what a comparison compares with, each value with its column."""
+    values = node.value if node.op == "in" else (node.value,)
+    return list(zip(values, node.columns, strict=True))
+
+
+def kind_of(value: Scalar) -> str:
+    """Return the kind of a value, in words."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    return "text" if isinstance(value, str) else "number"
 
 
 def parse(text: str) -> Node:
@@ -106,6 +124,9 @@ _LITERALS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
 _ORDERS = frozenset({"<", "<=", ">", ">="})
 _MEANT = {"=": "==", "&": "and", "|": "or", "!": "not", "~": "matches"}
 _SEVERITY = ("data", "severity")
+
+_NUMBERS = frozenset({"seq", "timestamp", "surprise"})
+"""The fields that are a number in every event; the others without parts are text."""
 
 
 def _as_json(match: re.Match[str]) -> str:
@@ -173,18 +194,46 @@ class _Parser:
         field = self._field()
         if self._next.kind == "op":
             op = self._step().text
-            if op in _ORDERS:
-                return self._ordered(field, op)
-            return Comparison(field, op, self._scalar(op))
+            node = self._ordered(field, op) if op in _ORDERS else self._equal(field, op)
+            self._check_kinds(node)
+            return node
         is_not = self._take("not")
         word = self._keyword()
         if word not in _OF_FIELDS:
             raise self._error(
                 f"expected == != < <= > >= in contains matches or exists, got {self._shown}"
             )
-        self._step()
-        node = Comparison(field, word, self._value(word))
+        op_at = self._step().column
+        node = self._named(field, word)
+        self._check_kinds(node, op_at)
         return Not(node) if is_not else node
+
+    def _check_kinds(self, node: Comparison, column: int = 0) -> None:
+        """Refuse what can be of no event: a field that is a number in all of them is no text."""
+        name = ".".join(node.field)
+        parts = 2 if node.field[0] == "extensions" else 1
+        if node.op == "exists" or len(node.field) != parts:
+            return
+        wanted = "number" if node.field[0] in _NUMBERS else "text"
+        if wanted == "number" and node.op in ("contains", "matches"):
+            raise self._error(f"{name} is a number: {node.op} asks text", column)
+        for value, at in named(node):
+            if kind_of(value) != wanted:
+                raise self._error(_wrong_kind(name, wanted, value), at)
+
+    def _equal(self, field: tuple[str, ...], op: str) -> Comparison:
+        column = self._next.column
+        return Comparison(field, op, _typed(field, self._scalar(op)), columns=(column,))
+
+    def _named(self, field: tuple[str, ...], op: str) -> Comparison:
+        if op == "in":
+            values, columns = self._list()
+            return Comparison(
+                field, op, tuple(_typed(field, value) for value in values), columns=columns
+            )
+        column = self._next.column
+        value = self._value(op)
+        return Comparison(field, op, value, columns=() if op == "exists" else (column,))
 
     def _ordered(self, field: tuple[str, ...], op: str) -> Comparison:
         column = self._next.column
@@ -194,13 +243,11 @@ class _Parser:
         is_severity = field == _SEVERITY and isinstance(value, str)
         if is_severity and value not in ("low", "medium", "high", "critical"):
             raise self._error("a severity is one of low, medium, high, critical", column)
-        return Comparison(field, op, value, is_severity)
+        return Comparison(field, op, value, is_severity, (column,))
 
     def _value(self, op: str) -> Any:
         if op == "exists":
             return None
-        if op == "in":
-            return self._list()
         column = self._next.column
         value = self._scalar(op)
         if op == "matches":
@@ -212,13 +259,16 @@ class _Parser:
                 raise self._error(str(error).removeprefix("path: "), column) from None
         return value
 
-    def _list(self) -> tuple[Scalar, ...]:
+    def _list(self) -> tuple[tuple[Scalar, ...], tuple[int, ...]]:
+        """Read the values of a list, and their columns."""
         self._expect("[")
+        columns = [self._next.column]
         values = [self._scalar("in [")]
         while self._take_mark(","):
+            columns.append(self._next.column)
             values.append(self._scalar(","))
         self._expect("]")
-        return tuple(values)
+        return tuple(values), tuple(columns)
 
     def _scalar(self, after: str) -> Scalar:
         word = self._next
@@ -320,3 +370,22 @@ class _Parser:
     def _error(self, text: str, column: int | None = None) -> FilterError:
         where = self._next.column if column is None else column
         return FilterError(f"where: column {where}: {text}", field="where")
+
+
+def _typed(field: tuple[str, ...], value: Scalar) -> Scalar:
+    """Return a type as it is written in events; any other value as it is."""
+    return type_name(value) if field == ("type",) and isinstance(value, str) else value
+
+
+def _wrong_kind(name: str, wanted: str, value: Scalar) -> str:
+    got = msgspec.json.encode(value).decode()[:80]
+    if value is None:
+        return f"{name} is never null: whether it is there is asked by {name} exists"
+    if wanted == "number":
+        unit = ", unix seconds" if name == "timestamp" else ""
+        hint = ": without quotes" if _NUMBER.fullmatch(str(value)) else ""
+        return f"{name} is a number{unit}, got {got}{hint}"
+    return f"{name} is text, got {got}: in quotes"
+
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")

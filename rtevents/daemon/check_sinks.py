@@ -41,7 +41,7 @@ def check_sinks(loaded: Loaded) -> list[str]:
         try:
             parse_filter(sink.query, types)
         except FilterError as error:
-            unknown.append(f"{loaded.where(f'sinks[{index}].type')}: {error}")
+            unknown.append(f"{loaded.where(f'sinks[{index}].{error.field}')}: {error}")
     return unknown
 
 
@@ -66,13 +66,10 @@ def check_sink(sink: SinkSettings) -> None:
         raise ConfigError(f"since: {error}", field="since") from error
     for key in ("path", "where"):
         try:
-            parse_filter({key: sink.query[key]}, _NO_TYPES)
+            parse_filter({key: sink.query[key]}, None)
         except FilterError as error:
             words = str(error).removeprefix(f"{key}: ")
             raise ConfigError(f"{key}: {words}", field=key) from error
-
-
-_NO_TYPES = EventTypes()
 
 
 def _at(loaded: Loaded, index: int, error: ConfigError) -> ConfigError:

@@ -345,12 +345,14 @@ class Sinks:
             if found is None or not asked:
                 continue
             if not self._trust.holds(found):
-                before = self._trust.get(found.file) is not None
-                untrusted[project] = (
-                    f"{len(asked)} do not run: {found.file} "
-                    f"{'has changed since it was trusted' if before else 'is not trusted'}; "
-                    f"read it, then: rtevents trust {root}"
-                )
+                known = self._trust.get(found.file)
+                if known is None or not known.is_refused:
+                    untrusted[project] = (
+                        f"{len(asked)} do not run: {found.file} "
+                        f"{'has changed since it was trusted' if known else 'is not trusted'}; "
+                        f"read it, then: rtevents trust {root}, "
+                        f"or never: rtevents trust --refuse {root}"
+                    )
                 continue
             for settings in asked:
                 wanted = self._own_wanted(project, root, settings)

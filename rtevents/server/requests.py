@@ -40,7 +40,8 @@ class FilterQuery(msgspec.Struct, kw_only=True):
         not_type: Event types that are left out.
         project: Project ids.
         source: Sources.
-        path: Globs for the event's file: `*` stays within a folder, `**` does not.
+        path: Globs for the event's files (a COMMIT lists several): `*` stays within a folder,
+            `**` does not.
         where: Conditions on any field, such as `data.severity >= "high"`.
     """
 

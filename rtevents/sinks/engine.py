@@ -56,7 +56,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 class Sink:
     """
-    Reacts to every entry at least once, in order; what cannot be done goes to the dead letters.
+    Reacts to every entry at least once, in order; what cannot be done goes to the dead letters,
+    what nobody answers waits in the log.
 
     Nothing gathers in memory: what it has not read is in the log, and it holds one batch.
 
@@ -251,8 +252,15 @@ class Sink:
             await self._read(LOOK_SECONDS, self._terms.batch)
 
     async def _settle(self, batch: Batch) -> None:
-        """Return when a batch is done, or given up; its place is kept then."""
-        attempt = 0
+        """
+        Return when a batch is done, or given up; its place is kept then.
+
+        A failure that says nothing of the events is not held against them: they wait, for as long
+        as whoever does not answer them does not answer those behind them either.
+        """
+        attempt = counted = 0
+        # How many of those behind it were done, once somebody answers them; None before.
+        others: int | None = None
         pause = self._terms.retry_pause
         while True:
             await self.breaker.admit()
@@ -261,17 +269,59 @@ class Sink:
                 failed = await self._try(batch, attempt, pause)
             if failed is None:
                 return
-            if self._is_ending:
-                raise LogClosed("ended before it was done")
+            self._stop_if_ending()
+            counted += not failed.is_down
             if failed.is_gone:
                 await self._note(gone=str(failed))
                 await self._rest()
-                attempt, pause = 0, self._terms.retry_pause
-            elif failed.is_final or attempt > self._terms.retries:
+                attempt, counted, others, pause = 0, 0, None, self._terms.retry_pause
+            elif failed.is_final or counted > self._terms.retries or others is not None:
                 await self._give_up(batch, str(failed), attempt)
+                await self._pass(batch, others or 0)
                 return
+            elif failed.is_down and attempt > self._terms.retries:
+                others = await self._try_others(batch, pause)
+                self._stop_if_ending()
             self._tell_failure(str(failed))
             pause = min(self._terms.retry_max, pause * 2)
+
+    def _stop_if_ending(self) -> None:
+        if self._is_ending:
+            raise LogClosed("ended before it was done")
+
+    async def _try_others(self, batch: Batch, pause: float) -> int | None:
+        """
+        Try those behind a batch that nobody answers: is it the batch, or is nobody there?
+
+        Should it be done in the end, they are done again after it: the order stays.
+
+        Returns:
+            How many were done; 0 when they were refused, by somebody; None when nobody answers
+            them either, or there is nothing to try.
+        """
+        if self._terms.on_busy != "queue" or self._gap is not None:
+            return None
+        if not self._held:
+            await self._read(0, self._terms.batch)
+        entries = self._held[: self._terms.batch]
+        if not entries or self._gap is not None:
+            return None
+        async with self._turn:
+            self._is_settling = True
+            try:
+                await self._act(msgspec.structs.replace(batch, entries=entries, gap=None), pause)
+            except ReactionFailed as error:
+                return None if error.is_down else 0
+            finally:
+                self._is_settling = False
+        return len(entries)
+
+    async def _pass(self, batch: Batch, count: int) -> None:
+        """Go past some of those that are held: they are done."""
+        if count:
+            done = msgspec.structs.replace(batch, entries=self._held[:count])
+            del self._held[:count]
+            await self._note(bookmark=str(done.bookmark))
 
     async def _try(self, batch: Batch, attempt: int, pause: float) -> ReactionFailed | None:
         """Try once, and keep the place; return why it failed, if it did."""
@@ -336,7 +386,9 @@ class Sink:
         self.breaker.failed(0.0 if error.is_final else max(asked, jittered(pause)))
         self.failures += 1
         if self.breaker.state == "open":
-            self._warn(f"rests after {self.breaker.failures} failures, the last: {error}")
+            self._warn(
+                f"rests after {self.breaker.failures} failures, the last: {error}; lag {self.lag}"
+            )
             if was == "closed":
                 self._tell(f"{self.name}: rests after {self.breaker.failures} failures")
 
@@ -415,6 +467,11 @@ class Sink:
             else:
                 await self._forget([letter_id])
 
+    @property
+    def lag(self) -> int:
+        """Entries of the log that are not done, or not looked at."""
+        return self._reader.lag + len(self._held) + self._in_hand
+
     def as_dict(self) -> dict[str, Any]:
         """Return how it is, as ``GET /v1/sinks`` tells it."""
         kept = self.place.kept
@@ -423,7 +480,7 @@ class Sink:
             "name": self.name,
             "state": state,
             "bookmark": kept.bookmark,
-            "lag": self._reader.lag + len(self._held) + self._in_hand,
+            "lag": self.lag,
             "delivered": self.delivered,
             "failures": self.failures,
             "last_success": self.last_success,

@@ -51,7 +51,8 @@ class FileReaction:
             await ended(partial(self._write, batch))
         except OSError as error:
             where = error.filename or self._file
-            raise ReactionFailed(f"{where}: {error.strerror or error}") from error
+            # A full disk is full for every event.
+            raise ReactionFailed(f"{where}: {error.strerror or error}", is_down=True) from error
 
     async def close(self) -> None:
         """Hold nothing open."""

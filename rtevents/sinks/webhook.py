@@ -106,9 +106,10 @@ class WebhookReaction:
                 await _read_some(response)
                 _judge(response)
         except TimeoutError:
-            raise ReactionFailed(f"no answer within {self._timeout:g} s") from None
+            words = f"no answer within {self._timeout:g} s"
+            raise ReactionFailed(words, is_down=True) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ReactionFailed(f"no answer: {_words(error)[:200]}") from error
+            raise ReactionFailed(f"no answer: {_words(error)[:200]}", is_down=True) from error
 
     async def close(self) -> None:
         """Close the connections."""
@@ -256,11 +257,13 @@ def _judge(response: aiohttp.ClientResponse) -> None:
         return
     words = f"the answer is {status}"
     if 300 <= status < 400:
-        raise ReactionFailed(f"{words}, a redirect, which is not followed: set the url it names")
+        words += ", a redirect, which is not followed: set the url it names"
+    is_final = 400 <= status < 500 and status not in AGAIN
     raise ReactionFailed(
         words,
-        is_final=400 <= status < 500 and status not in AGAIN,
+        is_final=is_final,
         is_gone=status == GONE,
+        is_down=not is_final,
         retry_after=retry_after(response.headers.get("Retry-After", "")),
     )
 

@@ -20,12 +20,10 @@ from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.damage import damaged_entry
 from rtevents.stores.dedup import Kept, settle
 from rtevents.stores.growth import Growth
+from rtevents.stores.redis_follow import CHUNK, Follower, Portion, Row, seq_of
 from rtevents.stores.redis_server import Ask, Found, Place, Server, explain
 
 logger = logging.getLogger(__name__)
-
-CHUNK = 500
-"""Entries that are fetched, or trimmed, at once: Redis does nothing else meanwhile."""
 
 LOOKS = 16
 """Chunks that one `read` goes through, oldest first, before it answers how far it came."""
@@ -35,12 +33,6 @@ JUMP = 1_000_000
 How far a log that lost its end goes on after the last seq that is known: more than another daemon
 can know that this one does not.
 """
-
-BLOCK = 5.0
-"""Seconds for which Redis is asked to wait for growth, at once."""
-
-PAUSE = 1.0
-"""Seconds after which a server that does not answer is asked again."""
 
 TRIES = 20
 """How often a batch is settled anew because another daemon stored one of its ids meanwhile."""
@@ -85,9 +77,17 @@ class RedisStore:
         self._clock = clock
         self._last = 0
         self._growth = Growth(0)
-        self._follower: asyncio.Task[None] | None = None
         # One after the other, so that what is published first comes first.
         self._appending = asyncio.Lock()
+        self._portion = Portion()
+        self._follower = Follower(
+            server,
+            self._portion,
+            asking=self._asking,
+            appending=self._appending,
+            last=lambda: self._last,
+            grown=self._grown,
+        )
         server.greeted = self._greet
 
     @property
@@ -190,12 +190,12 @@ class RedisStore:
         if limit < 1:
             return Page([], after)
         if wait:
-            self._follow()
+            self._follower.start()
         return await self._growth.read(look, after, until=until, wait=wait)
 
     async def grown(self, after: int, wait: float) -> int:
         """Return the last seq that is known, when it is greater than `after` or time is over."""
-        self._follow()
+        self._follower.start()
         await self._growth.reached(after, wait)
         return self._last
 
@@ -222,7 +222,7 @@ class RedisStore:
         newest: dict[str, Entry] = {}
         edge = bounds.last
         while left and edge >= bounds.first:
-            rows = await self._rows(0, edge, newest_first=True)
+            rows, _ = await self._rows(0, edge, newest_first=True)
             for entry in rows:
                 if entry.type in left and wanted.matches(entry):
                     newest[entry.type] = entry
@@ -276,9 +276,7 @@ class RedisStore:
     async def close(self) -> None:
         """End: readers that wait get ``LogClosed``. Closing twice is allowed."""
         self._growth.end()
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.wait([self._follower])
+        await self._follower.stop()
         # What was to be stored before is stored before.
         async with self._appending:
             await self._server.close()
@@ -290,6 +288,12 @@ class RedisStore:
         """Know that the log reaches so far, and wake who waits for that."""
         self._last = max(self._last, last)
         self._growth.tell(last)
+
+    async def _grown(self, last: int, is_missing: bool) -> None:
+        """Take how far others have brought the log."""
+        if is_missing:
+            await self.bounds()
+        self._reach(last)
 
     def _take(self, epoch: bytes, last: bytes) -> None:
         """Take what the log is called, and how far it reaches."""
@@ -338,34 +342,43 @@ class RedisStore:
 
     async def _rows(
         self, after: int, last: int | None, *, newest_first: bool = False
-    ) -> list[Entry]:
-        """Return the next entries after one seq and up to another."""
-        key = self._server.keys[0]
+    ) -> tuple[list[Entry], bool]:
+        """Return the next entries after one seq and up to another, and whether that was all."""
+        key, count = self._server.keys[0], self._portion.count
         low, high = str(after + 1), "+" if last is None else str(last)
+        rows: list[Row]
         async with self._asking():
             if newest_first:
-                rows = await self._ask.xrevrange(key, high, low, CHUNK)
+                rows = await self._ask.xrevrange(key, high, low, count)
             else:
-                rows = await self._ask.xrange(key, low, high, CHUNK)
+                rows = await self._ask.xrange(key, low, high, count)
         self._growth.check()
-        return [_entry(name, fields) for name, fields in rows]
+        self._portion.learn(rows)
+        return [_entry(row) for row in rows], len(rows) < count
+
+    async def _next(self, after: int, until: int | None) -> tuple[list[Entry], int | None]:
+        """Return the next entries after a seq; and up to where that is all, if it is."""
+        if until is None and (rows := self._follower.take(after)):
+            return [_entry(row) for row in rows], seq_of(rows[-1])
+        # What is known before the look is seen by it.
+        known = self._last if until is None else min(until, self._last)
+        entries, is_all = await self._rows(after, until)
+        return entries, known if is_all else None
 
     async def _read_oldest(self, after: int, until: int | None, limit: int, wanted: Filter) -> Page:
         found: list[Entry] = []
         size, looked = 0, after
         for _ in range(LOOKS):
-            # What is known before the look is seen by it.
-            known = self._last if until is None else min(until, self._last)
-            rows = await self._rows(looked, until)
-            for entry in rows:
+            entries, reach = await self._next(looked, until)
+            for entry in entries:
                 looked = entry.seq
                 if wanted.matches(entry):
                     found.append(entry)
                     size += len(entry.wire)
                     if len(found) >= limit or size >= PAGE_BYTES:
                         return Page(found, looked)
-            if len(rows) < CHUNK:
-                return Page(found, max(looked, known))
+            if reach is not None:
+                return Page(found, max(looked, reach))
         return Page(found, looked)
 
     async def _read_newest(self, after: int, until: int | None, limit: int, wanted: Filter) -> Page:
@@ -374,33 +387,10 @@ class RedisStore:
         found: list[Entry] = []
         edge = last
         while edge > after and len(found) < limit:
-            rows = await self._rows(after, edge, newest_first=True)
+            rows, _ = await self._rows(after, edge, newest_first=True)
             found += [entry for entry in rows if wanted.matches(entry)]
             edge = rows[-1].seq - 1 if rows else after
         return Page(found[:limit], max(after, last))
-
-    def _follow(self) -> None:
-        if self._follower is None or self._follower.done():
-            self._follower = asyncio.create_task(self._run_follower(), name="rtevents redis")
-
-    async def _run_follower(self) -> None:
-        """Tell of growth as Redis has it, until cancelled."""
-        key = self._server.keys[0]
-        waiting: Any = self._server.waiting
-        while True:
-            try:
-                async with self._asking():
-                    place = {key: f"{self._last}-18446744073709551615"}
-                    found: Any = await waiting.xread(place, 1, int(BLOCK * 1000))
-                if found:
-                    rows = found[key][0] if isinstance(found, dict) else found[0][1]
-                    seq = int(rows[0][0].partition(b"-")[0])
-                    if seq > self._last + 1:
-                        await self.bounds()
-                    self._reach(seq)
-            except StoreError as error:
-                logger.debug("redis cannot be followed: %s", error)
-                await asyncio.sleep(PAUSE)
 
 
 def _settle(batches: Sequence[Sequence[Event]], known: dict[str, Kept]) -> _Settled:
@@ -463,8 +453,8 @@ def _wire(seq: int, body: bytes) -> bytes:
     return b'{"seq":%d,%b' % (seq, body[1:])
 
 
-def _entry(name: bytes, fields: dict[bytes, bytes]) -> Entry:
-    seq = int(name.partition(b"-")[0])
+def _entry(row: Row) -> Entry:
+    seq, fields = seq_of(row), row[1]
     try:
         return decode_entry(_wire(seq, fields[b"b"]))
     except (BadInput, KeyError):

@@ -26,7 +26,7 @@ from rtevents.core.filter import Filter
 from rtevents.core.store import PAGE_BYTES
 from rtevents.errors import BadInput
 from rtevents.stores.damage import damaged_entry
-from rtevents.stores.sqlite_where import narrowing
+from rtevents.stores.sqlite_where import about, narrowing
 
 ROWS = 512
 """
@@ -323,9 +323,10 @@ class Search:
         asked = zip(KEYS, (wanted.sources, wanted.types, wanted.projects), strict=True)
         given = {key: self._bind(key, values) for key, values in asked}
         names = {key: some for key, some in given.items() if 1 <= len(some) <= BRANCHES}
-        condition, bound = narrowing(wanted.wheres)
-        self._bound |= bound
-        self._condition = f" AND {condition}" if condition else ""
+        self._condition = ""
+        for condition, bound in (about(wanted.paths), narrowing(wanted.wheres)):
+            self._bound |= bound
+            self._condition += f" AND {condition}" if condition else ""
         self._entries = "".join(f" AND {_written(some)}" for some in names.values())
         self._lead = next(iter(names), None)
         leading = names.pop(self._lead) if self._lead else []

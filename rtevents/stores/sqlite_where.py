@@ -3,8 +3,8 @@ What a ``where`` means in SQL: a condition that no row fails whose event fulfils
 
 The rows that are left are shown to the filter itself, so that SQL may take one too many but never
 one too few. What it cannot say exactly (globs, numbers that are nearly equal, names of fields with
-unusual characters) is said twice: more than is meant where a row would be taken, and less than is
-meant behind a ``not``.
+unusual characters, what is within a list) is said twice: more than is meant where a row would be
+taken, and less than is meant behind a ``not``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
-from rtevents.core.filter import condition
+import msgspec
+
+from rtevents.core.filter import condition, path_hints
 from rtevents.core.hints import hints_of
 from rtevents.core.where import ORDER, SEVERITIES
 from rtevents.core.where_text import And, Comparison, Node, Not, Scalar
@@ -42,13 +44,27 @@ def narrowing(texts: Collection[str]) -> tuple[str, dict[str, object]]:
     """
     writer = _Writer()
     said = [writer.bounds(condition(text).node)[0] for text in texts]
+    hints = {f"hint_{at}": hint for at, hint in enumerate(_hints(texts))}
+    quick = f"({' OR '.join(f'instr(body, :{name})' for name in hints)})" if hints else ""
     if "1" in said or not said:
-        return "", {}
+        return quick, dict(hints)
     exact = _UNLESS.format(f"({' OR '.join(said)})")
-    hints = _hints(texts)
-    bound = writer.bound | {f"hint_{at}": hint for at, hint in enumerate(hints)}
-    quick = " OR ".join(f"instr(body, :hint_{at})" for at in range(len(hints)))
-    return (f"(({quick}) AND {exact})" if quick else exact), bound
+    return (f"({quick} AND {exact})" if quick else exact), writer.bound | hints
+
+
+def about(globs: Collection[str]) -> tuple[str, dict[str, object]]:
+    """
+    Return the SQL that holds for whatever is about a file of one of some patterns, as far as it can
+    be said, and what is bound in it; empty for nothing to say.
+
+    The parameters are named ``path_0`` and so on.
+    """
+    hints = dict.fromkeys(path_hints(globs))
+    if len(hints) > MOST_HINTS:
+        return "", {}
+    bound: dict[str, object] = {f"path_{at}": hint for at, hint in enumerate(hints)}
+    said = " OR ".join(f"instr(body, :{name})" for name in bound)
+    return (f"({said})" if said else ""), bound
 
 
 def _hints(texts: Iterable[str]) -> list[bytes]:
@@ -84,11 +100,20 @@ class _Writer:
         field = _field(node.field)
         if field is None or node.op == "matches":
             return UNKNOWN
+        if node.op == "!=":
+            most, least = self._comparison(msgspec.structs.replace(node, op="=="))
+            return _opposite(least), _opposite(most)
+        most, least = self._said(node, field)
+        # What is in a list has no path of its own, so that nothing is said of it.
+        lists = [
+            f"{_type(_path(node.field[:end]))} IS 'array'" for end in range(2, len(node.field))
+        ]
+        return _any([most, *lists]), least
+
+    def _said(self, node: Comparison, field: str) -> tuple[str, str]:
+        """Return the bounds of a comparison with what is at a path."""
         if node.op == "exists":
             return _exactly(f"{_type(field)} IS NOT NULL")
-        if node.op == "!=":
-            most, least = self._equal(field, node.value)
-            return _opposite(least), _opposite(most)
         if node.op in ("==", "in"):
             values = [node.value] if node.op == "==" else node.value
             each = [self._equal(field, value) for value in values]
@@ -163,6 +188,10 @@ def _field(field: tuple[str, ...]) -> str | None:
         return None
     if not all(map(_PLAIN.match, field)):
         return None
+    return _path(field)
+
+
+def _path(field: tuple[str, ...]) -> str:
     return "$" + "".join(f'."{part}"' for part in field)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -313,11 +315,49 @@ def test_what_cannot_be_is_misuse(stopped_daemon: Daemon, words: list[str], said
     assert said in done.stderr
 
 
+def test_names_are_listed_and_forgotten(ons: Ons) -> None:
+    process = ons.shell("x", f"echo $RTEVENTS_SEQ >> {ons.out}")
+    failing = ons.shell("y", "exit 3")
+    ons.publish("one", "two")
+    wait_for(lambda: ons.seq("x") == ons.seq("y") == 2, "both are done with it")
+
+    def listed() -> dict[str, dict[str, Any]]:
+        found = json.loads(ons.daemon.run("sinks", "--json").stdout)
+        return {each["name"]: each for each in found}
+
+    running = listed()["x"]
+    assert (running["kind"], running["state"], running["lag"]) == ("on", "running", 0)
+    assert running["pid"] == process.popen.pid
+    taken = ons.daemon.run("sinks", "forget", "x")
+    assert (taken.returncode, "runs already" in taken.stderr) == (1, True)
+    process.end()
+    failing.end()
+    ons.publish("three")
+    ended = listed()["x"]
+    assert (ended["state"], ended["pid"], ended["lag"]) == ("ended", None, 1)
+    assert ended["bookmark"].endswith("-2")
+    shown = ons.daemon.run("sinks").stdout
+    assert re.search(r"^x  on  not running since [-0-9]+ [0-9:]+, lag 1  [0-9a-f]+-2$", shown, re.M)
+    assert ", lag 1, 2 dead  " in shown
+
+    kept = ons.daemon.run("sinks", "forget", "y")
+    assert (kept.returncode, "y has 2 dead letters" in kept.stderr) == (1, True)
+    assert ons.daemon.run("sinks", "forget", "--force", "y").stdout == "forgot y\n"
+    assert ons.daemon.run("sinks", "forget", "x").stdout == "forgot x\n"
+    assert listed() == {}
+    assert ons.daemon.run("sinks", "forget", "x").returncode == 1
+    assert ons.daemon.run("sinks", "forget", "../x").returncode == 1
+    ons.shell("x", f"echo again $RTEVENTS_SEQ >> {ons.out}")
+    ons.publish("four")
+    wait_for(lambda: ons.lines()[-1:] == ["again 4"], "it begins anew")
+    assert "again 3" not in ons.lines()
+
+
 def test_without_a_daemon_it_says_so(stopped_daemon: Daemon) -> None:
     assert stopped_daemon.run("on", "--", "true").returncode == 3
 
 
-@pytest.mark.parametrize("words", [["on", "--as", "x", "--", "true"], ["trust", "."]])
+@pytest.mark.parametrize("words", [["on", "--as", "x", "--", "true"], ["trust", "--yes", "."]])
 def test_what_comes_before_the_first_daemon_leaves_it_a_closed_folder(
     stopped_daemon: Daemon, words: list[str]
 ) -> None:

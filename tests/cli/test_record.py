@@ -183,10 +183,48 @@ def test_what_is_no_event_is_told_with_its_line(daemon: Daemon) -> None:
 
     done = daemon.run("import", "-", stdin=f"{good}\n{{half\n")
     assert done.returncode == 2
-    assert re.match(r"rtevents: line 2: ", done.stderr), done.stderr
+    assert "rtevents: line 2: " in done.stderr
     assert daemon.run("import", "no-such-file").returncode == 2
     assert daemon.run("replay", "no-such-file").returncode == 2
     assert daemon.run("replay", "--speed", "0x").returncode == 2
+
+
+def test_an_import_goes_on_where_a_line_was_mended_or_left_out(daemon: Daemon) -> None:
+    good = [risk(number).body for number in range(1, 1205)]
+    bad = [b"{half", b'{"type": 5}', b"x" * (5 * 1024 * 1024), b"\xff\xfe", b"[]"]
+    file = daemon.home / "damaged.ndjson"
+    damaged = [*good[:700], bad[0], *good[700:1200], *bad[1:], *good[1200:]]
+    file.write_bytes(b"\n".join(damaged))
+
+    done = daemon.run("import", str(file))
+    assert done.returncode == 2
+    told, failed = done.stderr.splitlines()
+    assert told == "rtevents: 700 stored, 0 there before, 0 refused"
+    assert failed.startswith("rtevents: line 701: not an entry: ")
+    assert failed.endswith(
+        ": mend it and import again, nothing is stored twice; "
+        "or leave out such lines with --skip-bad"
+    )
+
+    done = daemon.run("import", str(file), "--skip-bad")
+    assert done.returncode == 5
+    *each, counted, failed = done.stderr.splitlines()
+    numbers = [re.match(r"rtevents: line (\d+): ", line)[1] for line in each]  # type: ignore[index]
+    assert numbers == ["701", "1202", "1203", "1204", "1205"]
+    assert counted == "rtevents: 504 stored, 700 there before, 0 refused, 5 no events"
+    assert failed == "rtevents: 5 lines are not in the log"
+    assert [each["event_id"] for each in kept(daemon)] == [f"r-{at}" for at in range(1, 1205)]
+
+    file.write_bytes(b"\n".join(good))
+    assert daemon.run("import", str(file)).returncode == 0
+
+
+def test_of_what_is_no_recording_not_every_line_is_told(daemon: Daemon) -> None:
+    done = daemon.run("import", "-", "--skip-bad", stdin="no event\n" * 1000)
+
+    assert done.returncode == 5
+    assert len(done.stderr.splitlines()) == 53
+    assert "rtevents: 0 stored, 0 there before, 0 refused, 1000 no events" in done.stderr
 
 
 def test_a_replay_has_the_order_and_the_pace(stopped_daemon: Daemon, tmp_path: Path) -> None:
@@ -217,12 +255,59 @@ def test_a_replay_has_the_order_and_the_pace(stopped_daemon: Daemon, tmp_path: P
 def test_a_replay_can_be_published(daemon: Daemon) -> None:
     fill(daemon, 10)
 
-    done = daemon.run("replay", "--publish", "--speed", "max", "-w", 'data.severity == "high"')
+    done = daemon.run(
+        "replay", "--publish", "--speed", "max", "-w", 'data.severity == "high"',
+        "--as-project", "demo",
+    )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, "rtevents: 5 events published\n")
+    assert {each["project_id"] for each in kept(daemon)[10:]} == {"demo"}
     old, new = kept(daemon)[:10], kept(daemon)[10:]
     assert [each["extensions"]["replayed_from"] for each in new] == [
         f"r-{n}" for n in (1, 3, 5, 7, 9)
     ]
     assert [each["data"] for each in new] == [old[n]["data"] for n in (1, 3, 5, 7, 9)]
     assert min(each["timestamp"] for each in new) > max(each["timestamp"] for each in old)
+
+
+def test_a_replay_leaves_the_risks_of_real_projects_as_they_are(daemon: Daemon) -> None:
+    def said(state: str, number: int) -> Event:
+        data = {"severity": "high", "message": "m", "fingerprint": "f", "state": state}
+        return Event(type="RISK_ALERT", data=data, project_id="web", event_id=f"k-{number}")
+
+    progress = Event(type="PROGRESS_UPDATE", data={"done": 1, "total": 2}, project_id="web")
+    file = daemon.home / "demo.ndjson"
+    with daemon.client() as client:
+        client.publish_many([said("open", 1), progress, said("closed", 2)])
+    assert daemon.run("export", str(file)).returncode == 0
+    with daemon.client() as client:
+        client.publish(said("open", 3))
+    before = daemon.run("risks", "-o", "json").stdout
+    assert [each["state"] for each in json.loads(before)] == ["open"]
+
+    done = daemon.run("replay", str(file), "--publish", "--speed", "max")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "rtevents: 1 events published",
+        "rtevents: 2 RISK_ALERTs left out: --as-project ID publishes them for a project",
+    ]
+    assert daemon.run("risks", "-o", "json").stdout == before
+
+    done = daemon.run(
+        "replay", str(file), "--publish", "--speed", "max", "--as-project", "demo",
+        "-w", "type == 'RISK_ALERT' and data.state == 'open'",
+    )  # fmt: skip
+    assert done.stderr == "rtevents: 1 events published\n"
+    assert daemon.run("risks", "-o", "json", "--project", "web").stdout == before
+    [shown] = json.loads(daemon.run("risks", "-o", "json", "--project", "demo").stdout)
+    assert (shown["project_id"], shown["fingerprint"]) == ("demo", "demo:f")
+
+
+def test_a_replay_is_shown_as_asked(daemon: Daemon) -> None:
+    fill(daemon, 2)
+
+    done = daemon.run("replay", "--speed", "max", "-o", "pretty")
+    assert ["RISK_ALERT" in line for line in done.stdout.splitlines()] == [True, True]
+    done = daemon.run("replay", "--speed", "max", "-o", "ndjson")
+    assert [json.loads(line)["event_id"] for line in done.stdout.splitlines()] == ["r-0", "r-1"]
+    assert daemon.run("replay", "--as-project", "demo").returncode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import rtevents
 from rtevents.config.project_file import read_project_file
 from rtevents.config.risks import RiskSettings
 from rtevents.producers.risk.rules import ABOUT, build
-from tests.conftest import Daemon
+from tests.conftest import Daemon, wait_for
 
 PAGE = (Path(rtevents.__file__).parent / "docs" / "risks.md").read_text()
 
@@ -33,7 +34,8 @@ def test_its_examples_run_as_they_are_pasted(daemon: Daemon) -> None:
     program.chmod(0o755)
     (python,) = blocks("python")
     text = (
-        "".join(blocks("sh risks") + blocks("sh trace")) + f"'{sys.executable}' - <<E\n{python}E\n"
+        "".join(blocks("sh risks") + blocks("sh trace") + blocks("sh close"))
+        + f"'{sys.executable}' - <<E\n{python}E\n"
     )
     text = f'export PATH="$PWD/bin:$PATH"\n{text}rtevents trace build-1 -o pretty\n'
     done = subprocess.run(
@@ -47,6 +49,7 @@ def test_its_examples_run_as_they_are_pasted(daemon: Daemon) -> None:
         in done.stdout
     )
     assert "[]" in done.stdout.splitlines()  # nothing is open after it was closed
+    assert '"state": "closed", "rule": null, "message": "the build is slow"' in done.stdout
     assert "TASK_UPDATE  deploy cancelled" in done.stdout
     assert '"depth": 1, "parent": ' in done.stdout
     assert "TASK_UPDATE  notify done" in done.stdout
@@ -87,3 +90,54 @@ def test_thousands_of_newer_words_hide_no_grave_risk(daemon: Daemon) -> None:
 
     assert [each["message"] for each in found] == ["disk full"] + ["x"] * 7
     assert "there may be more" in done.stderr
+
+
+def test_a_person_closes_a_risk_by_what_the_list_shows(stopped_daemon: Daemon) -> None:
+    """By hand, for good or until it is found again: the rule finds it again."""
+    daemon = stopped_daemon
+    root = daemon.repository()
+    daemon.start(str(root))
+
+    def commit(text: str) -> None:
+        (root / "LICENSE").write_text(text)
+        daemon.git("add", "-A", cwd=root)
+        daemon.git("commit", "-qm", text, cwd=root)
+
+    def opened() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(daemon.run("risks").stdout)
+        return found
+
+    commit("Mine")
+    wait_for(opened, "a risk")
+    [risk] = opened()
+    assert re.fullmatch("protected:[0-9a-f]{16}", risk["fingerprint"])
+    shown = daemon.run("risks", "-o", "pretty").stdout
+    short = risk["fingerprint"][: len("protected:") + 7]
+    assert shown.rstrip().endswith(f"  {short}")
+
+    done = daemon.run("risks", "close", short, "--reason", "I asked\x1b[31m")
+    assert done.returncode == 0, done.stderr
+    assert opened() == []
+    alerts = daemon.run("tail", "-t", "RISK_ALERT", "--since", "all", "-T").stdout
+    last = json.loads(alerts.splitlines()[-1])
+    assert last["data"]["state"] == "closed"
+    assert last["data"]["reason"] == "I asked\x1b[31m"
+    assert last["data"]["fingerprint"] == risk["fingerprint"]
+    assert last["extensions"]["causation_id"] == risk["event_id"]
+    assert daemon.run("risks", "close", short).returncode == 1
+
+    commit("Yours")
+    wait_for(opened, "it is found again, and open")
+    assert opened()[0]["fingerprint"] == risk["fingerprint"]
+
+    for project in ("web", "other"):
+        daemon.run("publish", "risk", "x", "--fingerprint", "disk\x1b[31m", "--project", project)
+    daemon.run("publish", "risk", "without")
+    several = daemon.run("risks", "close", "disk")
+    assert (several.returncode, "is of 2 risks" in several.stderr) == (2, True)
+    assert "\x1b" not in several.stderr + daemon.run("risks", "-o", "pretty").stdout
+    assert daemon.run("risks", "close", "disk", "--project", "other").returncode == 0
+    (without,) = [each for each in opened() if each["message"] == "without"]
+    assert daemon.run("risks", "close", without["event_id"]).returncode == 0
+    assert {each["fingerprint"] for each in opened()} == {risk["fingerprint"], "disk\x1b[31m"}
+    assert daemon.run("risks", "close", "nonesuch").returncode == 1

@@ -80,3 +80,29 @@ def test_the_client_takes_it(filled: Daemon) -> None:
         seqs = [frame.seq for frame in (next(stream), next(stream)) if isinstance(frame, Entry)]
         assert seqs == [3, 7]
         assert {"where": [CONDITION]} in [each["filter"] for each in client.connections()]
+
+
+def test_a_commit_is_found_by_a_file_it_touches(daemon: Daemon) -> None:
+    commit = {
+        "commit_hash": "a" * 40, "message": "m", "author": "a",
+        "files": [{"path": "README.md", "insertions": 1}, {"path": "src/a.py", "insertions": 2}],
+    }  # fmt: skip
+    with daemon.client() as client:
+        client.publish_many(
+            [
+                Event(type="COMMIT", data=commit),
+                Event(type="COMMIT", data={**commit, "files": [{"path": "docs/src/a.py"}]}),
+                Event(type="RISK_ALERT", data={"severity": "low", "message": "src/a.py"}),
+            ]
+        )
+
+    for asked in (
+        ["--path", "src/a.py"],
+        ["--path", "src/**"],
+        ["--where", 'path matches "src/**"'],
+        ["--where", 'data.files contains "src/a.py"'],
+        ["--where", 'data.files.path == "src/a.py" and data.files.insertions > 1'],
+    ):
+        for command in ("history", "tail --since all -T"):
+            done = daemon.run(*command.split(), *asked, "-o", "ndjson")
+            assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == [1], asked

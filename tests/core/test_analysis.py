@@ -58,6 +58,21 @@ def test_commits_tell_their_rhythm_their_authors_and_what_changes_together() -> 
     assert (report.folders[0].name, report.folders[0].count) == (".", 52)
 
 
+def test_a_save_and_its_commit_are_one_change() -> None:
+    def save(path: str, project: str = "web", **data: Any) -> Event:
+        return event("FILE_CHANGE", project=project, file_path=path, change_type="modified", **data)
+
+    report = counted(
+        save("a"), save("a"), commit("a", "b"),  # two saves, and one that nobody saw
+        save("a"), commit("a"), commit("a"),  # the second of these was not seen saved
+        save("a", "other"), commit("a"),  # another project's file
+        save("a", cause="checkout"), save("c", cause="checkout"), commit("c"),
+    )  # fmt: skip
+
+    assert [(each.name, each.count) for each in report.files] == [("a", 6), ("b", 1), ("c", 1)]
+    assert [(each.name, each.count) for each in report.folders] == [(".", 8)]
+
+
 def test_events_are_told_by_the_hour_or_by_the_day() -> None:
     some = [event("FILE_CHANGE", at * HOUR, file_path="a/b") for at in (0, 0.5, 3)]
     report = counted(*some, event("DEPLOY", 3 * HOUR), event("FILE_CHANGE", 3 * HOUR))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtevents.core.event import Entry, Event
@@ -16,9 +17,11 @@ from rtevents.core.filter import (
     OWNER,
     Filter,
     Grant,
+    condition,
     parse_filter,
 )
 from rtevents.core.glob import MAX_GLOB, Glob
+from rtevents.core.paths import MAX_TEXT, paths_of
 from rtevents.core.payloads import EventTypes
 from rtevents.errors import FilterError, NotAllowed
 
@@ -140,6 +143,67 @@ def test_a_glob_is_what_its_slow_regular_expression_is(parts: list[str], path: l
     slow = re.fullmatch(pattern, "/".join(path) + "/") is not None
 
     assert Glob("/".join(parts)).matches("/".join(path)) == slow
+
+
+@given(
+    st.lists(st.sampled_from(["**", "*", "a", "b*", '"q"', "[ab]", "ü", "\\", "a[b"]), min_size=1),
+    st.lists(st.sampled_from(["a", "b", "ba", '"q"', "ü", "\\", "a[b"]), min_size=1, max_size=6),
+)
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
+def test_whatever_has_a_path_of_a_glob_has_its_hint(parts: list[str], path: list[str]) -> None:
+    glob = Glob("/".join(parts))
+    for listed in ({"file_path": "/".join(path)}, {"files": [{"path": "/".join(path)}]}):
+        if glob.matches("/".join(path)):
+            assert glob.hint in Event(type="DEPLOY", data=listed).body
+
+
+@pytest.mark.parametrize(
+    ("glob", "hint"),
+    [
+        ("src/**", b'"src/'), ("src/", b'"src/'), ("src/a.py", b'"src/a.py"'),
+        ("**/long_name.py", b'long_name.py"'), ("**", b""), ('a"b', b""), ("ü", b""), ("*", b""),
+    ],
+)  # fmt: skip
+def test_a_hint_is_how_a_path_begins_or_ends(glob: str, hint: bytes) -> None:
+    assert Glob(glob).hint == hint
+
+
+COMMIT = {
+    "commit_hash": "a" * 40, "message": "m", "author": "a",
+    "files": [{"path": "lib/b.py", "insertions": 1}, {"path": "src/a.py", "old_path": "old/a.py"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "glob", "is_wanted"),
+    [
+        (COMMIT, "src/**", True), (COMMIT, "src/a.py", True), (COMMIT, "old/*", True),
+        (COMMIT, "lib/*.py", True), (COMMIT, "src/b.py", False), (COMMIT, "**/*.md", False),
+        ({"files": ["src/a.py", 7, None, {"path": 1}]}, "src/*", True),
+        ({"files": "src/a"}, "src/*", False),
+        ({"file_path": "lib/a.py", "old_path": "src/a.py"}, "src/*", True),
+        ({"file_path": "lib/a.py", "text": "src/a.py"}, "src/*", False),
+        ({"message": '"files":["src/a.py"]'}, "src/*", False),
+        ({"message": "m"}, "**", False), ({"files": []}, "**", False), (COMMIT, "**", True),
+    ],
+)  # fmt: skip
+def test_an_event_is_found_by_any_of_its_files(
+    data: dict[str, Any], glob: str, is_wanted: bool
+) -> None:
+    entry = Entry.of(Event(type="COMMIT", data=data), 1)
+
+    assert wanted(path=[glob]).matches(entry) is is_wanted
+    assert condition(f"path matches '{glob}'").matches(entry) is is_wanted
+
+
+def test_of_an_event_so_many_files_are_looked_at() -> None:
+    """A publisher's event is a MiB, and a reader's globs are 256."""
+    files = [{"path": f"{number:06}/" + "x/" * 100} for number in range(4000)]
+    entry = Entry.of(Event(type="DEPLOY", data={"files": files}), 1)
+
+    assert sum(map(len, paths_of(entry))) <= MAX_TEXT
+    assert wanted(path=["000600/**"]).matches(entry)
+    assert not wanted(path=["003999/**"]).matches(entry)
 
 
 def test_a_hostile_glob_is_quick() -> None:

@@ -31,7 +31,10 @@ def test_whatever_fulfils_a_condition_has_one_of_its_hints(made: Made, given: li
         ('data.status != "a"', None), ('not data.status == "a"', None),
         ('data.x contains "ab"', (b"ab",)), ('data.x contains ""', (b'"x"',)),
         ("data.files.0.path exists", (b'"path"',)), ('data.x == "\\u00e9"', (b'"x"',)),
-        ('path matches "a/**"', None), ("seq > 5", None), ('data.x == "a\\"b"', (b'"x"',)),
+        ('path matches "a/**"', (b'"a/',)), ('path matches "**/*"', None),
+        ('data.files.path matches "**/a.py"', (b'a.py"',)), ('data.x matches "*"', (b'"x"',)),
+        ('path == "a"', (b'"a"',)), ('path != "a"', None), ("path exists", None),
+        ("seq > 5", None), ('data.x == "a\\"b"', (b'"x"',)),
         ('type == "X"', None), ('type == "X" and (data.a == 1 or data.b == 2)', (b'"a"', b'"b"')),
     ],
 )  # fmt: skip

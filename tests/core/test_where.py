@@ -110,6 +110,23 @@ def test_true_is_not_one_and_a_severity_that_is_none_has_no_rank() -> None:
         ("data.a in ['x' 'y']", 16, "expected ], got"),
         ("data.a matches 7", 16, "matches wants a path glob in quotes"),
         ("data.a matches ''", 16, "a glob of 0 characters"),
+        ('seq > "5"', 7, 'seq is a number, got "5": without quotes'),
+        ('seq == "five"', 8, 'seq is a number, got "five"'),
+        ("seq in [1, true]", 12, "seq is a number, got true"),
+        ('seq contains "5"', 5, "seq is a number: contains asks text"),
+        ('not timestamp not matches "5"', 19, "timestamp is a number: matches asks text"),
+        (
+            "timestamp > '2026-01-01'",
+            13,
+            'timestamp is a number, unix seconds, got "2026-01-01"',
+        ),
+        ("surprise >= '0.9'", 13, "surprise is a number"),
+        ("type == 5", 9, "type is text, got 5: in quotes"),
+        ("data.a == 1 and source != 5", 27, "source is text, got 5: in quotes"),
+        ("event_id in ['a', 5]", 19, "event_id is text, got 5"),
+        ("path contains 5", 15, "path is text, got 5"),
+        ("project_id == null", 15, "is asked by project_id exists"),
+        ("extensions.a == 1", 17, "extensions.a is text, got 1"),
         ("data.a < true", 10, "< compares text or numbers"),
         ("data.a == 007", 11, "007 is not a number"),
         ("data.a == '\\q'", 11, "that JSON does not know"),
@@ -187,3 +204,75 @@ def test_single_quotes_hold_what_double_ones_do(text: str, value: str) -> None:
 
     assert isinstance(node, Comparison)
     assert node.value == value
+
+
+TYPES = EventTypes({"DEPLOY": None})
+
+
+@pytest.mark.parametrize(
+    ("text", "only", "told"),
+    [
+        ('type == "COMIT"', [], "9: unknown event type 'COMIT', did you mean COMMIT?"),
+        ('seq > 5 or not type != "deplo"', [],
+         "24: unknown event type 'DEPLO', did you mean DEPLOY?"),
+        ('type in ["COMMIT", "comit"]', [], "20: unknown event type 'COMIT', did you mean COMMIT?"),
+        (
+            'data.severity == "hihg"', ["RISK_ALERT"],
+            "18: data.severity of RISK_ALERT is one of critical, high, low, medium, "
+            'got "hihg", did you mean high?',
+        ),
+        (
+            'type == "risk-alert" and not data.severity in ["high", "hihg"]', [],
+            "56: data.severity of RISK_ALERT is one of critical, high, low, medium, "
+            'got "hihg", did you mean high?',
+        ),
+        (
+            'type == "FILE_CHANGE" and (seq > 5 or data.change_type == "gone")', [],
+            "59: data.change_type of FILE_CHANGE is one of created, deleted, modified, renamed, "
+            'got "gone"',
+        ),
+        (
+            'data.exit_code != "1"', ["TASK_UPDATE"],
+            '19: data.exit_code of TASK_UPDATE is number, got "1"',
+        ),
+        (
+            'data.success == 1', ["AUTO_COMMIT_RESULT"],
+            "17: data.success of AUTO_COMMIT_RESULT is true or false, got 1",
+        ),
+    ],
+)  # fmt: skip
+def test_what_no_event_can_be_is_refused_with_its_column(
+    text: str, only: list[str], told: str
+) -> None:
+    with pytest.raises(FilterError) as error:
+        parse_filter({"where": [text], "type": only}, TYPES)
+
+    assert str(error.value) == f"where: column {told}"
+    assert error.value.field == "where"
+
+
+@pytest.mark.parametrize(
+    ("text", "only"),
+    [
+        ('type == "deploy"', []), ('type matches "AUTO_*"', []), ('type contains "COMIT"', []),
+        # A type of the user's own, and a field that nobody declared, may be anything.
+        ('data.severity == "hihg"', []), ('data.severity == "hihg"', ["DEPLOY", "RISK_ALERT"]),
+        ('type == "DEPLOY" and data.severity == 5', []), ('data.odd == "x"', ["COMMIT"]),
+        ('type == "RISK_ALERT" or data.severity == "hihg"', []),
+        ('not type == "RISK_ALERT" and data.severity == "hihg"', []),
+        ('data.status == "failled"', ["TASK_UPDATE"]), ("data.branch == null", ["COMMIT"]),
+        ("data.percent >= 50", ["PROGRESS_UPDATE"]), ("data.done == 1", ["PROGRESS_UPDATE"]),
+        ('data.severity >= "high" and data.message contains 5', ["RISK_ALERT"]),
+    ],
+)  # fmt: skip
+def test_what_some_event_can_be_is_taken(text: str, only: list[str]) -> None:
+    assert parse_filter({"where": [text], "type": only}, TYPES).wheres == {text}
+
+
+def test_a_type_is_written_as_everywhere() -> None:
+    assert holds('type == "risk-alert" and type in ["Risk_Alert"] and not type != "RISK_ALERT"')
+
+
+def test_which_types_there_are_need_not_be_known() -> None:
+    assert parse_filter({"where": ['type == "COMIT"']}, None).wheres
+    assert parse_filter({"type": ["comit"]}, None).types == {"COMIT"}

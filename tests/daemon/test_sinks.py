@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +68,11 @@ def sink(daemon: Daemon, name: str) -> dict[str, Any]:
     """Return how a sink is."""
     with daemon.client() as client:
         return next((each for each in client.sinks() if each["name"] == name), {})
+
+
+def has_place(daemon: Daemon, name: str) -> bool:
+    """Tell whether a sink knows where it is."""
+    return bool(sink(daemon, name).get("bookmark"))
 
 
 def reasons(daemon: Daemon) -> str:
@@ -136,6 +145,8 @@ def test_a_reload_takes_sinks_on_and_leaves_the_others_alone(stopped_daemon: Dae
     one = command("one", "echo one $RTEVENTS_SEQ >> out")
     configure(daemon, "sinks:\n" + one + command("two", "echo two >> out"))
     daemon.start("--no-project")
+    for name in ("one", "two"):
+        wait_for(partial(has_place, daemon, name), "it has its place")
     publish(daemon, "first")
     wait_for(lambda: sorted(lines(daemon.home / "out")) == ["one 1", "two"], "both run")
 
@@ -172,8 +183,12 @@ def test_a_projects_own_commands_run_only_while_its_file_is_trusted(
     publish(daemon, "one", project="web")
     assert sink(daemon, "web:t") == {}
 
-    told = daemon.run("trust", cwd=root)
-    assert told.stdout.splitlines()[1] == "  t: type=RISK_ALERT -> sh -c 'pwd >> ../own'"
+    shown = "  t: type=RISK_ALERT -> sh -c 'pwd >> ../own'"
+    for words, state, code in (("--show", "not trusted", 0), ("--yes", "trusted", 0)):
+        told = daemon.run("trust", words, cwd=root)
+        assert told.stdout.splitlines()[1] == shown
+        assert told.returncode == code
+        assert state in daemon.run("trust", "--list").stdout or words == "--show"
     wait_for(lambda: sink(daemon, "web:t").get("bookmark"), "it runs")
     publish(daemon, "of no project")
     publish(daemon, "two", project="web")
@@ -188,11 +203,58 @@ def test_a_projects_own_commands_run_only_while_its_file_is_trusted(
     assert "changed since: nothing of it runs" in daemon.run("trust", "--list").stdout
     assert lines(daemon.home / "own") == [str(root)]
 
-    assert daemon.run("trust", str(root)).returncode == 0
+    # Nobody is there to be asked: it is not for a script to say yes by saying nothing.
+    refused = daemon.run("trust", str(root))
+    assert (refused.returncode, "there is no terminal" in refused.stderr) == (2, True)
+    assert shown in refused.stdout
+    assert daemon.run("trust", "--yes", str(root)).returncode == 0
     wait_for(lambda: len(lines(daemon.home / "own")) == 2, "what it missed is done")
     assert daemon.run("trust", "--revoke", str(root)).returncode == 0
     wait_for(lambda: sink(daemon, "web:t") == {}, "it runs no more")
     assert daemon.run("trust", "--revoke", str(root)).returncode == 1
+    wait_for(lambda: "rtevents trust --refuse" in reasons(daemon), "it asks again")
+
+    assert daemon.run("trust", "--refuse", str(root)).returncode == 0
+    wait_for(lambda: reasons(daemon) == "", "nothing is amiss")
+    (root / ".rtevents.yaml").write_text(asked + "# yet another\n")
+    publish(daemon, "four", project="web")
+    assert "refused: nothing of it runs" in daemon.run("trust", "--list").stdout
+    assert daemon.run("trust", "--show", "--list").returncode == 2
+    assert daemon.run("trust", "--yes", str(root)).returncode == 0
+    wait_for(lambda: sink(daemon, "web:t").get("bookmark"), "it may change its mind")
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "is_trusted"), [("y\n", 0, True), ("n\n", 1, False), ("\n", 1, False)]
+)
+def test_who_is_at_a_terminal_is_asked_after_it_was_shown(
+    stopped_daemon: Daemon, typed: str, code: int, is_trusted: bool
+) -> None:
+    root = stopped_daemon.repository()
+    (root / ".rtevents.yaml").write_text(
+        'on: [{name: "t", command: {run: [echo, "\\e[31mred"]}}]\n'
+    )
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rtevents", "trust"],
+        cwd=root, env=stopped_daemon.env, stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    try:
+        while b"[y/N]" not in said:
+            said += os.read(ours, 4096)
+        os.write(ours, typed.encode())
+        with contextlib.suppress(OSError):  # its end, as Linux has it
+            while more := os.read(ours, 4096):
+                said += more
+    finally:
+        os.close(ours)
+
+    assert process.wait(30) == code
+    assert b"t: everything -> echo '\\x1b[31mred'" in said
+    assert b"\x1b[31m" not in said
+    assert ("trusted" in stopped_daemon.run("trust", "--list").stdout) == is_trusted
 
 
 @pytest.mark.parametrize(

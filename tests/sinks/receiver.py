@@ -26,21 +26,30 @@ def status(code: int, *headers: str, body: bytes = b"") -> bytes:
 
 class Receiver:
     """
-    Listens on a free port of this machine.
+    Listens on a port of this machine.
 
     Args:
-        answers: What the first requests are answered; 204 to all others.
+        answers: What the first requests are answered.
+        answer: The status of the answer to any other one; 204 unless told.
+        port: Where it listens; 0 for a free one.
     """
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(
+        self,
+        *answers: Answer,
+        answer: Callable[[Request], int] = lambda request: 204,
+        port: int = 0,
+    ) -> None:
         self.answers = list(answers)
+        self._other = answer
+        self._port = port
         self.requests: list[Request] = []
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Receiver:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**24)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, limit=2**24)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -79,8 +88,9 @@ class Receiver:
             name.lower(): value for name, _, value in (each.partition(": ") for each in lines)
         }
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        self.requests.append(Request(line, headers, body))
-        answer = self.answers.pop(0) if self.answers else status(204)
+        request = Request(line, headers, body)
+        self.requests.append(request)
+        answer = self.answers.pop(0) if self.answers else status(self._other(request))
         if callable(answer):
             await answer(writer)
         else:

@@ -134,7 +134,7 @@ async def test_the_breaker_opens_after_failures_and_tries_once(sinks: Sinks) -> 
 
     assert len(reaction.tried) == 3
     assert sink.as_dict()["state"] == "resting"
-    assert sinks.warned == "rests after 3 failures, the last: down"
+    assert sinks.warned == "rests after 3 failures, the last: down; lag 1"
     reaction.always = None
     sink.resume()
     await until(lambda: reaction.done == [1], "it works again")
@@ -151,6 +151,86 @@ async def test_a_half_open_breaker_opens_again_for_longer(sinks: Sinks) -> None:
     await until(lambda: sink.breaker.left > 0.1, "its rests grow")
     assert sink.breaker.state == "open"
     assert sinks.told == ["s: down", "s: rests after 2 failures"]
+
+
+async def test_what_nobody_answers_waits_however_often_it_is_tried(sinks: Sinks) -> None:
+    reaction = Staged()
+    reaction.always = failed("nobody", is_down=True)
+    sink = await sinks.started(reaction, retries=1, breaker=2, breaker_pause=0.001)
+    await sinks.publish(1, 2, 3)
+    await until(lambda: len(reaction.tried) > 8, "it was tried far more often than that")
+
+    assert {batch.entries[0].seq for batch in reaction.tried} == {1, 2}
+    assert (sink.as_dict()["dead"], sink.as_dict()["lag"]) == (0, 3)
+    assert sinks.warned == f"rests after {sink.failures} failures, the last: nobody; " + ("lag 3")
+    reaction.always = None
+    sink.resume()
+    await until(lambda: sinks.bookmark.endswith("-3"), "nothing was lost")
+    assert reaction.done[-3:] == [1, 2, 3]
+    assert sinks.warned is None
+
+
+async def test_an_event_alone_that_nobody_answers_is_given_up(sinks: Sinks) -> None:
+    """Those behind it are answered: it is the event."""
+    down = failed("nobody", is_down=True)
+    reaction = Staged(down, down, None, down, None)
+    sink = await sinks.started(reaction, retries=1)
+    await sinks.publish(1, 2, 3)
+
+    await until(lambda: sinks.bookmark.endswith("-3"), "the others are done")
+    assert [batch.entries[0].seq for batch in reaction.tried] == [1, 1, 2, 1, 3]
+    assert reaction.done == [2, 3]
+    assert sink.dead is not None
+    (letter,) = sink.dead.read(sink.dead.ids)
+    assert (letter.entry.seq, letter.reason) == (1, "nobody")
+    await until(lambda: sink.as_dict()["lag"] == 0, "nothing is left")
+
+
+async def test_whoever_comes_back_in_between_gets_all_in_order(sinks: Sinks) -> None:
+    down = failed("nobody", is_down=True)
+    reaction = Staged(down, None, None, None, None)
+    sink = await sinks.started(reaction, retries=0)
+    await sinks.publish(1, 2, 3)
+
+    await until(lambda: sinks.bookmark.endswith("-3"), "all are done")
+    assert reaction.done == [2, 1, 2, 3]
+    assert sink.as_dict()["dead"] == 0
+
+
+async def test_an_event_behind_that_is_refused_shows_that_somebody_is_there(sinks: Sinks) -> None:
+    down = failed("nobody", is_down=True)
+    reaction = Staged(down, failed("422", is_final=True), down, failed("422", is_final=True))
+    sink = await sinks.started(reaction, retries=0)
+    await sinks.publish(1, 2, 3)
+
+    await until(lambda: reaction.done == [3], "the third is done")
+    assert sink.dead is not None
+    assert [letter.entry.seq for letter in sink.dead.read(sink.dead.ids)] == [1, 2]
+
+
+async def test_what_waits_is_there_after_a_restart(sinks: Sinks) -> None:
+    reaction = Staged()
+    reaction.always = failed("nobody", is_down=True)
+    await sinks.started(reaction, retries=0, breaker=1, breaker_pause=60)
+    await sinks.publish(1, 2)
+    await until(lambda: len(reaction.tried) == 2, "both were tried")
+    await sinks.stop()
+
+    await sinks.started(again := Staged())
+    await until(lambda: again.done == [1, 2], "both are done")
+
+
+async def test_end_ends_what_waits(sinks: Sinks) -> None:
+    reaction = Staged()
+    reaction.always = failed("nobody", is_down=True)
+    sink = await sinks.started(reaction, retries=0, breaker=1, breaker_pause=60)
+    await sinks.publish(1, 2)
+    await until(lambda: sink.breaker.state == "open", "it rests")
+    sink.end()
+
+    done, _ = await asyncio.wait(sinks.tasks, timeout=20)
+    assert done
+    assert sinks.bookmark.endswith("-0")
 
 
 async def test_the_other_side_may_ask_for_a_pause(sinks: Sinks) -> None:

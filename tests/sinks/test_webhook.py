@@ -193,7 +193,7 @@ async def test_what_may_be_better_later_is_to_be_tried_again(answer: Answer, sai
             await post(receiver.url, timeout=0.5)
 
     assert str(caught.value).startswith(said)
-    assert not caught.value.is_final
+    assert (caught.value.is_final, caught.value.is_down) == (False, True)
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 413, 422])
@@ -202,7 +202,8 @@ async def test_what_is_refused_is_not_to_be_tried_again(code: int) -> None:
         with pytest.raises(ReactionFailed) as caught:
             await post(receiver.url)
 
-    assert (caught.value.is_final, caught.value.is_gone) == (True, False)
+    refused = caught.value
+    assert (refused.is_final, refused.is_gone, refused.is_down) == (True, False, False)
 
 
 async def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
@@ -304,6 +305,49 @@ async def test_a_sink_brings_all_through_a_receiver_that_fails_hangs_and_lies(
     assert ids == ["1"] * 3 + ["2"] * 4 + ["3"] * 3 + ["4"]
     assert sink.dead is not None
     assert [letter.entry.seq for letter in sink.dead.read(sink.dead.ids)] == [3]
+
+
+async def test_a_receiver_that_is_away_for_long_loses_nothing(sinks: Sinks) -> None:
+    """It is away for far more attempts than there are, then ill, then back: in order, each once."""
+    async with Receiver() as before:
+        url = before.url
+    reaction = open_webhook(WebhookSettings(url=url, timeout=5))
+    sink = await sinks.started(reaction, retries=1, breaker=2, breaker_pause=0.001)
+    await sinks.publish(*range(20))
+    await until(lambda: sink.failures > 10, "nobody is there, again and again")
+    assert "no answer" in (sinks.warned or "")
+    assert (sinks.warned or "").endswith("lag 20")
+    assert sinks.bookmark.endswith("-0")
+    port = int(url.rpartition(":")[2].partition("/")[0])
+    async with Receiver(*[status(503)] * 10, port=port) as receiver:
+        sink.resume()  # its rests have grown long
+        await until(lambda: sinks.bookmark.endswith("-20"), "it is back, and has all")
+        await reaction.close()
+
+    seqs = [request.headers["webhook-id"].partition("-")[2] for request in receiver.requests[10:]]
+    assert [*dict.fromkeys(seqs)] in (
+        [str(seq) for seq in range(1, 21)],
+        ["2", "1", *(str(seq) for seq in range(3, 21))],  # back between the first and the second
+    )
+    assert seqs[-20:] == [str(seq) for seq in range(1, 21)]
+    assert sink.as_dict()["dead"] == 0
+    assert sinks.warned is None
+
+
+async def test_one_event_that_a_receiver_cannot_bear_is_a_dead_letter(sinks: Sinks) -> None:
+    """It answers 500 to one event alone: the others must not wait for ever."""
+    async with Receiver(answer=lambda request: 500 if b"risk 2" in request.body else 204) as one:
+        reaction = open_webhook(WebhookSettings(url=one.url))
+        sink = await sinks.started(reaction, retries=2, breaker=2, breaker_pause=0.001)
+        await sinks.publish(1, 2, 3, 4)
+        await until(lambda: sinks.bookmark.endswith("-4"), "the others are done")
+        await reaction.close()
+
+    assert sink.dead is not None
+    (letter,) = sink.dead.read(sink.dead.ids)
+    assert (letter.entry.seq, letter.reason) == (2, "the answer is 500")
+    seqs = [request.headers["webhook-id"].partition("-")[2] for request in one.requests]
+    assert seqs == ["1", "2", "2", "2", "3", "2", "4"]
 
 
 async def test_gone_ends_the_sink(sinks: Sinks) -> None:

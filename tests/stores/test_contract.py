@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from functools import cache
 from typing import Any
@@ -383,6 +384,31 @@ async def test_a_path_too_long_for_a_file_is_matched_all_the_same(store: Store) 
     await store.append([[event(data={"path": deep}), event(data={"path": deep + "c"})]])
 
     assert await seqs(store, wanting(paths="deep/**/*.py")) == [1]
+
+
+async def test_a_commit_is_found_by_any_of_its_files(store: Store) -> None:
+    files = [{"path": "lib/b.py"}, {"path": "src/ü.py", "insertions": 1}, {"path": 'q"\\.md'}]
+    some = [
+        event("COMMIT", data={"files": files}),
+        event("FILE_CHANGE", data={"file_path": "src/a.py"}),
+        event("FILE_CHANGE", data={"file_path": "lib/a.py", "old_path": "src/a.py"}),
+        event("COMMIT", data={"files": [{"path": "docs/src/a.py"}]}),
+        event("DEPLOY", data={"message": "src/a.py"}),
+    ]
+    await store.append([some])
+
+    for paths, found in {
+        "src/**": [1, 2, 3], "lib/b.py": [1], "src/a.py": [2, 3], "**/a.py": [2, 3, 4],
+        "src/ü.py": [1], "q*.md": [1], 'q"\\\\.md': [], "**": [1, 2, 3, 4], "src/*.md": [],
+    }.items():  # fmt: skip
+        assert await seqs(store, wanting(paths=paths)) == found, paths
+        assert await seqs(store, wanting(wheres=f"path matches {json.dumps(paths)}")) == found
+    for text, found in {
+        'data.files.path == "lib/b.py"': [1], 'data.files contains "lib/b.py"': [1],
+        'data.files.path != "lib/b.py" and type == "COMMIT"': [4], "data.files.path exists": [1, 4],
+        "data.files.insertions > 0": [1], 'not data.files.path matches "src/**"': [2, 3, 4, 5],
+    }.items():  # fmt: skip
+        assert await seqs(store, wanting(wheres=text)) == found, text
 
 
 async def test_a_glob_that_is_none_is_refused(store: Store) -> None:

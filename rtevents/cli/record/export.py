@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 import typer
 
 from rtevents.cli import options
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import notice, tell_gap
 from rtevents.cli.since import place
 
@@ -61,6 +62,7 @@ def export(
     since, until = place(since), place(until)
     wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
     with options.client() as client:
+        tell_unknown(client, projects)
         if str(file) == "-":
             _Export(client, wanted, form, fail_on_gap).write(sys.stdout.buffer, since, until)
             return

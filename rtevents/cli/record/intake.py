@@ -11,7 +11,7 @@ import typer
 
 from rtevents.cli import options
 from rtevents.cli.output import notice
-from rtevents.errors import EventRefused, Unavailable
+from rtevents.errors import BadInput, EventRefused, Unavailable
 
 if TYPE_CHECKING:
     from rtevents.cli.record.recording import Line
@@ -23,6 +23,9 @@ CHUNK = 500
 CHUNK_BYTES = 4 * 1024**2
 """Bytes of lines after which that is enough: each is held several times until it is stored."""
 
+TOLD = 50
+"""Lines that are not stored of which each is told."""
+
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
@@ -33,6 +36,9 @@ def import_(
         str | None,
         typer.Option("--project", metavar="ID", help="The project they shall belong to."),
     ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out lines that are no event, and go on.")
+    ] = False,
 ) -> None:
     """
     Publish the events of a recording, with their ids and times.
@@ -40,10 +46,12 @@ def import_(
     \b
     rtevents import week.ndjson
     gunzip < events.gz | rtevents import -
+    rtevents import damaged.ndjson --skip-bad
 
     A line is an event in the wire form or a CloudEvent. What is there already is not stored again:
-    what was interrupted is begun anew. What the daemon's own producers told has `imported` in its
-    source: nobody else may speak for them.
+    what was interrupted is begun anew. A line that is no event ends it, with its number, unless
+    --skip-bad leaves such lines out; the exit code is 5 where anything was left out. What the
+    daemon's own producers told has `imported` in its source: nobody else may speak for them.
     """
     from rtevents.cli.record.progress import shown
     from rtevents.cli.record.recording import read, size
@@ -53,24 +61,38 @@ def import_(
         raise typer.BadParameter(f"no file {str(file)!r}")
     with options.client() as client, shown("import", size(file)) as advance:
         intake = _Intake(client, project)
-        for some in _chunks(read(file)):
-            intake.take(some)
-            advance(some[-1].end)
-    words = f"{intake.stored} stored, {intake.known} there before, {intake.refused} refused"
-    notice(words)
-    if intake.refused:
-        raise EventRefused(f"{intake.refused} of the events were refused")
+        try:
+            for some in _chunks(read(file, intake.skip if skip_bad else None)):
+                intake.take(some)
+                advance(some[-1].end)
+        except BadInput as error:
+            notice(intake.words)
+            raise BadInput(f"{error}: {_GO_ON}") from error
+    notice(intake.words)
+    if intake.refused or intake.skipped:
+        raise EventRefused(f"{intake.refused + intake.skipped} lines are not in the log")
+
+
+_GO_ON = (
+    "mend it and import again, nothing is stored twice; or leave out such lines with --skip-bad"
+)
 
 
 def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
     """Yield lines, as many together as are stored together."""
     some: list[Line] = []
     begun = 0
-    for line in lines:
-        some.append(line)
-        if len(some) == CHUNK or line.end - begun >= CHUNK_BYTES:
+    try:
+        for line in lines:
+            some.append(line)
+            if len(some) == CHUNK or line.end - begun >= CHUNK_BYTES:
+                yield some
+                some, begun = [], line.end
+    except BadInput:
+        # What is before the bad line is as good as what is before the chunk.
+        if some:
             yield some
-            some, begun = [], line.end
+        raise
     if some:
         yield some
 
@@ -79,9 +101,28 @@ class _Intake:
     """Publishes lines, and counts what became of them."""
 
     def __init__(self, client: Client, project: str | None) -> None:
-        self.stored = self.known = self.refused = 0
+        self.stored = self.known = self.refused = self.skipped = 0
         self._client = client
         self._changed = {} if project is None else {"project_id": project}
+
+    @property
+    def words(self) -> str:
+        """What became of the lines."""
+        skipped = f", {self.skipped} no events" if self.skipped else ""
+        return f"{self.stored} stored, {self.known} there before, {self.refused} refused{skipped}"
+
+    def skip(self, error: BadInput) -> None:
+        """Count a line that is no event."""
+        self.skipped += 1
+        self._tell(str(error))
+
+    def _tell(self, text: str) -> None:
+        """Tell what is not stored; of a file that is something else, not every line."""
+        left = self.refused + self.skipped - TOLD
+        if left <= 0:
+            notice(text)
+        elif left == 1:
+            notice("and so on: the rest is counted")
 
     def take(self, lines: Sequence[Line]) -> None:
         """Publish some lines; wait while the daemon has no room."""
@@ -98,7 +139,7 @@ class _Intake:
                     answered += 1
                     if answer.stored is None:
                         self.refused += 1
-                        notice(f"line {number}: {answer.error}")
+                        self._tell(f"line {number}: {answer.error}")
                     elif answer.stored.duplicate:
                         self.known += 1
                     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +20,9 @@ OWN = "rtevents/"
 
 BEGINS = (b'{"seq":', b'{"specversion":')
 """How a line that was exported begins."""
+
+MAX_LINE = 2 * MAX_EVENT_BYTES
+"""Longest line that can be an event, in bytes: a CloudEvent is somewhat longer than its event."""
 
 STANDARD_INPUT = Path("-")
 
@@ -46,22 +49,32 @@ def encode(entry: Entry, form: str) -> bytes:
     return msgspec.json.encode(to_cloudevent(entry)) + b"\n"
 
 
-def read(file: Path) -> Iterator[Line]:
+def read(file: Path, skip: Callable[[BadInput], None] | None = None) -> Iterator[Line]:
     """
     Read a recording, a line at a time.
 
     Args:
         file: Where it is; ``-`` for standard input.
+        skip: Is told of each line that is no event, which is left out then.
     Raises:
-        BadInput: A line is no event; the text has its number.
+        BadInput: A line is no event, and nobody is told; the text has its number.
     """
     with _open(file) as source:
         end = 0
-        # A longer line is no event: it is refused by its first part, and never held as a whole.
-        for number, line in enumerate(iter(lambda: source.readline(2 * MAX_EVENT_BYTES), b""), 1):
+        for number, line in enumerate(iter(lambda: source.readline(MAX_LINE), b""), 1):
             end += len(line)
-            if line.strip():
+            if not line.strip():
+                continue
+            try:
                 yield Line(number, end, _decode(line, number))
+            except BadInput as error:
+                if skip is None:
+                    raise
+                skip(error)
+            # A longer line is no event: it is judged by its first part, and never held as a whole.
+            while len(line) == MAX_LINE and not line.endswith(b"\n"):
+                line = source.readline(MAX_LINE)
+                end += len(line)
 
 
 def size(file: Path) -> int | None:

@@ -6,11 +6,12 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from rtevents.cli import options
+from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line
 from rtevents.cli.since import place
 
@@ -49,17 +50,27 @@ def replay(
     publish: Annotated[
         bool, typer.Option("--publish", help="Publish them anew, as if they happened now.")
     ] = False,
+    as_project: Annotated[
+        str | None,
+        typer.Option("--as-project", metavar="ID", help="Publish them for this project."),
+    ] = None,
+    output: Annotated[
+        Literal["pretty", "ndjson"] | None,
+        typer.Option("--output", "-o", help="pretty on a terminal, else ndjson."),
+    ] = None,
 ) -> None:
     """
     Let a recording happen again: on the terminal, or with --publish in the stream.
 
     \b
     rtevents replay demo.ndjson --speed 10x
-    rtevents replay --since 1h --speed max | jq .type
-    rtevents replay demo.ndjson --speed 2x --publish     for dashboards and tests
+    rtevents replay --since 1h --speed max -o ndjson | jq .type
+    rtevents replay demo.ndjson --speed 2x --publish --as-project demo
+    rtevents replay demo.ndjson --publish                 in the projects that they are of
 
     Published events have ids and times of their own; `replayed_from` in their extensions is the id
     of the one that was recorded, and sources of the daemon's own producers begin with `replayed/`.
+    RISK_ALERTs are published with --as-project only: they would open and close risks that are real.
     """
     factor, longest = _factor(speed), options.seconds(pause, "--max-pause") or 0.0
     wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
@@ -68,14 +79,27 @@ def replay(
         raise typer.BadParameter("--since and --until are places in the log, not in a recording")
     if file is not None and str(file) != "-" and not file.is_file():
         raise typer.BadParameter(f"no file {str(file)!r}")
-    count = 0
+    if as_project is not None and not publish:
+        raise typer.BadParameter("--as-project is the project of what --publish publishes")
+    options.refuse_empty("--as-project", [] if as_project is None else [as_project])
+    pretty = is_terminal() if output is None else output == "pretty"
+    count = left_out = 0
     with options.client() as client:
+        if file is None:
+            tell_unknown(client, projects)
         events = _recorded(file, wanted) if file else _kept(client, wanted, since, until)
         for event in _paced(events, factor, longest):
-            _publish(client, event) if publish else _show(event)
-            count += 1
+            if not publish:
+                _show(event, pretty=pretty)
+            elif as_project is None and event.type == "RISK_ALERT":
+                left_out += 1
+            else:
+                _publish(client, event, as_project)
+                count += 1
     if publish:
         notice(f"{count} events published")
+    if left_out:
+        notice(f"{left_out} RISK_ALERTs left out: --as-project ID publishes them for a project")
 
 
 def _factor(text: str) -> float:
@@ -121,13 +145,17 @@ def _paced(events: Iterator[Event], factor: float, longest: float) -> Iterator[E
         yield event
 
 
-def _publish(client: Client, event: Event) -> None:
+def _publish(client: Client, event: Event, project: str | None) -> None:
     import msgspec
 
     from rtevents.cli.record.recording import outside
     from rtevents.core.event import new_event_id
 
     told = {} if event.extensions is msgspec.UNSET else event.extensions
+    changed: dict[str, object] = {} if project is None else {"project_id": project}
+    if event.type == "RISK_ALERT" and (mark := event.data.get("fingerprint")):
+        # Else its end would be the end of the one that was recorded.
+        changed["data"] = {**event.data, "fingerprint": f"{project}:{mark}"}
     client.publish(
         outside(
             event,
@@ -135,14 +163,15 @@ def _publish(client: Client, event: Event) -> None:
             event_id=new_event_id(),
             timestamp=time.time(),
             extensions={**told, "replayed_from": event.event_id},
+            **changed,
         )
     )
 
 
-def _show(event: Event) -> None:
+def _show(event: Event, *, pretty: bool) -> None:
     from rtevents.core.event import Entry
 
-    if is_terminal():
+    if pretty:
         typer.echo(pretty_line(Entry.of(event, 0)))
     else:
         print(ascii_line(event.body), flush=True)

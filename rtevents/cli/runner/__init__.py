@@ -98,8 +98,9 @@ def run(
 
     teller = Teller(task_id, lambda: title or _title(words), label, project)
     code = run_.follow(teller, code)
-    if teller.trouble and not quiet:
-        notice(teller.trouble)
+    for told in (teller.doubt, teller.trouble):
+        if told and not quiet:
+            notice(told)
     raise typer.Exit(code)
 
 

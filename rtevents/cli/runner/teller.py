@@ -59,6 +59,7 @@ class Teller(threading.Thread):
 
     Attributes:
         trouble: Why something was not told at once; None when all was.
+        doubt: What is odd about the project; None when nothing is.
     """
 
     def __init__(
@@ -66,12 +67,13 @@ class Teller(threading.Thread):
     ) -> None:
         super().__init__(name="rtevents-teller", daemon=True)
         self.trouble: str | None = None
+        self.doubt: str | None = None
         self._task_id = task_id
         self._title = title
         self._words = ""
         self._label = label
         self._project_id = project_id
-        self._is_project_known = project_id is not None
+        self._is_project_known = False
         self._root_id = ""
         self._changed = threading.Condition()
         self._waiting: list[News] = []
@@ -234,6 +236,12 @@ class Teller(threading.Thread):
         if self._is_project_known:
             return
         self._is_project_known = True
+        if self._project_id is not None:
+            from rtevents.cli.known import unknown
+
+            # Before the first event of it is published: from then on it is known.
+            self.doubt = next(iter(unknown(client, [self._project_id])), None)
+            return
         try:
             here = Path.cwd().resolve()
             around = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,17 +17,16 @@ from rtevents.core.filter import Filter
 from rtevents.core.keep import load, save_aside
 from rtevents.core.log import Cursor
 from rtevents.core.since import Since
-from rtevents.errors import EventRefused, RteventsError, Unavailable
+from rtevents.errors import EventRefused, Unavailable
 from rtevents.producers import Known, Own
 from rtevents.producers.commit import SOURCE as COMMIT_SOURCE
-from rtevents.producers.commit import event_id as commit_id
-from rtevents.producers.repository import Repository
+from rtevents.producers.refs import REF_UPDATE
 from rtevents.producers.risk.book import SOURCE, Book, Risk
-from rtevents.producers.risk.commits import LargeFile, Secret, is_merge
-from rtevents.producers.risk.content import Changed, changed, without_secret
+from rtevents.producers.risk.commits import Secret
+from rtevents.producers.risk.looks import Looks
 from rtevents.producers.risk.rule import Rule
 from rtevents.producers.risk.rules import build, build_own
-from rtevents.producers.risk.work import Uncommitted, uncommitted
+from rtevents.producers.risk.work import Uncommitted
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +41,6 @@ GATHER_SECONDS = 0.05
 
 TURN = 50
 """Events after which others have their turn."""
-
-TOGETHER = 50
-"""Commits that are looked into at once."""
 
 FIRST_LOOK = 60.0
 """Seconds before the first look at what is not committed: the daemon has other things to do."""
@@ -98,6 +94,7 @@ class RiskProducer:
         self._own = own
         self._file = own.places / "risk.json"
         self._book = Book(clock=clock)
+        self._looks = Looks(own, self._book)
         self._rules: list[Rule] = []
         self._by_type: dict[str, list[Rule]] = {}
         self._memory: dict[str, Any] = {}
@@ -115,6 +112,7 @@ class RiskProducer:
         """Yield RISK_ALERT for ever: a risk that opens, that has grown, that is over."""
         kept = await asyncio.to_thread(load, self._file, _Kept, _Kept())
         self._book, self._memory = Book(kept.risks, self._clock), kept.rules
+        self._looks = Looks(self._own, self._book)
         if untold := [Event(**fields) for fields in kept.untold]:
             yield untold
         cursor = await self._cursor(kept.bookmark)
@@ -180,8 +178,9 @@ class RiskProducer:
                     book.dismissed(str(data.get("fingerprint")))
             elif entry.type == "FILE_CHANGE" and NAME.encode() in entry.wire:
                 self._own_files.add(entry.project_id or "")
-        if commits:
-            await self._look_into(commits, now, book)
+            elif entry.type == REF_UPDATE and entry.project_id is not None:
+                self._looks.moved.add(entry.project_id)
+        await self._looks.look(self._rules, commits, now)
 
     def _show(self, rule: Rule, entry: Entry, when: float) -> None:
         try:
@@ -198,56 +197,6 @@ class RiskProducer:
             self._by_type[kind] = found
         return found
 
-    async def _look_into(self, commits: Sequence[Entry], now: float, book: Book) -> None:
-        """Ask git what is in the files that commits change."""
-        judges = [rule for rule in self._rules if isinstance(rule, Secret | LargeFile)]
-        if not judges:
-            return
-        for project in self._projects():
-            by_sha = {
-                str(data["commit_hash"]): entry
-                for entry in commits
-                if entry.project_id == project.id and not is_merge(data := entry.event.data)
-            }
-            if project.is_repository:
-                for some in _pieces([*by_sha]):
-                    files = await self._files(project, some)
-                    for sha in some:
-                        for judge in judges if sha in files else ():
-                            when = min(by_sha[sha].timestamp, now)
-                            judge.judge(by_sha[sha], files[sha], when, book)
-                    await self._look_at_rewritten(project, [by_sha[sha] for sha in some])
-
-    async def _look_at_rewritten(self, project: Known, commits: Sequence[Entry]) -> None:
-        """Close secrets that an amend or a rebase took out: what it wrote shows no change of it."""
-        for entry in commits:
-            data = entry.event.data
-            olds = {commit_id(project.id, old) for old in data.get("replaces") or ()}
-            paths = self._book.shown_by(Secret.name, project.id, olds)
-            if not paths:
-                continue
-            repository, sha = self._repository(project), str(data["commit_hash"])
-            try:
-                without = await asyncio.to_thread(without_secret, repository, sha, paths)
-            except RteventsError as error:
-                logger.debug("commit %s cannot be looked into: %s", sha, error)
-                continue
-            for path in without:
-                reason = "the commit was rewritten without it: where it was pushed, change it"
-                self._book.over((Secret.name, project.id, path), reason, entry)
-
-    async def _files(self, project: Known, shas: Sequence[str]) -> dict[str, list[Changed]]:
-        """Return what is in the files that commits change; the health tells why that is unknown."""
-        warnings, name = self._own.service.warnings, f"commits of {project.id}, for risks"
-        asked = self._book.about(Secret.name, project.id)
-        try:
-            files = await asyncio.to_thread(changed, self._repository(project), shas, asked)
-        except RteventsError as error:
-            warnings[name] = f"not looked into: {error}"
-            return {}
-        warnings.pop(name, None)
-        return files
-
     async def _pass_time(self) -> None:
         if time.monotonic() < self._time_due:
             return
@@ -256,32 +205,11 @@ class RiskProducer:
         for rule in self._rules:
             rule.pass_time(now, self._book)
         self._book.pass_time(now)
-        if time.monotonic() >= self._work_due:
-            await self._look_at_work()
+        is_due = time.monotonic() >= self._work_due
+        if await self._looks.look_again(self._rules, now, is_due=is_due):
+            self._is_changed = True
+        if is_due:
             self._work_due = time.monotonic() + WORK_SECONDS
-
-    async def _look_at_work(self) -> None:
-        """Ask git what is not committed, where something changed or much was left."""
-        for rule in self._rules:
-            if not isinstance(rule, Uncommitted):
-                continue
-            projects = [each for each in self._projects() if each.is_repository]
-            rule.forget({project.id for project in projects})
-            for project in projects:
-                if not rule.is_due(project.id):
-                    continue
-                self._is_changed = True
-                try:
-                    work = await asyncio.to_thread(
-                        uncommitted, self._repository(project), project.root
-                    )
-                except RteventsError as error:
-                    logger.debug("work of %s cannot be looked at: %s", project.id, error)
-                    continue
-                rule.judge(project.id, work, self._clock(), self._book)
-
-    def _repository(self, project: Known) -> Repository:
-        return Repository(project.root, self._own.config.git.timeout)
 
     def _projects(self) -> Sequence[Known]:
         return self._own.projects()
@@ -349,11 +277,6 @@ class RiskProducer:
         self._saved_at = time.monotonic()
         # What was just told is to be forgotten, when there is time.
         self._is_changed = bool(events)
-
-
-def _pieces(shas: Sequence[str]) -> Iterator[Sequence[str]]:
-    for at in range(0, len(shas), TOGETHER):
-        yield shas[at : at + TOGETHER]
 
 
 def _key(rule: Rule) -> str:

@@ -139,19 +139,22 @@ class Book:
 
     def about(self, rule: str, project_id: str | None) -> set[str]:
         """Return the subjects of the open risks of a rule and a project."""
-        return {
-            risk.subject
+        return {risk.subject for risk in self.of(rule, project_id)}
+
+    def of(self, rule: str, project_id: str | None) -> list[Risk]:
+        """Return the open risks of a rule and a project."""
+        return [
+            risk
             for risk in (self._open.values() if self.is_any_open(rule) else ())
             if (risk.rule, risk.project_id) == (rule, project_id)
-        }
+        ]
 
     def shown_by(self, rule: str, project_id: str | None, ids: Collection[str]) -> list[str]:
         """Return the subjects of those whose newest evidence is one of some events."""
         return [
             risk.subject
-            for risk in (self._open.values() if ids and self.is_any_open(rule) else ())
-            if (risk.rule, risk.project_id) == (rule, project_id) and risk.evidence[-1:] != []
-            if risk.evidence[-1] in ids
+            for risk in (self.of(rule, project_id) if ids else ())
+            if risk.evidence and risk.evidence[-1] in ids
         ]
 
     def found(self, finding: Finding) -> None:

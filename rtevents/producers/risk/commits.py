@@ -20,7 +20,13 @@ from rtevents.producers.risk.template import plain
 MOST_PATHS = 1000
 """Files of which it is remembered when they were changed: the oldest one is forgotten."""
 
+BEYOND = 2.0**63
+"""Bytes that no file has: what an event says beyond that is odd."""
+
 COMMIT = frozenset({"COMMIT"})
+
+WHAT_GIT_SKIPS = frozenset({".gitignore", ".gitattributes"})
+"""Files that say of others that git leaves them out, or keeps them elsewhere."""
 
 
 def data_of(entry: Entry) -> Mapping[str, Any]:
@@ -141,6 +147,10 @@ class LargeFile(Quiet):
         # A size of so many digits, so that few events have to be decoded.
         digits = len(str(self._least))
         self._may_be_large = re.compile(rb'"size":(?:\d{%d}|\d+\.|\d+e)' % digits).search
+        self.appeared: list[tuple[Entry, float, float]] = []
+        """Events of very large files, their bytes, and when: they go to ``appear``."""
+        self.due: set[str] = set()
+        """The projects whose open risks may be over: what is ignored there is another."""
 
     def see(self, entry: Entry, when: float, book: Book) -> None:
         """Look at the size of a file that changed."""
@@ -148,14 +158,25 @@ class LargeFile(Quiet):
             return
         if not (self._may_be_large(entry.wire) or book.is_any_open(self.name)):
             return
+        if entry.project_id is not None and entry.path.rpartition("/")[2] in WHAT_GIT_SKIPS:
+            self.due.add(entry.project_id)
         data = data_of(entry)
         size = data.get("size")
         if size is not None and size >= self._least:
-            self._found(entry, entry.path, size, "is", when, book)
+            if size < BEYOND:
+                self.appeared.append((entry, size, when))
             return
         for path in (entry.path, data.get("old_path")):
             if path is not None and (size is not None or path != entry.path or _is_gone(data)):
                 book.over((self.name, entry.project_id, path), "it is so large no more", entry)
+
+    def appear(self, entry: Entry, size: float, when: float, book: Book) -> None:
+        """Open the risk of a very large file that git would keep."""
+        self._found(entry, entry.path, size, "is", when, book)
+
+    def is_large(self, size: int | None) -> bool:
+        """Tell whether a file of so many bytes is one; None for no file."""
+        return size is not None and size >= self._least
 
     def judge(self, entry: Entry, files: Sequence[Changed], when: float, book: Book) -> None:
         """Look at the sizes of what a commit adds."""
@@ -168,7 +189,7 @@ class LargeFile(Quiet):
                 book.over((self.name, entry.project_id, file.path), "it is so large no more", entry)
 
     def _found(
-        self, entry: Entry, path: str, size: int, words: str, when: float, book: Book
+        self, entry: Entry, path: str, size: float, words: str, when: float, book: Book
     ) -> None:
         name, large = plain(path), f"{size / 1024**2:.0f} MiB"
         said = f"{name} is of {large}" if words == "is" else f"{words} {name}, {large}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from pathlib import Path
 
 import msgspec
 
@@ -22,6 +24,12 @@ SECRET_BYTES = 256 * 1024
 
 MOST_ASKED = 50
 """Files of a commit that are asked for one by one, at most."""
+
+MOST_DROPPED = 10_000
+"""Commits that are dropped at once, at most, to be told from others."""
+
+ELSEWHERE = (b"lfs", b"annex")
+"""Filters that put a file elsewhere, and into the commit no more than where it is."""
 
 FILES = ("100644", "100755")
 """The modes of files: not of links, nor of other repositories."""
@@ -192,3 +200,53 @@ def _added(row: _Row, new: bytes, contents: Mapping[str, bytes]) -> str | None:
     added = b"\n".join(line for line in new.splitlines() if line not in before)
     # Not by its name: the file had that before.
     return looks_secret(f"x{os.path.splitext(row.path)[1]}", added)  # noqa: PTH122 - text
+
+
+def dropped(repository: Repository, shas: Sequence[str]) -> set[str]:
+    """
+    Return those of some commits that no branch, tag, stash or work tree reaches any more.
+
+    Raises:
+        RteventsError: git fails.
+    """
+    there = repository.existing(shas)
+    if not there:
+        return {*shas}
+    told = repository.ask("rev-list", f"--max-count={MOST_DROPPED}", *there, "--not", "--all")
+    return ({*shas} - {*there}) | ({*there} & {*told.decode().split()})
+
+
+def kept(repository: Repository, root: Path, paths: Sequence[str]) -> dict[str, int]:
+    """
+    Return the bytes of those of some files that are there, and that git keeps or would keep.
+
+    What is ignored, and what is kept elsewhere (git-lfs, git-annex), is left out.
+
+    Args:
+        root: The project's folder, to which the files are relative.
+    Raises:
+        RteventsError: git fails.
+    """
+    sizes = {path: size for path in paths if (size := _size(root, path)) is not None}
+    if not sizes:
+        return {}
+    listed = repository.ask(
+        "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *sizes
+    )
+    names = {shown(os.fsdecode(path)) for path in listed.split(b"\0")}
+    told = repository.ask("check-attr", "-z", "--stdin", "filter", given="\0".join(sizes))
+    fields = told.split(b"\0")
+    elsewhere = {
+        shown(os.fsdecode(path))
+        for path, value in zip(fields[:-1:3], fields[2::3], strict=False)
+        if value in ELSEWHERE
+    }
+    return {path: size for path, size in sizes.items() if path in names - elsewhere}
+
+
+def _size(root: Path, path: str) -> int | None:
+    try:
+        status = (root / path).lstat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

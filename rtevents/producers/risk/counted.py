@@ -79,7 +79,7 @@ class Counted:
             evidence = tally.ids[:-1]
         else:
             evidence = []
-        counted = {"count": settings.count, "within": _seconds(settings.within)}
+        counted = {"count": settings.count, "within": in_words(settings.within)}
         book.found(
             Finding(
                 rule=self.name,
@@ -158,7 +158,8 @@ def _condition(name: str, text: str) -> _Condition | None:
         raise FilterError(str(error).removeprefix("where: "), field=name) from error
 
 
-def _seconds(seconds: float) -> str:
+def in_words(seconds: float) -> str:
+    """Return a time as people say it: in hours, minutes or seconds."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:g} {unit}"

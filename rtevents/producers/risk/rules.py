@@ -13,6 +13,7 @@ from rtevents.errors import ConfigError, FilterError
 from rtevents.producers import Known
 from rtevents.producers.risk.commits import HotFile, LargeFile, Protected, Secret
 from rtevents.producers.risk.counted import Counted
+from rtevents.producers.risk.deletions import Deletions
 from rtevents.producers.risk.rate import Rate
 from rtevents.producers.risk.rule import Rule
 from rtevents.producers.risk.stalled import Stalled
@@ -23,7 +24,7 @@ ABOUT = {
     "protected": "a commit changes a protected path",
     "secret": "a commit adds what looks like a secret",
     "large_file": "a very large file is not ignored",
-    "deletions": "many files are deleted at once, not by git",
+    "deletions": "many files that git has are deleted at once, not by git",
     "failing": "a task fails again and again",
     "hot_file": "a file is rewritten again and again",
     "stalled": "progress stopped on the way",
@@ -36,8 +37,6 @@ _FAILED = (
     'and data.exit_code != 130 and data.signal != "SIGINT"'  # somebody ended it by Ctrl-C
 )
 _DONE = 'data.status in ["done", "passed", "ok", "succeeded", "completed"] or data.exit_code == 0'
-_DELETED = 'data.change_type == "deleted" and not data.cause exists and not data.reconciled exists'
-
 
 MOST_TEXT = 8192
 """Characters of all conditions of a project's own rules, at most: each event is shown to them."""
@@ -52,11 +51,11 @@ def build(settings: RiskSettings) -> list[Rule]:
     """
     rules: list[Rule] = [
         kind(settings)
-        for kind in (Uncommitted, Protected, Secret, LargeFile, HotFile, Stalled, Rate)
+        for kind in (Uncommitted, Protected, Secret, LargeFile, Deletions, HotFile, Stalled, Rate)
         if getattr(settings, kind.name) != "none"
     ]
-    counted = [_deletions(settings), _failing(settings)]
-    rules += [Counted(each) for each in counted if getattr(settings, each.name) != "none"]
+    if settings.failing != "none":
+        rules.append(Counted(_failing(settings)))
     for index, each in enumerate(settings.rules):
         rules.append(_own(each, settings.rules[:index], f"risks.rules[{index}]", None))
     return rules
@@ -94,35 +93,19 @@ def _own(
         raise FilterError(f"{place}: {error}", field=place) from error
 
 
-def _deletions(settings: RiskSettings) -> RiskRuleSettings:
-    return RiskRuleSettings(
-        name="deletions",
-        type="FILE_CHANGE",
-        where=_DELETED,
-        severity=_severity(settings.deletions),
-        count=settings.deletions_count,
-        within=settings.deletions_within,
-        message="{count} files or more deleted within {within}, the last: {path}",
-    )
-
-
 def _failing(settings: RiskSettings) -> RiskRuleSettings:
     return RiskRuleSettings(
         name="failing",
         type="TASK_UPDATE",
         where=_FAILED,
         until=_DONE,
-        severity=_severity(settings.failing),
+        severity="low" if settings.failing == "none" else settings.failing,
         count=settings.failing_count,
         within=settings.failing_within,
         per="data.task_id",
         message="{data.task_id} failed {count} times or more within {within}",
         close_after=settings.close_after,
     )
-
-
-def _severity(level: str) -> Any:
-    return "low" if level == "none" else level
 
 
 def in_force(settings: RiskSettings, projects: Sequence[Known]) -> list[dict[str, Any]]:

@@ -97,8 +97,25 @@ def _lines(path: bytes) -> int:
     return 0 if b"\0" in text[:8000] else text.count(b"\n")
 
 
+class _Much(msgspec.Struct):
+    """
+    Much work in a project.
+
+    Args:
+        since: Since when it is much, in unix seconds.
+        told: How bad that was when it was told; empty before.
+    """
+
+    since: float
+    told: str = ""
+
+
 class Uncommitted:
-    """Much work is not committed for long; over when it is, or is gone."""
+    """
+    Much work is not committed for long; over when it is, or is gone.
+
+    When somebody else closes it, it is told again once it is worse, or begins anew.
+    """
 
     name = "uncommitted"
     types = frozenset({"FILE_CHANGE", "COMMIT"})
@@ -106,11 +123,13 @@ class Uncommitted:
 
     def __init__(self, settings: RiskSettings) -> None:
         self._settings = settings
-        # By project: since when it is much, in unix seconds.
-        self._since: dict[str, float] = {}
+        # By project.
+        self._since: dict[str, _Much] = {}
         self._newest: dict[str, Entry] = {}
         self.changed: set[str] = set()
         """The projects at which something changed since they were looked at."""
+        self.urgent: set[str] = set()
+        """Those with much work at which git did something: it may be over, or begin anew."""
 
     def see(self, entry: Entry, when: float, book: Book) -> None:
         """Know that there is something to look at."""
@@ -118,6 +137,9 @@ class Uncommitted:
             self.changed.add(entry.project_id)
             if entry.type == "FILE_CHANGE":
                 self._newest[entry.project_id] = entry
+            is_by_git = entry.type != "FILE_CHANGE" or b'"cause"' in entry.wire
+            if is_by_git and entry.project_id in self._since:
+                self.urgent.add(entry.project_id)
 
     def is_due(self, project_id: str) -> bool:
         """Tell whether a project is to be looked at."""
@@ -126,14 +148,16 @@ class Uncommitted:
     def judge(self, project_id: str, work: Work | None, now: float, book: Book) -> None:
         """Look at how much there is."""
         self.changed.discard(project_id)
+        self.urgent.discard(project_id)
         settings, about = self._settings, (self.name, project_id, "")
         files, lines = settings.uncommitted_files, settings.uncommitted_lines
         if work is None or (work.files < files and work.lines < lines):
             self._since.pop(project_id, None)
             book.over(about, "it is committed, or gone")
             return
-        since = self._since[project_id] = min(now, self._since.get(project_id, now))
-        long = now - since
+        much = self._since.setdefault(project_id, _Much(now))
+        much.since = min(now, much.since)
+        long = now - much.since
         if long < settings.uncommitted_for:
             return
         is_worse = (
@@ -141,12 +165,16 @@ class Uncommitted:
             or work.lines >= MUCH_WORSE * lines
             or long >= MUCH_WORSE * settings.uncommitted_for
         )
+        severity = _worse(settings.uncommitted) if is_worse else settings.uncommitted
+        if much.told == severity and not book.is_open(*about):
+            return  # somebody closed it
+        much.told = severity
         book.found(
             Finding(
                 rule=self.name,
                 project_id=project_id,
                 subject="",
-                severity=_worse(settings.uncommitted) if is_worse else settings.uncommitted,
+                severity=severity,
                 message=f"{work.files} files with {work.lines} changed lines are not committed "
                 f"for {long / 3600:.1f} h",
                 when=now,
@@ -161,6 +189,7 @@ class Uncommitted:
             self._since.pop(project_id, None)
             self._newest.pop(project_id, None)
         self.changed &= watched
+        self.urgent &= watched
 
     def pass_time(self, now: float, book: Book) -> None:
         """Do nothing: the producer asks git every few minutes."""
@@ -171,7 +200,10 @@ class Uncommitted:
 
     def remember(self, kept: Any) -> None:
         """Take up since when there is much."""
-        self._since = msgspec.convert(kept, dict[str, float])
+        known = msgspec.convert(kept, dict[str, float | _Much])  # before, it was the time alone
+        self._since = {
+            name: _Much(much) if isinstance(much, float) else much for name, much in known.items()
+        }
 
 
 def _worse(severity: str) -> str:

@@ -27,7 +27,7 @@ export class Filter {
     if (not_type?.includes(event.type)) return false;
     if (project?.length && !project.includes(event.project_id)) return false;
     if (source?.length && !source.includes(event.source)) return false;
-    if (this.globs.length && !this.globs.some((fits) => fits(pathOf(event)))) return false;
+    if (this.globs.length && !this.globs.some((fits) => pathsOf(event).some(fits))) return false;
     return this.says(event);
   }
 
@@ -40,12 +40,12 @@ export class Filter {
   }
 }
 
-function pathOf({ data }) {
-  const path = data?.file_path || data?.path;
-  return typeof path === "string" ? path : "";
+function pathsOf({ data: d }) {
+  const all = [{ ...d, path: d?.file_path || d?.path }].concat(Array.isArray(d?.files) ? d.files : []);
+  return all.flatMap((f) => [f?.path ?? f, f?.old_path]).filter((f) => f && typeof f === "string");
 }
 
-// As core/filter.py's Glob: `*` stays within a folder, `**` does not, `dir/` is all below.
+// As core/glob.py: `*` stays in a folder, `**` does not.
 function glob(text) {
   const parts = (text.endsWith("/") ? `${text}**` : text).split("/");
   if (parts.at(-1) === "**") parts.push("*");

@@ -54,6 +54,7 @@ class Watcher:
         self.projects = list(projects)
         self.places = places
         self.service = EventService(MemoryStore(), event_retention=100_000, max_queue_size=5000)
+        self.service.types.add("REF_UPDATE", None)  # the daemon has it of the git producer
         self.producer: RiskProducer | None = None
         self._task: asyncio.Task[None] | None = None
 

@@ -385,8 +385,9 @@ async def test_a_project_that_is_not_watched_any_more_leaves_nothing_open(
 ) -> None:
     async with watched(root=repository, large_file_bytes=100) as watcher:
         data: dict[str, Any] = {"file_path": "a", "change_type": "created", "size": 200}
-        await watcher.tell(watcher.event("FILE_CHANGE", **data))
         await committed(watcher, repository, write(repository, "conf.py", f"k = '{TOKEN}'\n"))
+        (repository / "a").write_bytes(b"x" * 200)
+        await watcher.tell(watcher.event("FILE_CHANGE", **data))
         watcher.projects = [
             msgspec.structs.replace(each, is_repository=False) for each in watcher.projects
         ]

@@ -227,6 +227,7 @@ async def _open(
         stack.push_async_callback(spool.close)
         # Drained while it still listens: who comes meanwhile is answered, by 503.
         stack.push_async_callback(service.drain)
+        await spool.open()
         for waiting in (deliver(service, paths.spool), spool.run()):
             delivering = asyncio.create_task(waiting, name="rtevents spool")
             stack.push_async_callback(_cancel, delivering)

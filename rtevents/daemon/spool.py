@@ -115,6 +115,14 @@ class LocalSpool:
         # Held while something is kept or forgotten.
         self._turn = asyncio.Lock()
 
+    async def open(self) -> None:
+        """Find what waited when the daemon ended before: what comes now waits behind it."""
+        try:
+            await self._open_what_is_left()
+        except StoreError as error:
+            logger.error("what waits in the spool cannot be read: %s", error)
+            self._service.warnings["spool"] = str(error)
+
     async def publish(self, batch: Sequence[Event]) -> None:
         """
         Store a producer's batch, or keep it here, however long that takes.
@@ -168,11 +176,6 @@ class LocalSpool:
 
     async def run(self) -> None:
         """Publish what waits, whenever the log answers; runs until cancelled or the log ends."""
-        try:
-            await self._open_what_is_left()
-        except StoreError as error:
-            logger.error("what waits in the spool cannot be read: %s", error)
-            self._service.warnings["spool"] = str(error)
         with suppress(LogClosed):
             while True:
                 await self._filled.wait()
@@ -191,7 +194,6 @@ class LocalSpool:
                 self._store = None
 
     async def _open_what_is_left(self) -> None:
-        """Find what waited when the daemon ended before."""
         async with self._turn:
             if not self._file.exists():
                 return

@@ -115,6 +115,7 @@ async def spooling(
     """Have a service on a shared log, and the spool of its producers."""
     async with EventService(await RedisStore.open(url)) as service:
         spool = LocalSpool(service, file, max_bytes=max_bytes)
+        await spool.open()
         running = asyncio.create_task(spool.run())
         yield service, spool
         running.cancel()
@@ -245,3 +246,27 @@ async def test_only_a_shared_store_has_a_spool_unless_it_is_refused(
         spool = open_spool(config, EventService(store), store, tmp_path)
         assert spool._max_bytes == most
     await shared.close()
+
+
+async def test_what_comes_when_the_log_is_back_waits_behind_what_waits(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    async with EventService(await RedisStore.open(redis.url())) as service:
+        spool = LocalSpool(service, tmp_path / "spool.db", max_bytes=1_000_000)
+        redis.kill()
+        await spool.publish([task("T-0", event_id="T-0")])
+        redis.start()
+        async with asyncio.timeout(PATIENCE):
+            while service.trouble is not None:
+                await asyncio.sleep(0.01)
+        await spool.publish([task("T-1", event_id="T-1")])
+        assert spool.waiting == 2
+        assert await kept(service) == []
+
+        running = asyncio.create_task(spool.run())
+        await emptied(spool)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await spool.close()
+
+        assert await kept(service) == ["T-0", "T-1"]

@@ -237,6 +237,10 @@ class Client:
         """Return what the daemon is, where it listens, and how it is."""
         return await self._ask(calls.get("/v1/status"))
 
+    async def nodes(self) -> Object:
+        """Return the daemons that share the log, and the sum of their figures."""
+        return await self._ask(calls.get("/v1/nodes"))
+
     async def reload(self) -> Object:
         """Have the daemon read its configuration again; return what has changed."""
         return await self._ask(calls.post("/v1/reload", {}))

@@ -42,7 +42,7 @@ def predict(
     rtevents predict src/app.py
     rtevents predict --project web src/app.py src/app.css -n 5
 
-    It is learned from the commits and changes that the daemon saw.
+    It is learned from the commits and changes that the daemon saw, and the 1000 before those.
     """
     with options.client() as client:
         if project is None:

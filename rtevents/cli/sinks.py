@@ -156,9 +156,9 @@ def forget(
     ] = False,
 ) -> None:
     """
-    Forget the place of `rtevents on --as NAME`: used again, that name begins anew.
+    Forget a name of `rtevents on --as`.
 
-    A sink of the configuration is taken out there.
+    Used again, it begins anew. A sink of the configuration is taken out there.
 
     \b
     rtevents sinks forget pager

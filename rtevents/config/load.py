@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from rtevents.config.logs import LogRetention, PartSettings, is_store, wrong_logs
+from rtevents.config.logs import LogRetention, PartSettings, wrong_logs, wrong_store
 from rtevents.config.own import read_own
 from rtevents.config.paths import Paths
 from rtevents.config.risks import RiskRuleSettings
@@ -96,11 +96,8 @@ def _check(loaded: Loaded) -> None:
     except ConfigError as error:
         text = str(error).removeprefix("origins: ")
         raise ConfigError(f"{loaded.where('origins')}: {text}", field="origins") from error
-    if not is_store(config.store):
-        raise ConfigError(
-            f"{loaded.where('store')}: expected sqlite, memory or redis://host:port/db",
-            field="store",
-        )
+    if words := wrong_store(config.store):
+        raise ConfigError(f"{loaded.where('store')}: {words}", field="store")
     if wrong := wrong_logs(config.store, config.logs):
         raise ConfigError(f"{loaded.where(wrong[0])}: {wrong[1]}", field=wrong[0])
     if config.heartbeat_interval >= config.cleanup_timeout:
@@ -269,7 +266,9 @@ def _value(variable: str, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{variable}: not a value: {text[:60]!r}") from error
+        # A URL may have a password in it.
+        given = "" if "://" in text else f": {text[:60]!r}"
+        raise ConfigError(f"{variable}: not a value{given}") from error
 
 
 def explain(

@@ -18,6 +18,9 @@ MAIN = "main"
 _STORE = re.compile(r"(sqlite|memory)\Z|(rediss?|redis\+unix|rediss?\+(sentinel|cluster))://")
 """What names a store; what the rest of a URL may be, its backend knows."""
 
+_WHO = re.compile(r"[a-z+]+://[A-Za-z0-9_.!~*'()$&+,;=:%-]*@[^@]*\Z")
+"""A URL that says who asks, before the first character that would end that (RFC 3986, 3.2.1)."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}\Z")
 
 
@@ -53,9 +56,17 @@ class PartSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     retention: LogRetention = msgspec.field(default_factory=LogRetention)
 
 
-def is_store(text: str) -> bool:
-    """Tell whether `text` names a store."""
-    return _STORE.match(text) is not None
+def wrong_store(text: str) -> str | None:
+    """Return why `text` names no store, in words."""
+    if not _STORE.match(text):
+        return "expected sqlite, memory or redis://host:port/db"
+    if "@" in text and not _WHO.match(text):
+        # What would be taken for a host, or for a database, is named in errors.
+        return (
+            "in a user's name or a password only letters, digits and _.!~*'()$&+,;= - stand for "
+            "themselves: write %2F for / and %40 for @"
+        )
+    return None
 
 
 def wrong_logs(store: str, logs: Sequence[PartSettings]) -> tuple[str, str] | None:
@@ -78,8 +89,8 @@ def wrong_logs(store: str, logs: Sequence[PartSettings]) -> tuple[str, str] | No
             return f"{place}.name", f"{log.name!r} is the name of another log"
         if not log.projects:
             return f"{place}.projects", "expected the id of a project, or a pattern"
-        if not is_store(log.store):
-            return f"{place}.store", "expected sqlite, memory or redis://host:port/db?log=NAME"
+        if text := wrong_store(log.store):
+            return f"{place}.store", text
         if "://" in log.store and (other := stores.get(log.store)):
             return f"{place}.store", f"the log {other!r} is there: give this one another ?log=NAME"
         names.add(log.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import msgspec
 
@@ -30,6 +30,9 @@ RANKED = 512
 
 FEW = 20
 """Events of a type up to which there is nothing to compare with: their surprise is not told."""
+
+MOST_NOTED = 10_000
+"""Commits of a project that are noted until its past is learned, at most."""
 
 LEARNED = frozenset(
     {
@@ -62,15 +65,50 @@ class Ranks:
         if len(self._recent) > RANKED:
             del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
 
+    def add_past(self, past: Ranks) -> None:
+        """Take the newest numbers of another one as those before the first one here."""
+        room = RANKED - len(self._recent)
+        some = list(past._recent)[-room:] if room > 0 else []
+        self._recent.extendleft(reversed(some))
+        self._sorted = sorted(self._recent)
+
 
 class _Project:
-    """What is known of a project."""
+    """
+    What is known of a project.
+
+    Args:
+        commits: Those that were learned while its past is not; None once it is.
+    """
 
     def __init__(self) -> None:
+        self.commits: set[str] | None = set()
         self.together = Together()
         self.near: OrderedDict[str, float] = OrderedDict()
         self.kinds: dict[str, Together] = {}
         self.ranks: dict[str, Ranks] = {}
+
+
+class Past:
+    """
+    What the commits of a history say, each set against those before it.
+
+    Args:
+        commits: Each by its object id, with the files that it changes; the oldest first.
+        noted: Those that are learned already, and left out.
+    """
+
+    def __init__(
+        self, commits: Iterable[tuple[str, Sequence[str]]], noted: Container[str] = ()
+    ) -> None:
+        self.together = Together()
+        self.ranks = Ranks()
+        self.count = 0
+        for sha, files in commits:
+            if files and sha not in noted:
+                self.ranks.add(_unusual_commit(self.together, files))
+                self.together.learn(files)
+                self.count += 1
 
 
 class Forecast:
@@ -95,10 +133,25 @@ class Forecast:
         project.ranks.setdefault(event.type, Ranks()).add(unusual)
         if event.type == EventType.COMMIT:
             project.together.learn(_files(event))
+            if project.commits is not None and len(project.commits) < MOST_NOTED:
+                project.commits.add(str(event.data.get("commit_hash")))
         elif event.type == EventType.FILE_CHANGE:
             _learn_file(project, event)
         else:
             project.kinds.setdefault(event.type, Together()).learn([_words(event)])
+
+    def noted(self, project_id: str) -> frozenset[str]:
+        """Return the commits of a project that were learned while its past is not."""
+        project = self._projects.get(project_id)
+        return frozenset(project.commits or ()) if project else frozenset()
+
+    def learn_past(self, project_id: str, past: Past) -> None:
+        """Take a project's history for what was usual before all that was learned of it; once."""
+        project = self._project(project_id)
+        if project.commits is not None:
+            project.commits = None
+            project.together.learn_past(past.together)
+            project.ranks.setdefault(EventType.COMMIT.value, Ranks()).add_past(past.ranks)
 
     def marked(self, event: Event) -> Event:
         """Return an event with its surprise among its extensions, where that can be told."""

@@ -48,6 +48,8 @@ class Together:
 
     def __init__(self) -> None:
         self._weight = 1.0
+        # What the first change weighed.
+        self._birth = 1.0
         self._changes = 0.0
         self._files: dict[str, float] = {}
         self._partners: dict[str, dict[str, float]] = {}
@@ -91,8 +93,25 @@ class Together:
             if file in self._files
         }
 
+    def learn_past(self, past: Together) -> None:
+        """Count what another one has counted as what came before all that this one has."""
+        factor = self._birth / past._weight
+        self._birth *= 1 / past._weight
+        self._changes += past._changes * factor
+        for file, count in past._files.items():
+            self._files[file] = self._files.get(file, 0.0) + count * factor
+        for file, counts in past._partners.items():
+            partners = self._partners.setdefault(file, {})
+            for other, count in counts.items():
+                partners[other] = partners.get(other, 0.0) + count * factor
+            if len(partners) > MOST_PARTNERS:
+                self._partners[file] = _commonest(partners, MOST_PARTNERS // 2)
+        if len(self._files) > MOST_FILES:
+            self._forget()
+
     def _scale(self, factor: float) -> None:
         self._weight *= factor
+        self._birth *= factor
         self._changes *= factor
         self._files = {file: count * factor for file, count in self._files.items()}
         for partners in self._partners.values():

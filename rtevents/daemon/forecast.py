@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from rtevents.core.event import Entry, Event
 from rtevents.core.filter import Filter
-from rtevents.core.forecast import LEARNED, Forecast
+from rtevents.core.forecast import LEARNED, Forecast, Past
 from rtevents.core.log import Cursor
 from rtevents.core.service import EventService
-from rtevents.errors import LogClosed, Unavailable
+from rtevents.errors import LogClosed, RteventsError, Unavailable
+from rtevents.producers import Known
+from rtevents.producers.history import history
+from rtevents.producers.repository import Repository
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+"""Seconds between two looks for a project whose history is not learned."""
 
 WARM = 2000
 """Entries that are learned from at the start: less than half a second of work."""
@@ -55,6 +65,45 @@ async def learn(service: EventService, forecast: Forecast) -> None:
         await asyncio.sleep(PAUSE)
         if log.last - cursor.position > MOST_BEHIND:
             cursor = Cursor(log, wanted, log.last - SLICE)
+
+
+async def learn_history(
+    forecast: Forecast, projects: Callable[[], Sequence[Known]], patience: float
+) -> None:
+    """
+    Learn what each project's repository was like before it was watched, for ever.
+
+    Args:
+        projects: Returns what is watched now.
+        patience: Seconds after which a command of git is given up.
+    """
+    done = set[Known]()
+    while True:
+        for project in projects():
+            if project.is_repository and project not in done:
+                done.add(project)
+                await _learn_past(forecast, project, patience)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _learn_past(forecast: Forecast, project: Known, patience: float) -> None:
+    begun = time.monotonic()
+    noted = forecast.noted(project.id)
+
+    def study() -> Past:
+        commits = history(Repository(project.root, patience))
+        return Past(((each.sha, each.files) for each in commits), noted)
+
+    try:
+        past = await asyncio.to_thread(study)
+    except RteventsError as error:  # it learns from what comes, then
+        logger.info("the history of %s cannot be learned from: %s", project.id, error)
+        return
+    forecast.learn_past(project.id, past)
+    took = time.monotonic() - begun
+    logger.info(
+        "learned from %d commits of %s before it was watched, %.1f s", past.count, project.id, took
+    )
 
 
 def marked(forecast: Forecast, batch: Sequence[Event]) -> list[Event]:

@@ -14,8 +14,10 @@ from rtevents.config.paths import Paths
 from rtevents.config.settings import Config
 from rtevents.core.logs import MAIN, Logs, Routes
 from rtevents.core.payloads import EventTypes
-from rtevents.core.service import EventService, Retention
+from rtevents.core.service import EventService
+from rtevents.core.store import Retention, Store
 from rtevents.daemon.own import thresholds
+from rtevents.daemon.spool import Spools, open_spool
 from rtevents.errors import StoreError
 from rtevents.stores import open_store, store_name
 
@@ -30,12 +32,26 @@ class Parts:
     Args:
         config: Names them.
         services: Each log's.
+        stores: Each log's.
+        state: The state directory.
     """
 
-    def __init__(self, config: Config, services: Mapping[str, EventService]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        services: Mapping[str, EventService],
+        stores: Mapping[str, Store],
+        state: Path,
+    ) -> None:
         self.services = services
+        self.stores = stores
         self.routes = Routes({each.name: each.projects for each in config.logs})
         self.logs = Logs(self.routes, services)
+        spools = {
+            name: open_spool(config, service, stores[name], state, name)
+            for name, service in services.items()
+        }
+        self.spools = Spools(self.routes, spools)
         self._config = config
 
     @property
@@ -85,28 +101,35 @@ async def open_parts(config: Config, paths: Paths, types: EventTypes, *, strict:
         ConfigError: One of the stores cannot be used.
         StoreError: One of them cannot be opened; the text names the log.
     """
-    services = {MAIN: await _open(config, paths.database, types, None, strict=strict)}
+    stores: dict[str, Store] = {}
     try:
-        for each in config.logs:
-            path = paths.database.with_name(f"events-{each.name}.db")
-            services[each.name] = await _open(config, path, types, each, strict=strict)
+        stores[MAIN] = await open_store(
+            config.store, path=paths.database, durability=config.durability, strict=strict
+        )
+        for part in config.logs:
+            stores[part.name] = await _open(config, paths, part, strict=strict)
     except BaseException:
-        for service in services.values():
-            await service.stop()
+        for store in stores.values():
+            await store.close()
         raise
-    return Parts(config, services)
+    settings = {part.name: part for part in config.logs}
+    services = {
+        name: _service(config, store, types, settings.get(name)) for name, store in stores.items()
+    }
+    return Parts(config, services, stores, paths.state)
 
 
-async def _open(
-    config: Config, path: Path, types: EventTypes, part: PartSettings | None, *, strict: bool
-) -> EventService:
-    url = part.store if part else config.store
+async def _open(config: Config, paths: Paths, part: PartSettings, *, strict: bool) -> Store:
+    path = paths.database.with_name(f"events-{part.name}.db")
     try:
-        store = await open_store(url, path=path, durability=config.durability, strict=strict)
+        return await open_store(part.store, path=path, durability=config.durability, strict=strict)
     except StoreError as error:
-        if part is None:
-            raise
         raise StoreError(f"log {part.name}: {error}") from error
+
+
+def _service(
+    config: Config, store: Store, types: EventTypes, part: PartSettings | None
+) -> EventService:
     return EventService(
         store,
         max_queue_size=config.max_queue_size,

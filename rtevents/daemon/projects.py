@@ -25,6 +25,7 @@ from rtevents.core.logs import MAIN, Logs, Routes
 from rtevents.core.service import EventService
 from rtevents.daemon.forecast import marked
 from rtevents.daemon.project import Project
+from rtevents.daemon.spool import LocalSpool, Spools
 from rtevents.errors import (
     BadInput,
     EventConflict,
@@ -33,7 +34,6 @@ from rtevents.errors import (
     RteventsError,
     StoreError,
     Taken,
-    Unavailable,
 )
 from rtevents.producers import PRODUCERS, Known, Producer, Watched, open_producer
 from rtevents.producers.commit import build_commit
@@ -69,6 +69,7 @@ class Projects:
         state: The state directory: added projects and the producers' own places are kept there.
         own: The daemon's own folders, resolved, in which nothing is watched.
         forecast: Tells how surprising it is what the producers tell.
+        spools: Where what they tell waits while a shared log does not answer; None for one log.
         logs: Where events go; None for that service's log alone.
     """
 
@@ -79,6 +80,7 @@ class Projects:
         state: Path,
         own: Sequence[Path] = (),
         forecast: Forecast | None = None,
+        spools: Spools | None = None,
         logs: Logs | None = None,
     ) -> None:
         self._service = service
@@ -88,6 +90,7 @@ class Projects:
         self._places = state / "projects"
         self._own = own
         self._forecast = forecast or Forecast()
+        self._spools = spools or Spools(Routes({}), {MAIN: LocalSpool(service, state / "spool.db")})
         self._projects: dict[str, Project] = {}
         self._added: dict[str, ProjectSettings] = {}
 
@@ -309,7 +312,7 @@ class Projects:
             project=settings,
             config=self._config,
             places=places,
-            find=self._logs.of(name).log.find,
+            find=self._spools.of(name).find,
             own=self._own,
         )
         for kind in PRODUCERS:
@@ -406,19 +409,9 @@ class Projects:
 
     async def _publish(self, project: Project, batch: list[Event]) -> None:
         """Store a batch, however long that takes: a producer has nowhere else to go with it."""
-        batch = marked(self._forecast, batch)
-        while True:
-            try:
-                async with project.storing:
-                    await self._logs.publish_many(batch)
-                return
-            except EventConflict as conflict:
-                # That event is in the log already; the others are not.
-                batch = [event for event in batch if event.event_id != conflict.event_id]
-            except LogClosed:
-                raise
-            except Unavailable as error:
-                await asyncio.sleep(error.retry_after)
+        async with project.storing:
+            spool = self._spools.of(project.settings.id)
+            await spool.publish(marked(self._forecast, batch))
 
 
 def _last_change(batch: Sequence[Event]) -> str | None:

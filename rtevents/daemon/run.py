@@ -21,7 +21,8 @@ from rtevents.core.logs import MAIN
 from rtevents.core.service import EventService
 from rtevents.daemon.access import open_guard
 from rtevents.daemon.check import open_certificate
-from rtevents.daemon.forecast import learn
+from rtevents.daemon.forecast import learn, learn_history
+from rtevents.daemon.nodes import NodeBook
 from rtevents.daemon.notify import Notifier
 from rtevents.daemon.own import of_log, open_own, watch_own, watch_part
 from rtevents.daemon.parts import Parts, open_parts
@@ -96,10 +97,11 @@ def run(
         StoreError: The store cannot be opened.
     """
     check_parser()
+    environ = dict(os.environ)
     prepare()
     make_folders(paths)
     with lock(paths), asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(config, paths, projects, on_ready, strict=strict))
+        runner.run(_serve(config, paths, projects, on_ready, environ, strict=strict))
     return 0
 
 
@@ -108,12 +110,14 @@ async def _serve(
     paths: Paths,
     folders: Sequence[Path],
     on_ready: Callable[[Running], None] | None,
+    environ: Mapping[str, str],
     *,
     strict: bool,
 ) -> None:
     asyncio.get_running_loop().set_default_executor(Threads())
     signals, notifier = Signals(), Notifier(os.environ)
-    async with _open(config, paths, folders, notifier, strict=strict) as (running, reload):
+    opening = _open(config, paths, folders, notifier, environ, strict=strict)
+    async with opening as (running, reload):
         if on_ready:
             on_ready(running)
         notifier.tell("READY")
@@ -132,7 +136,13 @@ async def _serve(
 
 @asynccontextmanager
 async def _open(
-    config: Config, paths: Paths, folders: Sequence[Path], notifier: Notifier, *, strict: bool
+    config: Config,
+    paths: Paths,
+    folders: Sequence[Path],
+    notifier: Notifier,
+    environ: Mapping[str, str],
+    *,
+    strict: bool,
 ) -> AsyncIterator[tuple[Running, Reload]]:
     """Put the house together; leaving it stops everything in reverse."""
     running = Running(paths.socket)
@@ -143,7 +153,9 @@ async def _open(
     fanout = fanouts[MAIN]
     guard = open_guard(config, paths, service)
     forecast = Forecast()
-    projects = Projects(service, config, paths.state, paths.own, forecast, parts.logs)
+    spools, store = parts.spools, parts.stores[MAIN]
+    projects = Projects(service, config, paths.state, paths.own, forecast, spools, parts.logs)
+    nodes = NodeBook(service, store, spools.of(None), config=config, state=paths.state)
     sinks = Sinks(service, config, paths, projects.all, parts.logs)
     certificate = open_certificate(config)
     reload = Reload(
@@ -156,6 +168,7 @@ async def _open(
         types=own_types,
         certificate=certificate,
         notifier=notifier,
+        environ=environ,
     )
     house = House(
         service=service,
@@ -169,13 +182,18 @@ async def _open(
         own_types=own_types.schemas,
         reload=reload,
         risk_rules=projects.risk_rules,
+        nodes=nodes.all,
     )
     _furnish(house, parts, fanouts)
 
     def own(name: str, log: EventService) -> Coroutine[Any, Any, None]:
-        known = open_own(config, log, fanouts[name], projects=projects, places=paths.state)
+        node = nodes.name if name == MAIN and store.is_shared else ""
+        known = open_own(
+            config, log, fanouts[name], projects=projects, places=paths.state, node=node
+        )
         known = of_log(known, name, parts.routes) if parts.others else known
-        return watch_own(known) if name == MAIN else watch_part(known)
+        watch = watch_own if name == MAIN else watch_part
+        return watch(known, spools.each[name])
 
     async with AsyncExitStack() as stack:
         stack.callback(guard.audit.close)
@@ -202,10 +220,14 @@ async def _open(
         stack.callback(local.close)
         if tcp := await _listen(config, certificate, entrance, guard, running):
             stack.callback(tcp.close)
+        await stack.enter_async_context(spools)
         # Drained while it still listens: who comes meanwhile is answered, by 503.
         for each in logs.values():
             stack.push_async_callback(each.drain)
         _start(stack, {"spool": deliver(parts.logs, paths.spool), "logs": parts.watch()})
+        _start(stack, {f"spool {n}": each.run() for n, each in spools.each.items()})
+        stack.push_async_callback(nodes.leave)
+        _start(stack, {"node": nodes.run()})
         _start(stack, {f"forecast {n}": learn(each, forecast) for n, each in logs.items()})
         stack.push_async_callback(sinks.stop)
         sinks.start()
@@ -217,6 +239,11 @@ async def _open(
             await _add(projects, folder, running)
         await projects.settle()
         running.projects = [project["id"] for project in projects.all()]
+        # Last: nobody waits for it.
+        studying = asyncio.create_task(
+            learn_history(forecast, projects.known, config.git.timeout), name="rtevents history"
+        )
+        stack.push_async_callback(_cancel, studying)
         telling = asyncio.create_task(notifier.run(_one_line(service)), name="rtevents notify")
         stack.push_async_callback(_cancel, telling)
         yield running, reload
@@ -329,6 +356,7 @@ async def _add(projects: Projects, folder: Path, running: Running) -> None:
 
 
 def _status(config: Config, running: Running, parts: Parts) -> Callable[[], dict[str, Any]]:
+    store = parts.stores[MAIN]
     started_at = time.time()
     several = {"logs": parts.told()} if parts.others else {}
 
@@ -341,7 +369,11 @@ def _status(config: Config, running: Running, parts: Parts) -> Callable[[], dict
             "url": running.url,
             "listen_error": running.listen_error,
             "store": store_name(config.store),
-            "durability": config.durability,
+            # What a store that daemons share promises is not ours to set: the health tells why.
+            "durability": ("weak" if store.weaknesses else "full")
+            if store.is_shared
+            else config.durability,
+            "spooled": sum(each.waiting for each in parts.spools.each.values()),
             **several,
         }
 

@@ -207,6 +207,7 @@ class Sinks:
         chosen = _chosen(dead, letter_id)
         for each in chosen:
             await asyncio.to_thread(dead.remove, each)
+        self._get(name).sink.notice.look()
         return len(chosen)
 
     def resume(self, name: str) -> None:

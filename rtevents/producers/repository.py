@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -64,6 +65,9 @@ LATEST = 1000
 
 MOST_TRIES = 5
 """How often the refs are looked at when the current branch is another one each time."""
+
+PIECE = 64 * 1024
+"""Bytes that are read at once of what git prints for long."""
 
 MOMENT = 0.05
 """Seconds between the end of a rebase and the move of its branch."""
@@ -418,6 +422,39 @@ class Repository:
             except (git.GitCommandNotFound, OSError, subprocess.SubprocessError) as error:
                 raise RteventsError(f"git cannot be run: {error}") from error
         return told if isinstance(told, bytes) else b""
+
+    def ask_for(self, most: int, seconds: float, *arguments: str, given: str) -> bytes:
+        """
+        Run git, and return the beginning of what it prints: so many bytes, in so many seconds.
+
+        Raises:
+            RteventsError: It cannot be run.
+        """
+        told = bytearray()
+        with tempfile.TemporaryFile() as istream:
+            istream.write(given.encode())
+            istream.seek(0)
+            try:
+                process = self._git.execute(
+                    ["git", "-C", str(self._root), *OPTIONS, *arguments],
+                    istream=istream,
+                    as_process=True,
+                )
+            except (git.GitCommandNotFound, OSError) as error:
+                raise RteventsError(f"git cannot be run: {error}") from error
+            running = process.proc
+            if running is None or running.stdout is None:
+                raise RteventsError("git has ended at once")
+            ending = threading.Timer(min(seconds, self._timeout), running.kill)
+            ending.start()
+            try:
+                while len(told) < most and (some := running.stdout.read(PIECE)):
+                    told += some
+            finally:
+                ending.cancel()
+                running.kill()
+                running.communicate()
+        return bytes(told[:most])
 
 
 def _changes(commits: Iterable[CommitData]) -> dict[str, object]:

@@ -18,6 +18,7 @@ from rtevents.core.event import NOT_JSON, Event, Stored
 from rtevents.core.filter import Filter
 from rtevents.core.forecast import Forecast
 from rtevents.core.logs import MAIN, Routes
+from rtevents.core.node import Nodes
 from rtevents.core.service import EventService
 from rtevents.errors import BadInput, EventTooLarge, RteventsError, outcome
 from rtevents.server.fanout import Fanout
@@ -91,6 +92,7 @@ class House(msgspec.Struct):
         own_types: The JSON Schema of each event type of the user's own; None for any object.
         reload: Reads the configuration again; returns what ``POST /v1/reload`` tells.
         risk_rules: Returns what ``GET /v1/risks/rules`` tells.
+        nodes: Returns the daemons that share the log.
     """
 
     service: EventService
@@ -104,6 +106,7 @@ class House(msgspec.Struct):
     own_types: dict[str, dict[str, Any] | None]
     reload: Callable[[], Awaitable[dict[str, Any]]]
     risk_rules: Callable[[], Awaitable[list[dict[str, Any]]]]
+    nodes: Callable[[], Nodes]
     log: str = MAIN
     """The name of the log that `service` has."""
     routes: Routes | None = None

@@ -16,6 +16,7 @@ from rtevents.core.keep import ended
 from rtevents.errors import LogClosed, ReactionFailed, StoreError
 from rtevents.sinks import Batch, Reaction
 from rtevents.sinks.breaker import Breaker, jittered
+from rtevents.sinks.notice import Notice, gap_words
 from rtevents.sinks.place import DeadLetters, Letter, Place
 from rtevents.sinks.reader import Reader
 
@@ -91,8 +92,7 @@ class Sink:
         self._reaction = reaction
         self._terms = terms
         self._target = target
-        self._warn = warn
-        self._tell = tell
+        self.notice = Notice(name, dead, warn, tell)
         # What was read for the next batch; one that is cancelled finds it again.
         self._held: list[Entry] = []
         self._gap: Gap | None = None
@@ -110,7 +110,6 @@ class Sink:
         self.failures = 0
         self.last_success: float | None = None
         self.last_error: str | None = None
-        self._told = ""
 
     async def run(self) -> None:
         """
@@ -121,6 +120,7 @@ class Sink:
             StoreError: What is given up cannot be kept.
         """
         self._task = asyncio.current_task()
+        self.notice.look()
         self._held, self._gap, self._in_hand = [], None, 0
         if self.place.kept.target != self._target:
             await self._note(gone="", target=self._target)
@@ -170,11 +170,11 @@ class Sink:
 
     async def _rest(self) -> None:
         """Wait until somebody says that there is somebody again."""
-        self._warn(f"rests: {self.place.kept.gone}; rtevents sinks resume {self.name}")
+        self.notice.amiss(f"rests: {self.place.kept.gone}; rtevents sinks resume {self.name}")
         await self._resumed.wait()
         self._resumed.clear()
         await self._note(gone="")
-        self._warn(None)
+        self.notice.amiss(None)
 
     def resume(self) -> None:
         """Try now, whether it rests for good or for a while."""
@@ -224,8 +224,8 @@ class Sink:
         if self._gap is not None:
             gap = Gap(self._gap.after, gap.before, gap.reason)
         self._gap = gap
-        self._tell(f"{self.name}: {gap_words(gap)}")
-        self._warn(gap_words(gap))
+        self.notice.tell(f"{gap_words(gap)}")
+        self.notice.amiss(gap_words(gap))
 
     async def _settle_unless_newer(self, batch: Batch) -> None:
         """Do it, or rather what comes meanwhile."""
@@ -282,7 +282,7 @@ class Sink:
             elif failed.is_down and attempt > self._terms.retries:
                 others = await self._try_others(batch, pause)
                 self._stop_if_ending()
-            self._tell_failure(str(failed))
+            self.notice.failure(str(failed))
             pause = min(self._terms.retry_max, pause * 2)
 
     def _stop_if_ending(self) -> None:
@@ -347,7 +347,8 @@ class Sink:
                 try:
                     await ended(partial(self.dead.remove, letter_id))
                 except OSError as error:
-                    self._tell(f"{self.name}: {error}: a letter that is done stays")
+                    self.notice.tell(f"{error}: a letter that is done stays")
+                self.notice.look()
 
     async def _act(self, batch: Batch, pause: float = 0.0) -> None:
         """
@@ -372,31 +373,24 @@ class Sink:
             self.is_acting = False
             self._last_act = asyncio.get_running_loop().time()
         if self.breaker.failures:
-            self._tell(f"{self.name}: it works again, after {self.breaker.failures} failures")
+            self.notice.tell(f"it works again, after {self.breaker.failures} failures")
         self.breaker.reset()
         self.delivered += len(batch.entries)
         self.last_success = time.time()
         self.last_error = None
-        self._told = ""
-        self._warn(None)
+        self.notice.success()
 
     def _failed(self, error: ReactionFailed, pause: float) -> None:
         was, self.last_error = self.breaker.state, str(error)
         asked = min(error.retry_after, LONGEST_ASKED)
         self.breaker.failed(0.0 if error.is_final else max(asked, jittered(pause)))
         self.failures += 1
-        if self.breaker.state == "open":
-            self._warn(
-                f"rests after {self.breaker.failures} failures, the last: {error}; lag {self.lag}"
-            )
-            if was == "closed":
-                self._tell(f"{self.name}: rests after {self.breaker.failures} failures")
-
-    def _tell_failure(self, reason: str) -> None:
-        """Tell a failure; one that repeats is told once, and then counted."""
-        if reason != self._told:
-            self._tell(f"{self.name}: {reason}")
-        self._told = reason
+        is_open, often = self.breaker.state == "open", f"after {self.breaker.failures} failures"
+        if is_open or (error.is_down and self.breaker.failures > self._terms.retries):
+            does = "rests" if is_open else "waits"
+            self.notice.amiss(f"{does} {often}, the last: {error}; lag {self.lag}")
+        if is_open and was == "closed":
+            self.notice.tell(f"rests {often}")
 
     async def _give_up(self, batch: Batch, reason: str, attempts: int) -> None:
         """Put a batch among the dead letters, and go on after it."""
@@ -408,9 +402,10 @@ class Sink:
         seqs = ", ".join(str(entry.seq) for entry in batch.entries[:5])
         more = f" and {len(batch.entries) - 5} more" if len(batch.entries) > 5 else ""
         often = f" after {attempts} attempts" if attempts > 1 else ""
-        self._tell(f"{self.name}: gave up {seqs}{more}{often}: {reason}")
+        self.notice.tell(f"gave up {seqs}{more}{often}: {reason}")
         if dropped:
-            self._tell(f"{self.name}: {dropped} of the oldest dead letters are dropped: too many")
+            self.notice.tell(f"{dropped} of the oldest dead letters are dropped: too many")
+        self.notice.look()
         kept = self.place.kept.dropped + dropped
         await self._note(bookmark=str(batch.bookmark), dropped=kept)
 
@@ -419,8 +414,8 @@ class Sink:
         try:
             await self.place.note(**fields)
         except StoreError as error:
-            self._tell(f"{self.name}: {error}")
-            self._warn(f"{error}: after a restart it does again what it did since")
+            self.notice.tell(str(error))
+            self.notice.amiss(f"{error}: after a restart it does again what it did since")
 
     def replay(self, ids: Sequence[str]) -> int:
         """
@@ -458,12 +453,12 @@ class Sink:
                     Batch(sink=self.name, entries=[letter.entry], epoch=epoch, attempt=attempt)
                 )
             except ReactionFailed as error:
-                self._tell_failure(str(error))
+                self.notice.failure(str(error))
                 again = Letter.of(letter.entry, epoch, str(error), attempt)
                 try:
                     await ended(partial(dead.put, again))
                 except StoreError as unwritten:
-                    self._tell(f"{self.name}: {unwritten}")
+                    self.notice.tell(f"{unwritten}")
             else:
                 await self._forget([letter_id])
 
@@ -490,10 +485,3 @@ class Sink:
             "dropped": kept.dropped,
             "gap": gap_words(self._gap) if self._gap else None,
         }
-
-
-def gap_words(gap: Gap) -> str:
-    """Return what is missing, in words."""
-    if gap.before - gap.after <= 1:
-        return f"it is not known what was missed ({gap.reason}); going on with what is kept"
-    return f"entries {gap.after + 1} to {gap.before - 1} can no longer be read ({gap.reason})"

@@ -17,6 +17,10 @@ DEAD_BYTES = 64 * 1024**2
 """Bytes of a sink's dead letters after which the oldest are dropped, whatever their number."""
 
 
+ROOM = 1024**2
+"""Bytes below that limit from which on a list of them is full: the next letter may be so large."""
+
+
 class Kept(msgspec.Struct):
     """
     What a sink remembers.
@@ -126,6 +130,11 @@ class DeadLetters:
 
     def __len__(self) -> int:
         return len(self._sizes)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another letter, or another large one, drops the oldest."""
+        return len(self._sizes) >= self._most or sum(self._sizes.values()) > DEAD_BYTES - ROOM
 
     @property
     def ids(self) -> list[str]:

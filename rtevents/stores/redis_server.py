@@ -47,6 +47,9 @@ CONNECTIONS = 8
 REPLICA_SECONDS = 2.0
 """Seconds that the replicas have to store what is to be answered."""
 
+KEYS = ("entries", "ids", "types", "log", "nodes")
+"""What a log is made of; see ``redis_scripts``."""
+
 Ask = Callable[..., Awaitable[Any]]
 Greeted = Callable[[Ask, "Found"], Awaitable[list[bytes]]]
 
@@ -73,14 +76,14 @@ class Server:
     Args:
         place: Where it is.
     Attributes:
-        keys: The log's: ``entries``, ``ids``, ``types``, ``log``; see ``redis_scripts``.
+        keys: The log's: ``entries``, ``ids``, ``types``, ``log``, ``nodes``; see ``redis_scripts``.
         greeted: Is told of each new connection, before anything else is asked there.
         weaknesses: Why an answered append may be lost there, one line each.
     """
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.keys = [f"{{{place.name}}}:{part}" for part in ("entries", "ids", "types", "log")]
+        self.keys = [f"{{{place.name}}}:{part}" for part in KEYS]
         self.weaknesses: list[str] = []
         self.greeted: Greeted | None = None
         self._finder = finder(place, self.keys[3])

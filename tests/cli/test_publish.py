@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import rtevents
+from rtevents.core.causes import extensions_of
 from rtevents.core.event import Event
+from rtevents.core.filter import Filter
 from tests.conftest import Daemon, wait_for
 
 KINDS: list[tuple[list[str], str, dict[str, Any]]] = [
@@ -364,3 +368,44 @@ def test_a_spool_that_cannot_be_written_is_told_in_one_line(stopped_daemon: Daem
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "rtevents: /dev/null/rtevents: Not a directory\n"
+
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_the_trace_of_the_environment_goes_along(daemon: Daemon) -> None:
+    daemon.env |= {"TRACEPARENT": PARENT, "TRACESTATE": "vendor=1"}
+    page = (Path(rtevents.__file__).parent / "docs" / "integration.md").read_text()
+    shown = page.partition("```sh trace\n")[2].partition("```")[0].splitlines()
+    assert shown == [f"export TRACEPARENT={PARENT}", "rtevents publish task build --status done"]
+    assert daemon.run(*shown[1].split()[1:]).returncode == 0
+    before = daemon.run("publish", "task", "T", "--status", "x", "--id", "first")
+    assert before.returncode == 0, before.stderr
+    caused = daemon.run("publish", "task", "T", "--status", "y", "--caused-by", "first")
+    other = "00-" + "1" * 32 + "-" + "2" * 16 + "-00"
+    lines = [
+        {"type": "TASK_UPDATE", "data": {"task_id": "T", "status": "a"}},
+        {"type": "TASK_UPDATE", "data": {"task_id": "T", "status": "b"},
+         "extensions": {"traceparent": other}},
+        {"type": "TASK_UPDATE", "data": {"task_id": "T", "status": "c"}, "extensions": {"k": "v"}},
+    ]  # fmt: skip
+    given = "".join(json.dumps(line) + "\n" for line in lines) + "nonsense}\n"
+    told = daemon.run("publish", "--stdin", stdin=given)
+    assert told.returncode == 5
+    daemon.env["TRACEPARENT"] = "no trace"
+    daemon.run("publish", "task", "T", "--status", "d")
+
+    with daemon.client() as client:
+        events = client.history(Filter(types=frozenset({"TASK_UPDATE"}))).events
+    found = [extensions_of(entry) for entry in events]
+    trace = {"traceparent": PARENT, "tracestate": "vendor=1"}
+    assert caused.returncode == 0
+    assert found == [
+        trace,
+        trace,
+        trace | {"causation_id": "first", "correlation_id": "first"},
+        trace,
+        {"traceparent": other},
+        {"k": "v"},
+        {},
+    ]

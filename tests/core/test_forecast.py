@@ -9,7 +9,7 @@ import msgspec
 from rtevents.core import forecast
 from rtevents.core.event import Entry, Event, corrupt_entry
 from rtevents.core.filter import condition
-from rtevents.core.forecast import FEW, MOST_PROJECTS, RANKED, Forecast
+from rtevents.core.forecast import FEW, MOST_PROJECTS, RANKED, Forecast, Past
 
 
 def commit(*files: str, project: str | None = "web", **data: Any) -> Event:
@@ -123,3 +123,43 @@ def test_memory_is_bounded(monkeypatch: Any) -> None:
     assert MOST_PROJECTS == 256
     model = taught(*[change(f"f{number}", 5.0) for number in range(20)], change("late", 5000.0))
     assert list(model._projects["web"].near) == ["late"]
+
+
+def test_the_past_of_a_project_tells_what_is_surprising_from_the_first_day() -> None:
+    past = Past([(f"{at:040x}", ["app.py", "test_app.py"]) for at in range(60)])
+    model = taught(commit("app.py", "test_app.py"))
+    assert surprise(model, commit("app.py", "secrets.env")) is None
+    model.learn_past("web", past)
+
+    strange = surprise(model, commit("app.py", "secrets.env"))
+    known = surprise(model, commit("app.py", "test_app.py"))
+    assert strange is not None
+    assert known is not None
+    assert strange > 0.95 > known
+    assert [each.path for each in model.likely("web", ["app.py"], 5)] == ["test_app.py"]
+
+
+def test_what_was_learned_already_is_no_past_and_a_past_is_learned_once() -> None:
+    model = taught(commit("a", "b"), commit("a", "b", project="other"))
+    sha = "a" * 40  # of the commits above
+    past = Past([("b" * 40, ["a", "c"]), (sha, ["a", "b"]), ("c" * 40, [])], model.noted("web"))
+    assert past.count == 1
+    model.learn_past("web", past)
+    before = model.likely("web", ["a"], 5)
+    model.learn_past("web", past)
+
+    assert model.likely("web", ["a"], 5) == before
+    assert [each.path for each in before] == ["b", "c"]
+    assert model.noted("web") == frozenset() == model.noted("nonesuch")
+    assert model.noted("other") == {sha}
+
+
+def test_the_numbers_of_the_past_are_bounded() -> None:
+    past = Past((f"{at:040x}", [f"f{at}"]) for at in range(2 * RANKED))
+    model = taught(*[commit("a", "b")] * 100)
+    model.learn_past("web", past)
+
+    ranks = model._projects["web"].ranks["COMMIT"]
+    assert len(ranks._sorted) == len(ranks._recent) == RANKED
+    model.learn(Entry.of(commit("a", "b"), 1))
+    assert len(ranks._sorted) == RANKED

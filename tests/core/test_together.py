@@ -98,3 +98,40 @@ def test_it_beats_the_base_rate_on_a_history_it_has_not_seen() -> None:
     assert model.answered > 0.95 * model.asked
     assert model.first > 2 * base.first
     assert model.top > 2 * base.top
+
+
+def test_what_is_learned_as_the_past_counts_as_if_it_had_been_there_before() -> None:
+    rng = random.Random(3)
+
+    def changes(count: int) -> list[list[str]]:
+        return [[f"f{rng.randrange(30)}" for _ in range(rng.randrange(1, 4))] for _ in range(count)]
+
+    old, new = changes(700), changes(300)
+    in_order, afterwards, past = Together(), Together(), Together()
+    for files in old + new:
+        in_order.learn(files)
+    for files in old:
+        past.learn(files)
+    for files in new:
+        afterwards.learn(files)
+    afterwards.learn_past(past)
+
+    files = [f"f{number}" for number in range(30)]
+    for file in files:
+        assert afterwards.base(file) == pytest.approx(in_order.base(file))
+        assert [each.path for each in afterwards.likely([file], 3)] == [
+            each.path for each in in_order.likely([file], 3)
+        ]
+    assert afterwards.commonest(30) == in_order.commonest(30)
+
+
+def test_the_past_is_bounded_as_well() -> None:
+    past, model = Together(), Together()
+    for number in range(MOST_FILES - 1):
+        past.learn(["old", f"old{number}"])
+    for number in range(MOST_FILES - 1):
+        model.learn(["old", f"new{number}"])
+    model.learn_past(past)
+
+    assert len(model._files) <= MOST_FILES
+    assert all(len(each) <= MOST_PARTNERS for each in model._partners.values())

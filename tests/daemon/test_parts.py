@@ -177,14 +177,15 @@ def test_sinks_and_retention_are_of_one_log(
         daemon,
         "retention: {interval: 0.1}\n"
         + LOGS % redis_server.url("kept")
-        + f"sinks:\n  - {{name: one, project: team, file: {{path: {out}}}}}\n"
+        + f"sinks:\n  - {{name: one, project: team, since: all, file: {{path: {out}}}}}\n"
         f"  - {{name: several, file: {{path: {out}}}}}\n",
     )
     daemon.start()
     with daemon.client() as client:
-        client.publish_many([task(f"t{number}", "team") for number in range(60)])
         client.publish_many([task(f"w{number}", "web") for number in range(60)])
-        wait_for(lambda: out.exists() and len(out.read_bytes().splitlines()) == 60, "it is written")
+        client.publish_many([task(f"t{number}", "team") for number in range(40)])
+        wait_for(lambda: out.exists() and len(out.read_bytes().splitlines()) == 40, "it is written")
+        client.publish_many([task(f"t{number}", "team") for number in range(40, 60)])
 
         def oldest() -> dict[str, int]:
             return {each["name"]: each["oldest"] for each in client.status()["logs"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -226,11 +227,26 @@ def test_deleted_files_are_a_risk_unless_git_deleted_them(stopped_daemon: Daemon
     assert alerts(daemon, "deletions") == []
     daemon.git("checkout", "-q", "other", cwd=root)
     wait_for(lambda: len(entries(daemon, "FILE_CHANGE")) >= 180, "what git brings back")
+    # What git never had may go.
+    (root / "build").mkdir()
+    for number in range(70):
+        (root / "build" / f"{number}.o").write_text("x\n")
+    wait_for(lambda: len(entries(daemon, "FILE_CHANGE")) >= 250, "what was built")
+    before = deleted()
+    shutil.rmtree(root / "build")
+    wait_for(lambda: deleted() - before == 70, "what was built goes")
+    with daemon.client() as client:
+        publish_task_update(client, "T", "done", project_id="web")
+    wait_for(lambda: len(alerts(daemon, "failing")) == 2, "the end of the other risk")
+    assert alerts(daemon, "deletions") == []
+
     for file in root.glob("*.py"):
         file.unlink()
     wait_for(lambda: alerts(daemon, "deletions"), "a risk")
-
     assert [state for state, _ in alerts(daemon, "deletions")] == ["open"]
+    daemon.git("commit", "-qam", "Remove", cwd=root)
+    wait_for(lambda: len(alerts(daemon, "deletions")) == 2, "its end")
+    assert [state for state, _ in alerts(daemon, "deletions")] == ["open", "closed"]
 
 
 def test_a_command_that_fails_again_and_again_is_a_risk(daemon: Daemon) -> None:

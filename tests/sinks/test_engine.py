@@ -123,6 +123,36 @@ async def test_dead_letters_are_bounded_and_what_is_dropped_is_told(sinks: Sinks
     dead = DeadLetters(sinks.folder)
     assert [letter.entry.seq for letter in dead.read(dead.ids)] == [3, 4, 5]
     assert any("1 of the oldest dead letters are dropped" in text for text in sinks.told)
+    full = (
+        "its list of dead letters is full, 3: each new one drops the oldest; "
+        "rtevents sinks dead s, then replay or discard"
+    )
+    assert sinks.warned == full
+    await sinks.stop()
+    sinks.warned = None
+    sink = await sinks.started(again := Staged(), max_dead=3)
+    await until(lambda: sinks.warned == full, "it still is")
+    sink.replay(sink.dead.ids[:1] if sink.dead else [])
+    await until(lambda: sinks.warned is None, "there is room again")
+    assert again.done == [3]
+
+
+async def test_a_full_list_of_dead_letters_is_told_besides_what_else_is_amiss(
+    sinks: Sinks,
+) -> None:
+    reaction = Staged()
+    reaction.always = failed("no", is_final=True)
+    sink = await sinks.started(reaction, breaker=2, breaker_pause=60, max_dead=1)
+    await sinks.publish(1, 2, 3)
+    await until(lambda: sink.breaker.state == "open", "it rests")
+    await until(lambda: sink.as_dict()["dropped"] == 1, "one is dropped")
+
+    assert (sinks.warned or "").startswith("rests after 2 failures, the last: no; lag ")
+    assert "; its list of dead letters is full, 1: " in (sinks.warned or "")
+    reaction.always = None
+    sink.resume()
+    await until(lambda: reaction.done == [3], "it works again")
+    assert (sinks.warned or "").startswith("its list of dead letters is full")
 
 
 async def test_the_breaker_opens_after_failures_and_tries_once(sinks: Sinks) -> None:
@@ -206,6 +236,20 @@ async def test_an_event_behind_that_is_refused_shows_that_somebody_is_there(sink
     await until(lambda: reaction.done == [3], "the third is done")
     assert sink.dead is not None
     assert [letter.entry.seq for letter in sink.dead.read(sink.dead.ids)] == [1, 2]
+
+
+async def test_without_a_breaker_the_health_tells_of_what_waits_as_well(sinks: Sinks) -> None:
+    reaction = Staged()
+    reaction.always = failed("nobody", is_down=True)
+    sink = await sinks.started(reaction, retries=1, breaker=0)
+    await sinks.publish(1)
+    await until(lambda: sink.failures > 5, "it was tried far more often")
+
+    assert (sinks.warned or "").startswith("waits after ")
+    assert (sinks.warned or "").endswith(" failures, the last: nobody; lag 1")
+    reaction.always = None
+    await until(lambda: reaction.done == [1], "it is done")
+    assert sinks.warned is None
 
 
 async def test_what_waits_is_there_after_a_restart(sinks: Sinks) -> None:

@@ -37,8 +37,6 @@ async def test_what_was_not_noted_is_done_again_and_nothing_is_lost(
     tmp_path: Path, kind: str, point: str
 ) -> None:
     """At least once: killed before the reaction it is done once, killed after it twice."""
-    if kind == "notify":
-        pytest.importorskip("apprise", reason="install the extra `notify`")
     out = tmp_path / "out"
     async with Receiver(*[status(200)] * 3) as receiver:
         settings: dict[str, dict[str, Any]] = {

@@ -52,7 +52,6 @@ def test_foreign_text_begins_no_line_and_steers_nothing() -> None:
 
 @OLD
 def test_what_apprise_does_not_know_is_refused_without_its_secrets() -> None:
-    pytest.importorskip("apprise", reason="install the extra `notify`")
     with pytest.raises(ConfigError) as caught:
         open_notify(NotifySettings(urls=["nonesuch://geheim"]))
 
@@ -68,7 +67,6 @@ def test_without_an_address_it_is_refused() -> None:
 
 @OLD
 async def test_a_burst_is_one_message_after_the_first(sinks: Sinks, tmp_path: Path) -> None:
-    pytest.importorskip("apprise", reason="install the extra `notify`")
     async with Receiver(status(200), status(500), status(200)) as receiver:
         file = tmp_path / "urls"
         file.write_text(f"# mine\n{receiver.url.replace('http', 'json')}\n")
@@ -80,8 +78,7 @@ async def test_a_burst_is_one_message_after_the_first(sinks: Sinks, tmp_path: Pa
         await sinks.started(reaction, batch=reaction.at_once, every=0.5)
         await sinks.publish(1)
         await until(lambda: len(receiver.requests) == 1, "the first is told at once")
-        for number in range(2, 40):
-            await sinks.publish(number)
+        await sinks.publish(*range(2, 40))
         await until(lambda: sinks.bookmark.endswith("-39"), "all are told")
 
     told = [json.loads(request.body) for request in receiver.requests]
@@ -92,7 +89,6 @@ async def test_a_burst_is_one_message_after_the_first(sinks: Sinks, tmp_path: Pa
 
 @OLD
 async def test_one_that_hangs_takes_one_thread_and_none_of_the_others() -> None:
-    pytest.importorskip("apprise", reason="install the extra `notify`")
     go_on = asyncio.Event()
 
     async def hang(writer: asyncio.StreamWriter) -> None:

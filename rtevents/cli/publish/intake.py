@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rtevents.cli import options
 from rtevents.cli.output import is_terminal, notice, print_json
+from rtevents.cli.publish.sending import trace
 from rtevents.client.calls import LineAnswer, with_id
 from rtevents.client.spool import deliver, keep_line
 from rtevents.client.sync import Client
@@ -60,17 +62,32 @@ def _lines() -> Iterator[list[tuple[int, bytes]]]:
         yield [(number + 1, rest)]
 
 
+def with_trace(line: bytes, trace: Mapping[str, str]) -> bytes:
+    """
+    Return a line of JSON as of a trace, unless it has extensions, or is a CloudEvent.
+
+    They go to the end, as the id does.
+    """
+    head, brace, rest = line.rstrip().rpartition(b"}")
+    named = (b'"traceparent"', b'"extensions"', b'"specversion"')
+    if not trace or not brace or rest or any(name in line for name in named):
+        return line
+    comma = b"" if head.rstrip().endswith(b"{") else b","
+    return b'%b%b"extensions":%b}' % (head, comma, json.dumps(trace).encode())
+
+
 class _Intake:
     """Publishes lines, and tells what became of them."""
 
     def __init__(self, *, spool: bool) -> None:
         self.stored = self.refused = self.kept = 0
+        self._trace = trace()
         self._folder = find_paths().spool if spool else None
 
     def take(self, client: Client, lines: list[tuple[int, bytes]]) -> None:
         """Publish lines; with the spool, keep those that the daemon cannot take now."""
         # An id from the start: what is sent again, or kept, is still the same event.
-        lines = [(number, with_id(line)) for number, line in lines]
+        lines = [(number, with_id(with_trace(line, self._trace))) for number, line in lines]
         answered = 0
         try:
             if self._folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,10 +71,23 @@ def publish(
         common["timestamp"] = parse_time(when)
     given = {name: value for name, value in fields.items() if value is not None} | _more(data)
     _refuse_bytes(common | {"data": given})
+    extensions = trace()
     with options.client() as client:
         if cause is not None:
-            common["extensions"] = _caused_by(client, cause, spool=spool)
+            extensions |= _caused_by(client, cause, spool=spool)
+        if extensions:
+            common["extensions"] = extensions
         _send(client, Event(type=type_name(kind), data=given, **common), spool=spool)
+
+
+def trace() -> dict[str, str]:
+    """Return the trace of which this process is, as OpenTelemetry hands it on; none is empty."""
+    parent = os.environ.get("TRACEPARENT")
+    if parent is None:
+        return {}
+    from rtevents.server.trace import trace_of  # here: hardly anybody has one
+
+    return trace_of({"traceparent": parent, "tracestate": os.environ.get("TRACESTATE", "")})
 
 
 def _caused_by(client: Client, cause: str, *, spool: bool) -> dict[str, str]:

@@ -10,7 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from rtevents.config.risks import RiskSettings
 from rtevents.core.event import Event
+from rtevents.producers.risk.deletions import Deletions
+from rtevents.producers.risk.work import Uncommitted
 from tests.producers.conftest import commit, git
 
 from .conftest import Watch, Watcher, real_now
@@ -210,6 +213,19 @@ async def test_much_work_that_somebody_closed_stays_closed_until_it_is_worse(
 
         assert await watcher.told_of("uncommitted") == ["open", "closed", "open"]
         assert (await watcher.alert()).data["severity"] == "high"
+
+
+def test_what_was_remembered_before_is_taken_up() -> None:
+    """Of much work the time alone was kept; of deletions, what is counted of any event."""
+    work = Uncommitted(RiskSettings())
+    work.remember({"web": 5.0})
+    again = Uncommitted(RiskSettings())
+    again.remember(msgspec.to_builtins(work.remembered()))
+    deletions = Deletions(RiskSettings())
+    deletions.remember({"web\0": {"times": [1.0], "ids": ["a"]}})
+
+    assert again.is_due("web")
+    assert deletions.asked("web") == []
 
 
 def large(watcher: Watcher, name: str, root: Path) -> Event:

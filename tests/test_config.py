@@ -240,3 +240,37 @@ def test_an_address_is_a_host_and_a_port() -> None:
 
 def test_reading_the_environment_by_default() -> None:
     assert find_paths() == find_paths(os.environ)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://ada:s3/cret@h/0",
+        "redis://ada:s3?cret@h/0",
+        "redis://ada:s3#cret@h/0",
+        "redis://ada:s3@cret@h/0",
+        "redis://ada:[s3]cret@h/0",
+        "redis://ada:s3\u2100cret@h/0",
+        "redis://ada:s3 cret@h/0",
+    ],
+)
+def test_a_password_that_would_be_taken_for_something_else_is_not_told(
+    paths: Paths, url: str
+) -> None:
+    said = refused(paths, "", RTEVENTS_STORE=url)
+
+    assert "write %2F for / and %40 for @" in said or said == "RTEVENTS_STORE: not a value"
+    assert "cret" not in said
+
+
+def test_what_is_in_force_is_shown_without_the_password_of_the_store() -> None:
+    shown = to_yaml(Config(store="redis://ada:s3%2Fcret@h:1/0?log=x"))
+
+    assert "store: redis://***@h:1/0?log=x\n" in shown
+    assert "store: redis://h:1/0\n" in to_yaml(Config(store="redis://h:1/0"))
+
+
+def test_a_variable_that_is_no_value_is_told_without_its_password(paths: Paths) -> None:
+    said = refused(paths, "", RTEVENTS_STORE="redis://ada:s3cret@h/0: [")
+
+    assert said == "RTEVENTS_STORE: not a value"

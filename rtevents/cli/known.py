@@ -33,7 +33,7 @@ def unknown(client: Client, projects: Iterable[str]) -> list[str]:
     try:
         watched = _watched(client)
         for project in named:
-            if project in watched:
+            if watched is not None and project in watched:
                 continue
             wanted = Filter(projects=frozenset({project}))
             if not client.history(wanted, limit=1, order="desc").events:
@@ -44,14 +44,17 @@ def unknown(client: Client, projects: Iterable[str]) -> list[str]:
     return told
 
 
-def _watched(client: Client) -> list[str]:
+def _watched(client: Client) -> list[str] | None:
+    """Return the projects that are watched; None for a viewer, who is not told."""
     try:
         return [str(each["id"]) for each in client.projects()]
-    except NotAllowed:  # a viewer is not told which there are
-        return []
+    except NotAllowed:
+        return None
 
 
-def _words(project: str, watched: list[str]) -> str:
+def _words(project: str, watched: list[str] | None) -> str:
+    if watched is None:
+        return f"no event of a project {project!r} is kept"
     import difflib
 
     near = difflib.get_close_matches(project, watched, n=1)

@@ -208,7 +208,8 @@ def _metrics(data: dict[str, Any]) -> str:
 
 
 def _status(data: dict[str, Any]) -> str:
-    words = [data["status"], data.get("event") or "", "; ".join(data.get("reasons") or [])]
+    named = [data.get(name) or "" for name in ("event", "node")]
+    words = [data["status"], *named, "; ".join(data.get("reasons") or [])]
     return "  ".join(word for word in words if word)
 
 

@@ -25,6 +25,9 @@ def status(
     bookmark: Annotated[
         bool, typer.Option("--bookmark", help="Print the place at the end of the log, and no more.")
     ] = False,
+    everybody: Annotated[
+        bool, typer.Option("--all", help="Tell how all daemons are that share the log.")
+    ] = False,
 ) -> None:
     """
     Tell how the daemon is, where it listens, what it watches.
@@ -32,12 +35,16 @@ def status(
     \b
     rtevents status
     rtevents status --json
+    rtevents status --all              every daemon that shares the log, and their sum
     b=$(rtevents status --bookmark)    for: rtevents wait --since "$b"
     """
     if bookmark:
         with options.client() as client:
             # Not the status: whoever may read the stream may know where it ends.
             print(client.history(since="new", limit=1).next)
+        return
+    if everybody:
+        _tell_all(as_json=as_json)
         return
     with options.client() as client:
         found = client.status() | {"spool": _spool()}
@@ -51,7 +58,7 @@ def status(
 
 def _print(found: dict[str, Any]) -> None:
     health = found["health"]
-    verdict = typer.style(health["status"], fg=_COLOURS[health["status"]], bold=True)
+    verdict = _verdict(health["status"])
     uptime = span(time.time() - found["started_at"])
     typer.echo(f"{verdict}  rtevents {found['version']}, pid {found['pid']}, up {uptime}")
     for reason in health["reasons"]:
@@ -66,11 +73,48 @@ def _print(found: dict[str, Any]) -> None:
         if spool["set_aside"]:
             words += f", {spool['set_aside']} refused and set aside as .bad"
         print(f"spool    {words}  {safe(spool['path'])}")
+    if found["spooled"]:
+        print(f"spool    {found['spooled']} of the daemon's own waiting for the store")
     for project in found["projects"]:
         error = f"  {safe(project['error'])}" if project["error"] else ""
         print(f"project  {safe(project['id'])}  {safe(project['path'])}  {project['state']}{error}")
     for sink in found.get("sinks", []):
         print(f"sink     {sink_line(sink)}")
+
+
+def _tell_all(*, as_json: bool) -> None:
+    with options.client() as client:
+        found = client.nodes()
+    total = found["total"]
+    if as_json:
+        print_json(found)
+    else:
+        many = f"{total['nodes']} node{'s' * (total['nodes'] != 1)}"
+        lost = f", {total['lost']} lost" if total["lost"] else ""
+        typer.echo(f"{_verdict(total['status'])}  {many}{lost}, {_figures(total)}")
+        for node in found["nodes"]:
+            print(_node_line(node))
+    if total["status"] == "failed":
+        raise typer.Exit(1)
+
+
+def _node_line(node: dict[str, Any]) -> str:
+    name = f"node     {safe(node['name'])}"
+    if node["is_lost"]:
+        return f"{name}  lost, last heard {span(node['age'])} ago"
+    heard = "this one" if node["is_here"] else f"heard {span(node['age'])} ago"
+    why = f"  {safe('; '.join(node['reasons']))}" if node["reasons"] else ""
+    up = span(time.time() - node["started_at"])
+    return f"{name}  {node['status']}, {heard}, up {up}, {_figures(node)}{why}"
+
+
+def _figures(figures: dict[str, Any]) -> str:
+    words = f"{figures['connections']} connections, {figures['rate']:.1f} events/s"
+    return words + (f", {figures['spooled']} spooled" if figures["spooled"] else "")
+
+
+def _verdict(status: str) -> str:
+    return typer.style(status, fg=_COLOURS[status], bold=True)
 
 
 def sink_line(sink: dict[str, Any]) -> str:

@@ -135,6 +135,7 @@ class _Printer:
         self._fail_on_gap = fail_on_gap
         self._asides = asides
         self._is_lost = False
+        self._is_failed = False
         self.end: Bookmark | None = None
 
     @property
@@ -151,6 +152,8 @@ class _Printer:
                 return True
             if frame.seq or frame.type in self._asides:
                 self._print(frame)
+            elif frame.type == "HEALTH_CHECK":
+                self._tell_health(frame)
             return self.is_done
         if isinstance(frame, Gap):
             if self.end is None or frame.after < self.end.seq:
@@ -161,6 +164,14 @@ class _Printer:
         if frame.name in ("lost", "hello"):
             self._is_lost = frame.name == "lost"
         return frame.name == "live" and terminate
+
+    def _tell_health(self, beat: Entry) -> None:
+        """Tell once that nothing comes because nothing can be stored, and when that is over."""
+        data = beat.event.data
+        reasons = data.get("reasons") if data.get("status") == "failed" else None
+        if bool(reasons) != self._is_failed:
+            self._is_failed = bool(reasons)
+            notice("; ".join(map(str, reasons)) if reasons else "events can be stored again")
 
     def print_last(self, client: Client, wanted: Filter, last: int) -> str:
         """Print the last events; return the bookmark after them."""

@@ -237,6 +237,10 @@ class Client:
         """Return what the daemon is, where it listens, and how it is."""
         return await self._ask(calls.get("/v1/status"))
 
+    async def nodes(self) -> Object:
+        """Return the daemons that share the log, and the sum of their figures."""
+        return await self._ask(calls.get("/v1/nodes"))
+
     async def reload(self) -> Object:
         """Have the daemon read its configuration again; return what has changed."""
         return await self._ask(calls.post("/v1/reload", {}))
@@ -353,6 +357,8 @@ class Client:
                 data=io.BytesIO(call.body) if call.body is not None else None,
                 headers={"Content-Type": call.content_type},
                 timeout=aiohttp.ClientTimeout(total=seconds),
+                # No daemon redirects, and no other address is to be told the token.
+                allow_redirects=False,
             ) as response:
                 body = await response.read()
         except aiohttp.ClientConnectorError as error:
@@ -360,7 +366,7 @@ class Client:
         except TimeoutError as error:
             raise NotReachable(calls.no_answer(self.address, seconds)) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionLost(calls.broken(self.address, error)) from error
+            raise ConnectionLost(f"no answer from {self.address}: {_words(error)}") from error
         is_lines = response.content_type == "application/x-ndjson"
         if response.status >= 400 and not is_lines:
             calls.fail(response.status, response.headers.get("Retry-After"), body)
@@ -395,7 +401,9 @@ class Client:
         timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE)
         headers = {"Accept": "application/x-ndjson"}
         try:
-            async with self._open().get(url, headers=headers, timeout=timeout) as response:
+            async with self._open().get(
+                url, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
                 if response.status != 200:
                     after = response.headers.get("Retry-After")
                     calls.fail(response.status, after, await response.read())
@@ -408,14 +416,22 @@ class Client:
             raise self._not_connected(error) from error
         except TimeoutError as error:
             raise ConnectionLost(f"no byte for {SILENCE:g} seconds") from error
-        except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
-            raise ConnectionLost("it was cut") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionLost(calls.words(error)) from error
+            raise ConnectionLost(_words(error)) from error
 
 
 def _is_stored(frame: Frame) -> bool:
     return isinstance(frame, Entry) and frame.seq > 0
+
+
+def _words(error: Exception) -> str:
+    """Return what went wrong as the client of ``sync.py`` says it: aiohttp's texts have lines."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "what answers there does not speak HTTP/1.1"
+    cut = (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, ConnectionResetError)
+    if isinstance(error, cut):
+        return "it was cut"
+    return getattr(error, "strerror", None) or f"the connection failed ({type(error).__name__})"
 
 
 def _base(address: str) -> str:

@@ -229,6 +229,10 @@ class Client:
         """Return what the daemon is, where it listens, and how it is."""
         return self._ask(calls.get("/v1/status"))
 
+    def nodes(self) -> Object:
+        """Return the daemons that share the log, and the sum of their figures."""
+        return self._ask(calls.get("/v1/nodes"))
+
     def reload(self) -> Object:
         """Have the daemon read its configuration again; return what has changed."""
         return self._ask(calls.post("/v1/reload", {}))

@@ -32,6 +32,9 @@ MAX_CONFIG_BYTES = 256 * 1024
 _STORE = re.compile(r"(sqlite|memory)\Z|(redis|rediss|redis\+unix)://")
 """What names a store; what the rest of a URL may be, its backend knows."""
 
+_WHO = re.compile(r"[a-z+]+://[A-Za-z0-9_.!~*'()$&+,;=:%-]*@[^@]*\Z")
+"""A URL that says who asks, before the first character that would end that (RFC 3986, 3.2.1)."""
+
 
 class Loaded(msgspec.Struct, frozen=True):
     """
@@ -102,6 +105,13 @@ def _check(loaded: Loaded) -> None:
     if not _STORE.match(config.store):
         raise ConfigError(
             f"{loaded.where('store')}: expected sqlite, memory or redis://host:port/db",
+            field="store",
+        )
+    if "@" in config.store and not _WHO.match(config.store):
+        # What would be taken for a host, or for a database, is named in errors.
+        raise ConfigError(
+            f"{loaded.where('store')}: in a user's name or a password only letters, digits and "
+            "_.!~*'()$&+,;= - stand for themselves: write %2F for / and %40 for @",
             field="store",
         )
     if config.heartbeat_interval >= config.cleanup_timeout:
@@ -270,7 +280,9 @@ def _value(variable: str, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{variable}: not a value: {text[:60]!r}") from error
+        # A URL may have a password in it.
+        given = "" if "://" in text else f": {text[:60]!r}"
+        raise ConfigError(f"{variable}: not a value{given}") from error
 
 
 def explain(

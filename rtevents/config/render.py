@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Any
 
 import msgspec
 
 from rtevents.config.settings import Config
+
+_PASSWORD = re.compile(r"(?<=://).*@")
+"""Who asks a store, and the password, in its URL."""
 
 HEAD = """\
 # Every setting of rtevents, with its default. What is left out has its default.
@@ -73,10 +77,11 @@ def default_yaml() -> str:
 
 
 def to_yaml(config: Config) -> str:
-    """Return the settings in force, as YAML."""
+    """Return the settings in force, as YAML; the password of the store is left out."""
     import yaml
 
-    return str(yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False, allow_unicode=False))
+    settings = msgspec.to_builtins(config) | {"store": _PASSWORD.sub("***@", config.store)}
+    return str(yaml.safe_dump(settings, sort_keys=False, allow_unicode=False))
 
 
 def _scalar(value: Any) -> str:

@@ -237,6 +237,10 @@ class LogSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     format: Literal["auto", "text", "json"] = "auto"
 
 
+NODE = r"^[A-Za-z0-9._-]{0,64}$"
+"""What a daemon may be called among those that share a store."""
+
+
 class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
     Every setting of the daemon.
@@ -252,6 +256,11 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         store: `sqlite`, in the state directory, `memory`, or one that daemons share, as
             `redis://host:6379/0?log=rtevents`.
         durability: `full` syncs to disk before the answer; `normal` survives kill -9 only.
+        on_engine_loss: What this machine's own events do while a shared store does not answer:
+            `spool` keeps them on disk; `refuse` lets what tells them wait. Others are refused.
+        max_spool_bytes: Most bytes that are kept so.
+        node: What this daemon is called among those that share a store; by default its host.
+        node_interval: Seconds between two heartbeats there; a node without three of them is lost.
         retention: How much the store keeps.
         event_retention: Newest entries held in memory.
         window_bytes: Most wire bytes that those take.
@@ -288,6 +297,10 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     audit: AuditSettings = msgspec.field(default_factory=AuditSettings)
     store: str = "sqlite"
     durability: Literal["full", "normal"] = "full"
+    on_engine_loss: Literal["spool", "refuse"] = "spool"
+    max_spool_bytes: Positive = 256 * 1024**2
+    node: Annotated[str, msgspec.Meta(pattern=NODE)] = ""
+    node_interval: Seconds = 30.0
     retention: RetentionSettings = msgspec.field(default_factory=RetentionSettings)
     event_retention: Positive = 10_000
     window_bytes: Positive = 64 * 1024**2

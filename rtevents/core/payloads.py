@@ -200,12 +200,14 @@ class SystemStatus(msgspec.Struct, kw_only=True):
         event: What made it change, such as `threshold_crossed`.
         reasons: Why it is not `ok`.
         metrics: The figures behind it.
+        node: Which daemon it is about, of those that share the log.
     """
 
     status: Literal["ok", "degraded", "failed"]
     event: str | None = None
     reasons: list[str] | None = None
     metrics: dict[str, Any] | None = None
+    node: str | None = None
 
 
 class DashboardUpdate(msgspec.Struct, kw_only=True):
@@ -226,10 +228,12 @@ class HealthCheck(msgspec.Struct, kw_only=True):
     Args:
         status: The daemon's verdict on itself.
         timestamp: When it was sent, in unix seconds.
+        reasons: Why no event can be stored now, when it is `failed`.
     """
 
     status: Literal["ok", "degraded", "failed"]
     timestamp: float
+    reasons: list[str] | None = None
 
 
 class AutoCommitStart(msgspec.Struct, kw_only=True):

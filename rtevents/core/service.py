@@ -13,7 +13,7 @@ import msgspec
 
 from rtevents.core.clock import Clock
 from rtevents.core.connection import Connection
-from rtevents.core.event import Entry, Event, EventType, Gap, Stored
+from rtevents.core.event import Entry, Event, EventType, Gap, Stored, Undated, new_event_id
 from rtevents.core.filter import Filter
 from rtevents.core.handlers import Handler, Handlers
 from rtevents.core.health import Health, Thresholds, Watch, verdict
@@ -23,30 +23,20 @@ from rtevents.core.log import Cursor, Log, Start
 from rtevents.core.payloads import EventTypes
 from rtevents.core.since import Since, parse_since
 from rtevents.core.stats import MARK_SECONDS, Counters, Snapshot, resident_bytes
-from rtevents.core.store import Store
-from rtevents.errors import EventRefused, LogClosed, NotFound, RteventsError, Unavailable
+from rtevents.core.store import Retention, Store
+from rtevents.errors import (
+    EventConflict,
+    EventRefused,
+    LogClosed,
+    NotFound,
+    RteventsError,
+    Unavailable,
+)
 
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 1.0
 """Seconds between two looks whether events can be stored: trouble is seen before it hurts."""
-
-
-class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    How much the store keeps, whichever limit is reached first; 0 is no limit.
-
-    Args:
-        max_events: Entries.
-        max_age: Seconds since an entry was stored.
-        max_bytes: Sum of the wire bytes.
-        interval: Seconds between two trims.
-    """
-
-    max_events: int = 0
-    max_age: float = 0.0
-    max_bytes: int = 0
-    interval: float = 60.0
 
 
 class EventService:
@@ -223,6 +213,11 @@ class EventService:
     async def _mark(self) -> None:
         self.counters.latency.mark()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why no event can be stored now; None when they can."""
+        return self._intake.trouble
+
     async def queue_answers(self) -> None:
         """Return when all that waits now is stored, or refused."""
         await self._intake.settled()
@@ -273,9 +268,11 @@ class EventService:
         if notes:
             await self.log.refresh()
         while notes:
-            event, reason = notes[0].event, notes[0].reason
-            self.warnings[event] = reason
-            await self._tell({"status": "degraded", "event": event, "reasons": [reason]})
+            note = notes[0]
+            self.warnings[note.event] = note.reason
+            data = {"status": "degraded", "event": note.event, "reasons": [note.reason]}
+            with suppress(EventConflict):  # told by another daemon, in other words
+                await self._tell(data, note.event_id)
             notes.pop(0)
 
     async def _check_clock(self) -> None:
@@ -291,8 +288,10 @@ class EventService:
                 {"status": "ok", "event": "clock_jump", "reasons": [reason], "metrics": metrics}
             )
 
-    async def _tell(self, data: dict[str, Any]) -> None:
-        await self.publish(Event(type=EventType.SYSTEM_STATUS, data=data, source=SYSTEM_SOURCE))
+    async def _tell(self, data: dict[str, Any], event_id: str = "") -> None:
+        # Undated: what several daemons tell by one id is one event, whoever comes first.
+        name, kind = event_id or new_event_id(), EventType.SYSTEM_STATUS
+        await self.publish(Undated(event_id=name, type=kind, data=data, source=SYSTEM_SOURCE))
 
     async def connect(
         self,
@@ -389,11 +388,13 @@ class EventService:
             self.counters.delivered += len(items)
 
     def heartbeat(self) -> Event:
-        """Return a HEALTH_CHECK of this moment. It is never stored."""
-        now = time.time()
+        """Return a HEALTH_CHECK of this moment, with the reason when it is bad; never stored."""
+        now, health = time.time(), self.health()
+        # What else is amiss may be of a project that not everybody may see.
+        why = {"reasons": health.reasons[:1]} if health.status == "failed" else {}
         return Event(
             type=EventType.HEALTH_CHECK,
-            data={"status": self.health().status, "timestamp": now},
+            data={"status": health.status, "timestamp": now, **why},
             timestamp=now,
             source="rtevents/heartbeat",
         )

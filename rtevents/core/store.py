@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -59,10 +59,30 @@ class Note(msgspec.Struct, frozen=True):
     Args:
         event: What happened, such as ``store.quarantined``.
         reason: The same in words.
+        event_id: What every daemon that tells the same calls it, so that it is stored once; empty
+            where this one alone tells it.
     """
 
     event: str
     reason: str
+    event_id: str = ""
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How much the store keeps, whichever limit is reached first; 0 is no limit.
+
+    Args:
+        max_events: Entries.
+        max_age: Seconds since an entry was stored.
+        max_bytes: Sum of the wire bytes.
+        interval: Seconds between two trims.
+    """
+
+    max_events: int = 0
+    max_age: float = 0.0
+    max_bytes: int = 0
+    interval: float = 60.0
 
 
 class Store(Protocol):
@@ -166,6 +186,23 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """End; what was appended stays. Closing twice is allowed."""
+
+
+@runtime_checkable
+class SharedStore(Protocol):
+    """What a store that several daemons share can do besides: let them find one another."""
+
+    async def meet(self, name: str, told: bytes, forget: float) -> dict[str, tuple[float, bytes]]:
+        """
+        Leave word beside the log, and find what others have left.
+
+        Args:
+            name: Who this is.
+            told: What the others are to find; empty to leave no word any more.
+            forget: Seconds after which a word that was not renewed is taken away.
+        Returns:
+            What was there before, by name: how many seconds ago it was left, and the word.
+        """
 
 
 def aged(kept: Bounds, first: int) -> int:

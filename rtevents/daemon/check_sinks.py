@@ -41,7 +41,8 @@ def check_sinks(loaded: Loaded) -> list[str]:
         try:
             parse_filter(sink.query, types)
         except FilterError as error:
-            unknown.append(f"{loaded.where(f'sinks[{index}].{error.field}')}: {error}")
+            words = str(error).removeprefix(f"{error.field}: ")
+            unknown.append(f"{loaded.where(f'sinks[{index}].{error.field}')}: {words}")
     return unknown
 
 

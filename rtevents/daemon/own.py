@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rtevents.config.settings import Config, HealthSettings
 from rtevents.core.check import Check
-from rtevents.core.event import Event
 from rtevents.core.health import Thresholds
 from rtevents.core.service import EventService
 from rtevents.daemon.projects import Projects
-from rtevents.errors import LogClosed, Unavailable
+from rtevents.daemon.spool import LocalSpool
+from rtevents.errors import LogClosed
 from rtevents.producers import OWN, Own, open_own_producer
 from rtevents.server.fanout import Fanout
 
@@ -30,13 +30,20 @@ def thresholds(settings: HealthSettings) -> Thresholds:
 
 
 def open_own(
-    config: Config, service: EventService, fanout: Fanout, *, projects: Projects, places: Path
+    config: Config,
+    service: EventService,
+    fanout: Fanout,
+    *,
+    projects: Projects,
+    places: Path,
+    node: str = "",
 ) -> Own:
     """
     Return what the producers get to know of the daemon.
 
     Args:
         places: An existing folder in which they keep their places.
+        node: What this daemon is called among those that share its log.
     """
     asked = {
         "connections": fanout.answers,
@@ -60,22 +67,23 @@ def open_own(
         places=places,
         risks=lambda: projects.config.risks,
         projects=projects.known,
+        node=node,
     )
 
 
-async def watch_own(own: Own) -> None:
+async def watch_own(own: Own, spool: LocalSpool) -> None:
     """Publish what every one of these producers yields, until cancelled or the log ends."""
     async with asyncio.TaskGroup() as group:
         for kind in OWN:
-            group.create_task(_run(own, kind), name=f"rtevents {kind}")
+            group.create_task(_run(own, kind, spool), name=f"rtevents {kind}")
 
 
-async def _run(own: Own, kind: str) -> None:
+async def _run(own: Own, kind: str, spool: LocalSpool) -> None:
     while True:
         try:
             async with aclosing(open_own_producer(kind, own).events()) as events:
                 async for batch in events:
-                    await _publish(own.service, batch)
+                    await spool.publish(batch)
             return
         except LogClosed:
             return
@@ -85,19 +93,3 @@ async def _run(own: Own, kind: str) -> None:
             own.service.warnings[kind] = f"{type(error).__name__}: {error}"
         await asyncio.sleep(PAUSE)
         own.service.warnings.pop(kind, None)
-
-
-async def _publish(service: EventService, batch: list[Event]) -> None:
-    """
-    Store a batch, however long that takes.
-
-    Told late is better than not told: its events have the time at which they were made.
-    """
-    while True:
-        try:
-            await service.publish_many(batch)
-            return
-        except LogClosed:
-            raise
-        except Unavailable as error:
-            await asyncio.sleep(error.retry_after)

@@ -50,8 +50,8 @@ GIT_VARIABLES = (
 )
 """What `git rev-parse --local-env-vars` names: a daemon started from a hook must not keep them."""
 
-SECRETS = ("RTEVENTS_TOKEN", "RTEVENTS_URL")
-"""What is for clients, and not for the git and the hooks that we start (S26)."""
+SECRETS = ("RTEVENTS_STORE", "RTEVENTS_TOKEN", "RTEVENTS_URL")
+"""What is for us or for clients, and not for the git and the hooks that we start (S26)."""
 
 
 def prepare() -> None:

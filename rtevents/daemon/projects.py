@@ -24,6 +24,7 @@ from rtevents.core.keep import load, save
 from rtevents.core.service import EventService
 from rtevents.daemon.forecast import marked
 from rtevents.daemon.project import Project
+from rtevents.daemon.spool import LocalSpool
 from rtevents.errors import (
     BadInput,
     EventConflict,
@@ -32,7 +33,6 @@ from rtevents.errors import (
     RteventsError,
     StoreError,
     Taken,
-    Unavailable,
 )
 from rtevents.producers import PRODUCERS, Known, Producer, Watched, open_producer
 from rtevents.producers.commit import build_commit
@@ -68,6 +68,7 @@ class Projects:
         state: The state directory: added projects and the producers' own places are kept there.
         own: The daemon's own folders, resolved, in which nothing is watched.
         forecast: Tells how surprising it is what the producers tell.
+        spool: Where what they tell waits while a shared log does not answer.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Projects:
         state: Path,
         own: Sequence[Path] = (),
         forecast: Forecast | None = None,
+        spool: LocalSpool | None = None,
     ) -> None:
         self._service = service
         self._config = config
@@ -84,6 +86,7 @@ class Projects:
         self._places = state / "projects"
         self._own = own
         self._forecast = forecast or Forecast()
+        self._spool = spool or LocalSpool(service, state / "spool.db")
         self._projects: dict[str, Project] = {}
         self._added: dict[str, ProjectSettings] = {}
 
@@ -304,7 +307,7 @@ class Projects:
             project=settings,
             config=self._config,
             places=places,
-            find=self._service.log.find,
+            find=self._spool.find,
             own=self._own,
         )
         for kind in PRODUCERS:
@@ -401,19 +404,8 @@ class Projects:
 
     async def _publish(self, project: Project, batch: list[Event]) -> None:
         """Store a batch, however long that takes: a producer has nowhere else to go with it."""
-        batch = marked(self._forecast, batch)
-        while True:
-            try:
-                async with project.storing:
-                    await self._service.publish_many(batch)
-                return
-            except EventConflict as conflict:
-                # That event is in the log already; the others are not.
-                batch = [event for event in batch if event.event_id != conflict.event_id]
-            except LogClosed:
-                raise
-            except Unavailable as error:
-                await asyncio.sleep(error.retry_after)
+        async with project.storing:
+            await self._spool.publish(marked(self._forecast, batch))
 
 
 def _last_change(batch: Sequence[Event]) -> str | None:

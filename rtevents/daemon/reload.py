@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +14,8 @@ from rtevents.config.load import read
 from rtevents.config.paths import Paths
 from rtevents.config.settings import Config
 from rtevents.core.event import Event, EventType
-from rtevents.core.service import EventService, Retention
+from rtevents.core.service import EventService
+from rtevents.core.store import Retention
 from rtevents.daemon.access import load_issuers, take_on
 from rtevents.daemon.check import check
 from rtevents.daemon.notify import Notifier
@@ -39,6 +41,7 @@ class Reload:
 
     Args:
         config: The settings in force.
+        environ: The variables that come before the file.
     """
 
     def __init__(
@@ -53,8 +56,10 @@ class Reload:
         types: OwnTypes,
         certificate: Certificate | None,
         notifier: Notifier,
+        environ: Mapping[str, str],
     ) -> None:
         self._config = config
+        self._environ = environ
         self._paths = paths
         self._service = service
         self._guard = guard
@@ -103,7 +108,7 @@ class Reload:
 
     async def _take_on(self) -> tuple[list[str], list[str]]:
         # A file that is away for a moment, as while it is written anew, is no empty one.
-        loaded = await asyncio.to_thread(read, self._paths, named=self._has_file)
+        loaded = await asyncio.to_thread(read, self._paths, self._environ, named=self._has_file)
         # In a thread too: it looks for folders, which may be on a disk that has gone.
         warnings = [*loaded.warnings, *await asyncio.to_thread(check, loaded, is_running=True)]
         config = loaded.config

@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ import msgspec
 from rtevents.config.paths import Paths
 from rtevents.config.settings import LOOPBACK, Config, parse_listen
 from rtevents.core.forecast import Forecast
-from rtevents.core.service import EventService, Retention
+from rtevents.core.service import EventService
+from rtevents.core.store import Retention, Store
 from rtevents.daemon.access import open_guard
 from rtevents.daemon.check import open_certificate
 from rtevents.daemon.forecast import learn, learn_history
+from rtevents.daemon.nodes import NodeBook
 from rtevents.daemon.notify import Notifier
 from rtevents.daemon.own import open_own, thresholds, watch_own
 from rtevents.daemon.place import bind, inherited, let_wait, lock, make_folders
@@ -28,7 +30,7 @@ from rtevents.daemon.process import Signals, Threads, give_back_memory, loop_fac
 from rtevents.daemon.projects import Projects
 from rtevents.daemon.reload import Reload
 from rtevents.daemon.sinks import Sinks
-from rtevents.daemon.spool import deliver
+from rtevents.daemon.spool import LocalSpool, deliver, open_spool
 from rtevents.daemon.types import OwnTypes
 from rtevents.errors import RteventsError
 from rtevents.server.app import create_runner
@@ -94,10 +96,11 @@ def run(
         StoreError: The store cannot be opened.
     """
     check_parser()
+    environ = dict(os.environ)
     prepare()
     make_folders(paths)
     with lock(paths), asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(config, paths, projects, on_ready, strict=strict))
+        runner.run(_serve(config, paths, projects, on_ready, environ, strict=strict))
     return 0
 
 
@@ -106,12 +109,14 @@ async def _serve(
     paths: Paths,
     folders: Sequence[Path],
     on_ready: Callable[[Running], None] | None,
+    environ: Mapping[str, str],
     *,
     strict: bool,
 ) -> None:
     asyncio.get_running_loop().set_default_executor(Threads())
     signals, notifier = Signals(), Notifier(os.environ)
-    async with _open(config, paths, folders, notifier, strict=strict) as (running, reload):
+    opening = _open(config, paths, folders, notifier, environ, strict=strict)
+    async with opening as (running, reload):
         if on_ready:
             on_ready(running)
         notifier.tell("READY")
@@ -130,7 +135,13 @@ async def _serve(
 
 @asynccontextmanager
 async def _open(
-    config: Config, paths: Paths, folders: Sequence[Path], notifier: Notifier, *, strict: bool
+    config: Config,
+    paths: Paths,
+    folders: Sequence[Path],
+    notifier: Notifier,
+    environ: Mapping[str, str],
+    *,
+    strict: bool,
 ) -> AsyncIterator[tuple[Running, Reload]]:
     """Put the house together; leaving it stops everything in reverse."""
     running = Running(paths.socket)
@@ -159,7 +170,9 @@ async def _open(
     )
     guard = open_guard(config, paths, service)
     forecast = Forecast()
-    projects = Projects(service, config, paths.state, paths.own, forecast)
+    spool = open_spool(config, service, store, paths.state)
+    projects = Projects(service, config, paths.state, paths.own, forecast, spool)
+    nodes = NodeBook(service, store, spool, config=config, state=paths.state)
     sinks = Sinks(service, config, paths, projects.all)
     certificate = open_certificate(config)
     reload = Reload(
@@ -172,6 +185,7 @@ async def _open(
         types=own_types,
         certificate=certificate,
         notifier=notifier,
+        environ=environ,
     )
     house = House(
         service=service,
@@ -180,11 +194,12 @@ async def _open(
         projects=projects,
         sinks=sinks,
         forecast=forecast,
-        status=_status(config, running),
+        status=_status(config, running, store, spool),
         add_type=own_types.add,
         own_types=own_types.schemas,
         reload=reload,
         risk_rules=projects.risk_rules,
+        nodes=nodes.all,
     )
     async with AsyncExitStack() as stack:
         stack.callback(guard.audit.close)
@@ -209,10 +224,16 @@ async def _open(
         stack.callback(local.close)
         if tcp := await _listen(config, certificate, entrance, guard, running):
             stack.callback(tcp.close)
+        stack.push_async_callback(spool.close)
         # Drained while it still listens: who comes meanwhile is answered, by 503.
         stack.push_async_callback(service.drain)
-        spool = asyncio.create_task(deliver(service, paths.spool), name="rtevents spool")
-        stack.push_async_callback(_cancel, spool)
+        await spool.open()
+        for waiting in (deliver(service, paths.spool), spool.run()):
+            delivering = asyncio.create_task(waiting, name="rtevents spool")
+            stack.push_async_callback(_cancel, delivering)
+        stack.push_async_callback(nodes.leave)
+        beating = asyncio.create_task(nodes.run(), name="rtevents node")
+        stack.push_async_callback(_cancel, beating)
         learning = asyncio.create_task(learn(service, forecast), name="rtevents forecast")
         stack.push_async_callback(_cancel, learning)
         stack.push_async_callback(sinks.stop)
@@ -220,8 +241,9 @@ async def _open(
         stack.push_async_callback(projects.stop)
         await projects.start()
         # After them: a project that is not known yet is no project that is watched no more.
-        known = open_own(config, service, fanout, projects=projects, places=paths.state)
-        own = asyncio.create_task(watch_own(known), name="rtevents own")
+        node = nodes.name if store.is_shared else ""
+        known = open_own(config, service, fanout, projects=projects, places=paths.state, node=node)
+        own = asyncio.create_task(watch_own(known, spool), name="rtevents own")
         stack.push_async_callback(_cancel, own)
         for folder in folders:
             await _add(projects, folder, running)
@@ -321,7 +343,9 @@ async def _add(projects: Projects, folder: Path, running: Running) -> None:
         running.warnings.append(str(error))
 
 
-def _status(config: Config, running: Running) -> Callable[[], dict[str, Any]]:
+def _status(
+    config: Config, running: Running, store: Store, spool: LocalSpool
+) -> Callable[[], dict[str, Any]]:
     started_at = time.time()
 
     def status() -> dict[str, Any]:
@@ -333,7 +357,11 @@ def _status(config: Config, running: Running) -> Callable[[], dict[str, Any]]:
             "url": running.url,
             "listen_error": running.listen_error,
             "store": store_name(config.store),
-            "durability": config.durability,
+            # What a store that daemons share promises is not ours to set: the health tells why.
+            "durability": ("weak" if store.weaknesses else "full")
+            if store.is_shared
+            else config.durability,
+            "spooled": spool.waiting,
         }
 
     return status

@@ -88,6 +88,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
         places: An existing folder in which they keep their places.
         risks: Returns the settings of the rules for risks that are in force.
         projects: Returns what is watched now.
+        node: What it is called among those that share its log; empty where none does.
     """
 
     service: EventService
@@ -96,6 +97,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
     places: Path
     risks: Callable[[], RiskSettings]
     projects: Callable[[], Sequence[Known]]
+    node: str = ""
 
 
 class Producer(Protocol):

@@ -35,6 +35,7 @@ class SystemProducer:
         self.ready = asyncio.Event()
         self._service = own.service
         self._checks = own.checks
+        self._node = {"node": own.node} if own.node else {}
         self._interval = own.config.health.interval
         self._status = "ok"
         self._crossed: frozenset[str] = frozenset()
@@ -86,6 +87,7 @@ class SystemProducer:
                 "event": what,
                 "reasons": health.reasons,
                 "metrics": metrics,
+                **self._node,
             },
             source=SYSTEM_SOURCE,
         )

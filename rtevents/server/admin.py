@@ -59,6 +59,11 @@ async def status(request: web.Request) -> web.Response:
     )
 
 
+async def nodes(request: web.Request) -> web.Response:
+    """Return the daemons that share this one's log, and the sum of their figures."""
+    return answer(request.app[HOUSE].nodes())
+
+
 async def reload(request: web.Request) -> web.Response:
     """Read the configuration again; return what has changed."""
     return answer(await request.app[HOUSE].reload())

@@ -322,6 +322,9 @@ class Status(msgspec.Struct, kw_only=True):
 
     Args:
         listen: Where it listens on TCP; null for nowhere, and `listen_error` may tell why.
+        durability: `full`, `normal`, or `weak`: the store that daemons share may lose what it has
+            answered, and the health tells why.
+        spooled: Events of this machine that wait on disk until the shared store answers.
         thresholds: The figures above which it is degraded, by name.
         sinks: What is done when something happens; not told to a limited grant.
         audit: Of the audit log, the last line's number and hash; not told to a limited grant.
@@ -336,6 +339,7 @@ class Status(msgspec.Struct, kw_only=True):
     listen_error: str | None
     store: str
     durability: str
+    spooled: int
     epoch: str
     oldest: Seq
     newest: Seq

@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from rtevents.core.health import Health
+from rtevents.core.node import Nodes
 from rtevents.errors import (
     BadInput,
     EventTooLarge,
@@ -134,6 +135,7 @@ ROUTES = (
     ),
     Route("GET", "/v1/stats", admin.stats, "admin", gives=answers.Statistics),
     Route("GET", "/v1/status", admin.status, "admin", gives=answers.Status),
+    Route("GET", "/v1/nodes", admin.nodes, "admin", is_whole=True, gives=Nodes),
     Route("POST", "/v1/reload", admin.reload, "owner", is_whole=True, gives=answers.Reloaded),
     Route("GET", "/v1/projects", admin.projects, "admin", gives=answers.WatchedProjects),
     Route(

@@ -48,8 +48,8 @@ class Fanout:
         self._tasks: set[asyncio.Task[None]] = set()
         # What serves those that ride nowhere.
         self._climbing: dict[Member, asyncio.Task[None]] = {}
-        self._beats = _Shared(service.heartbeat)
-        self._updates = _Shared(service.dashboard_update)
+        self._beats = _Shared(service.heartbeat, lambda: service.trouble)
+        self._updates = _Shared(service.dashboard_update, lambda: service.trouble)
 
     def board(self, member: Member, start: Start) -> None:
         """Begin a stream: ``hello``, what is missing, what was, ``live``, and what comes."""
@@ -276,18 +276,20 @@ class _Shared:
 
     Args:
         make: Returns that of this moment.
+        state: Returns what it is about: of another state it is another event.
     """
 
-    def __init__(self, make: Callable[[], Event]) -> None:
+    def __init__(self, make: Callable[[], Event], state: Callable[[], str | None]) -> None:
         self._make = make
-        self._last: tuple[float, Event] | None = None
+        self._state = state
+        self._last: tuple[float, str | None, Event] | None = None
 
     def __call__(self) -> Event:
         """Return it."""
-        now = asyncio.get_running_loop().time()
-        if self._last is None or now - self._last[0] > 1.0:
-            self._last = (now, self._make())
-        return self._last[1]
+        now, state = asyncio.get_running_loop().time(), self._state()
+        if self._last is None or now - self._last[0] > 1.0 or self._last[1] != state:
+            self._last = (now, state, self._make())
+        return self._last[2]
 
 
 def encode(encoding: Encoding, items: Sequence[Entry | Gap], epoch: str) -> bytes:

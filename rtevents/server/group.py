@@ -161,6 +161,7 @@ class Group:
         beat = loop.time() + interval
         look = loop.time() + self._dashboard_interval
         pong: float | None = None
+        trouble = self._service.trouble
         not_before = 0.0
         while self.size:
             due = min(beat, look, math.inf if pong is None else pong)
@@ -181,6 +182,10 @@ class Group:
             if now >= look:
                 look = now + self._dashboard_interval
                 self._show()
+                if bool(trouble) != bool(self._service.trouble):
+                    # Who only reads would notice nothing: nothing comes, as when nothing happens.
+                    beat = now
+                trouble = self._service.trouble
             if now >= beat:
                 beat = now + interval
                 if await self._beat(now) and pong is None:

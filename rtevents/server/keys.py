@@ -16,6 +16,7 @@ from rtevents.core.connection import Connection
 from rtevents.core.draft import not_json, refusal
 from rtevents.core.event import NOT_JSON, Stored
 from rtevents.core.forecast import Forecast
+from rtevents.core.node import Nodes
 from rtevents.core.service import EventService
 from rtevents.errors import BadInput, EventTooLarge, RteventsError, outcome
 from rtevents.server.fanout import Fanout
@@ -88,6 +89,7 @@ class House(msgspec.Struct):
         own_types: The JSON Schema of each event type of the user's own; None for any object.
         reload: Reads the configuration again; returns what ``POST /v1/reload`` tells.
         risk_rules: Returns what ``GET /v1/risks/rules`` tells.
+        nodes: Returns the daemons that share the log.
     """
 
     service: EventService
@@ -101,6 +103,7 @@ class House(msgspec.Struct):
     own_types: dict[str, dict[str, Any] | None]
     reload: Callable[[], Awaitable[dict[str, Any]]]
     risk_rules: Callable[[], Awaitable[list[dict[str, Any]]]]
+    nodes: Callable[[], Nodes]
     members: dict[str, Member] = {}
     """The stream of each open connection, by connection id."""
     followers: set[Connection] = set()

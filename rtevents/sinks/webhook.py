@@ -109,7 +109,7 @@ class WebhookReaction:
             words = f"no answer within {self._timeout:g} s"
             raise ReactionFailed(words, is_down=True) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ReactionFailed(f"no answer: {_words(error)[:200]}", is_down=True) from error
+            raise ReactionFailed(f"no answer: {_words(error)}", is_down=True) from error
 
     async def close(self) -> None:
         """Close the connections."""
@@ -244,11 +244,26 @@ async def _read_some(response: aiohttp.ClientResponse) -> None:
 
 def _words(error: Exception) -> str:
     """Return what went wrong, without the address: there may be secrets in it."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        return " ".join(error.message.split())
-    if isinstance(error, aiohttp.InvalidURL):
-        return "the url cannot be used"
-    return str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = getattr(error.certificate_error, "verify_message", None) or "no reason given"
+        return f"its certificate is not trusted: {reason}"
+    for kinds, words in _WORDS:
+        if isinstance(error, kinds):
+            return words
+    return getattr(error, "strerror", None) or f"the connection failed ({type(error).__name__})"
+
+
+_WORDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (aiohttp.InvalidURL, "the url cannot be used"),
+    (aiohttp.ClientConnectorDNSError, "the name of its host is not known"),
+    (aiohttp.ClientSSLError, "it does not speak TLS, or none that is known here"),
+    (aiohttp.ClientResponseError, "what answers there does not speak HTTP/1.1"),
+    (
+        (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionResetError),
+        "the connection was cut",
+    ),
+)
+"""What is said of an error, the narrowest first: aiohttp's own texts have lines and addresses."""
 
 
 def _judge(response: aiohttp.ClientResponse) -> None:

@@ -234,7 +234,7 @@ class RedisStore:
         """Return the first and the last seq that are kept, and where some are missing."""
         self._growth.check()
         oldest, epoch, last, holes = await self._run(scripts.EXTENT)
-        if epoch is None:
+        if epoch is None or int(last) < self._last:
             epoch, last, holes = await self._server.greet_again()
         self._take(epoch, last)
         first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1
@@ -264,6 +264,15 @@ class RedisStore:
         async with self._asking():
             await self._server.check()
 
+    async def meet(self, name: str, told: bytes, forget: float) -> dict[str, tuple[float, bytes]]:
+        """Leave word beside the log, and find what others have left; see ``SharedStore.meet``."""
+        self._growth.check()
+        found: list[bytes] = await self._run(scripts.MEET, name, told, int(forget * 1000))
+        return {
+            who.decode(errors="replace"): (int(age) / 1000, word)
+            for who, age, word in zip(found[::3], found[1::3], found[2::3], strict=True)
+        }
+
     async def close(self) -> None:
         """End: readers that wait get ``LogClosed``. Closing twice is allowed."""
         self._growth.end()
@@ -290,9 +299,10 @@ class RedisStore:
         """Take what the log is called, and how far it reaches."""
         name = epoch.decode()
         if self.epoch and name != self.epoch:
-            reason = f"redis lost the end of the log after {self._last}: it goes on as {name}"
-            logger.error("%s", reason)
-            self.notes.append(Note("store.lost", reason))
+            logger.error("redis lost the log after %d: it goes on as %s", self._last, name)
+            # In words that are the same whichever daemon saw it: all of them tell it, once.
+            reason = f"redis lost the end of the log: it goes on as {name}"
+            self.notes.append(Note("store.lost", reason, f"store.lost:{name}"))
             self._last = 0
         self.epoch = name
         self._reach(int(last))

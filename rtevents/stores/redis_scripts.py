@@ -1,7 +1,7 @@
 """
 What Redis runs for a log, each whole or not at all: Lua, by the name of what it does.
 
-A log is four keys with one hash tag, so that they are on one node of a cluster:
+A log is five keys with one hash tag, so that they are on one node of a cluster:
 
 - ``entries``: the stream. An entry's id is ``<seq>-<stored>``, its time in microseconds; its fields
   are ``b``, the event's body, and, of every 32nd and of the last that came at once, ``e``: the wire
@@ -11,6 +11,8 @@ A log is four keys with one hash tag, so that they are on one node of a cluster:
 - ``log``: a hash: ``epoch``, ``last``, ``stored`` and ``end`` of the newest entry, ``holes`` (text:
   ``after-before`` of the seqs that are missing, a blank after each), ``failover`` and ``run`` of
   the server that it was on.
+- ``nodes``: a hash, what each daemon that shares the log has left word of itself, by its name: when
+  that was, in milliseconds, a blank, and the word.
 """
 
 from __future__ import annotations
@@ -134,7 +136,9 @@ GREET = r"""
 local log = KEYS[4]
 local is = redis.call('HMGET', log, 'epoch', 'last', 'holes', 'failover', 'run')
 local known, last = tonumber(ARGV[3]), tonumber(is[2] or '0')
-local is_behind = is[1] == ARGV[2] and last < known
+-- Of whatever epoch: who did not know the log began it anew, or an old master came back. What lost
+-- its end and goes on after what is known is further than that.
+local is_behind = ARGV[2] ~= '' and last < known
 local is_replaced = ARGV[5] ~= '' and is[4] ~= ARGV[5]
 local is_older = ARGV[7] == '1' and is[5] ~= ARGV[6]
 if not is[1] or is_behind or is_replaced or is_older then
@@ -221,4 +225,30 @@ EXTENT = r"""
 -- Returns the first id that is kept or '', and epoch, last and holes.
 local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 return {oldest and oldest[1] or '', unpack(redis.call('HMGET', KEYS[4], 'epoch', 'last', 'holes'))}
+"""
+
+MEET = r"""
+-- ARGV: who this is, its word ('' to take it away), and the milliseconds for which a word is kept.
+-- Returns what was there before: names, the milliseconds since each left its word, and the words.
+local nodes = KEYS[5]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local all, found = redis.call('HGETALL', nodes), {}
+for at = 1, #all, 2 do
+  local left, word = string.match(all[at + 1], '^(%d+) (.*)$')
+  local age = left and math.max(0, now - tonumber(left))
+  if age and age < tonumber(ARGV[3]) then
+    found[#found + 1] = all[at]
+    found[#found + 1] = string.format('%.0f', age)
+    found[#found + 1] = word
+  else
+    redis.call('HDEL', nodes, all[at])
+  end
+end
+if ARGV[2] == '' then
+  redis.call('HDEL', nodes, ARGV[1])
+else
+  redis.call('HSET', nodes, ARGV[1], string.format('%.0f ', now) .. ARGV[2])
+end
+return found
 """

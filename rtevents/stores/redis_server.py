@@ -39,6 +39,9 @@ ANSWER_SECONDS = 5.0
 CONNECTIONS = 8
 """Most connections at once, besides the one that waits: who finds none free waits for one."""
 
+KEYS = ("entries", "ids", "types", "log", "nodes")
+"""What a log is made of; see ``redis_scripts``."""
+
 PORT = 6379
 NAME = "rtevents"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
@@ -137,14 +140,14 @@ class Server:
     Args:
         place: Where it is.
     Attributes:
-        keys: The log's: ``entries``, ``ids``, ``types``, ``log``; see ``redis_scripts``.
+        keys: The log's: ``entries``, ``ids``, ``types``, ``log``, ``nodes``; see ``redis_scripts``.
         greeted: Is told of each new connection, before anything else is asked there.
         weaknesses: Why an answered append may be lost there, one line each.
     """
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.keys = [f"{{{place.name}}}:{part}" for part in ("entries", "ids", "types", "log")]
+        self.keys = [f"{{{place.name}}}:{part}" for part in KEYS]
         self.weaknesses: list[str] = []
         self.greeted: Greeted | None = None
         self.redis = self._client(ANSWER_SECONDS, CONNECTIONS)

@@ -28,6 +28,9 @@ MOST_HINTS = 100
 MOST_DEEP = 8
 """Levels of a condition that are said: older parsers of SQLite hold 100 words at most."""
 
+MOST_PARTS = 8
+"""Parts of a field's name that are said: at each but the last a list may begin."""
+
 _TEXT = "CAST(body AS TEXT)"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]*\Z")
 _NEARLY = 1e-9
@@ -98,7 +101,7 @@ class _Writer:
 
     def _comparison(self, node: Comparison) -> tuple[str, str]:
         field = _field(node.field)
-        if field is None or node.op == "matches":
+        if field is None or node.op == "matches" or len(node.field) > MOST_PARTS:
             return UNKNOWN
         if node.op == "!=":
             most, least = self._comparison(msgspec.structs.replace(node, op="=="))

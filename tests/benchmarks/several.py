@@ -14,6 +14,7 @@ Several daemons on one log in Redis: one order, what it costs, and what one more
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
 import threading
@@ -25,10 +26,12 @@ from pathlib import Path
 from statistics import median
 
 import msgspec
+from redis import Redis
 
 from rtevents.client.sync import Client
 from rtevents.core.event import Event
 from rtevents.core.filter import Filter
+from rtevents.stores.redis import RedisStore
 from tests.benchmarks import peers
 from tests.benchmarks.load import Found, Target, Work, run
 
@@ -47,19 +50,33 @@ class Costs(msgspec.Struct):
     CPU in microseconds.
 
     Args:
-        publish: An event, of the daemon that takes it in.
-        follow: An event, of each other daemon.
-        store: An event, of Redis, with no daemon that follows.
-        fetch: An event, of Redis, for each daemon that follows.
-        deliver: A delivery: an event to one subscriber.
+        publish: An event, of the daemon that takes it in, among many of a request.
+        request: A request, of the same daemon.
+        append: An append, of the same daemon, whatever it appends.
+        follow: An event, of each other daemon, among many.
+        follow_call: A look at what has come, of each other daemon.
+        store: An event, of Redis, among many.
+        fetch: An event, of Redis, for each daemon that follows, among many.
+        call: An append or a look, of Redis.
+        sync: A write to the disk, in which Redis does nothing else: of time, not CPU.
+        deliver: An event to one subscriber, among many.
+        write: A write to one subscriber.
+        match: An event against one filter.
         event_bytes: Of an event as it is stored.
     """
 
     publish: float
+    request: float
+    append: float
     follow: float
+    follow_call: float
     store: float
     fetch: float
+    call: float
+    sync: float
     deliver: float
+    write: float
+    match: float
     event_bytes: int = 220
 
 
@@ -179,40 +196,100 @@ def order() -> bool:
 
 
 def cost(rounds: int) -> Costs:
-    """Measure what an event costs each process."""
-    publish, follow, single, slopes = [], [], [], []
-    work = Work(events=60_000, batch=100)
-    for _ in range(rounds):
-        of_redis = []
-        for count in (1, 2, 3):
-            with daemons(count, work) as (targets, redis):
-                cpu = _Cpu([*(target.pids[0] for target in targets), redis])
-                if not run(targets[0], work).ok:
-                    raise RuntimeError("not every event was stored")
-                _wait_for(targets, work.events)
-                spent = [seconds * 1e6 / work.events for seconds in cpu.spent()]
-            of_redis.append(spent[-1])
-            publish += spent[:1]
-            follow += spent[1:-1]
-            print(
-                f"{count} daemons: publish {spent[0]:.1f}, follow "
-                f"{', '.join(f'{one:.1f}' for one in spent[1:-1]) or '-'}, "
-                f"redis {spent[-1]:.1f} us/event"
-            )
-        single.append(of_redis[0])
-        slopes.append((of_redis[2] - of_redis[0]) / 2)
-    fan_out = Work(subscribers=1000, events=10_000, batch=50)
-    with daemons(1, fan_out) as (targets, _):
-        deliver = run(targets[0], fan_out).cpu_us_per_del
+    """Measure what an event costs each process, among many and alone."""
+    many = [_spent(count, Work(events=60_000, batch=100), rounds) for count in (1, 3)]
+    alone = [_spent(count, Work(events=2_000, rate=400), rounds) for count in (1, 3)]
+    fetch = max(0.0, (many[1].redis - many[0].redis) / 2)
+    call = max(0.0, (alone[1].redis - alone[0].redis) / 2 - fetch)
+    with daemons(1, Work()) as (targets, _):
+        deliver = run(targets[0], Work(subscribers=1000, events=10_000, batch=50)).cpu_us_per_del
+    with daemons(1, Work()) as (targets, _):
+        single = run(targets[0], Work(subscribers=1000, events=1_000, rate=100)).cpu_us_per_del
+    filters = Work(
+        subscribers=1000, events=2_000, rate=400, groups=100,
+        query="project=proj-{g}&project=x-{i}",
+    )  # fmt: skip
+    with daemons(1, filters) as (targets, _):
+        matched = run(targets[0], filters).cpu_us_per_ev
+    write = max(0.0, single - deliver - alone[0].publish / 1000)
+    append = asyncio.run(_append_micros())
     found = Costs(
-        publish=round(median(publish), 2),
-        follow=round(median(follow), 2),
-        store=round(median(single), 2),
-        fetch=round(max(0.0, median(slopes)), 2),
-        deliver=round(deliver, 3),
+        publish=many[0].publish,
+        request=max(0.0, alone[0].publish - many[0].publish - append),
+        append=append,
+        follow=many[1].follow,
+        follow_call=max(0.0, alone[1].follow - many[1].follow),
+        store=many[0].redis,
+        fetch=fetch,
+        call=call,
+        sync=_sync_micros(),
+        deliver=deliver,
+        write=write,
+        # Ten of them get the event; all of them are looked at.
+        match=max(0.0, matched - alone[0].publish - 10 * single) / 1000,
     )
+    found = Costs(**{
+        name: round(value, 3) for name, value in msgspec.structs.asdict(found).items()
+    })  # fmt: skip
     print(found)
     return found
+
+
+class _Spent(msgspec.Struct):
+    """CPU of an event in microseconds: of who takes it in, who follows (0: nobody), and Redis."""
+
+    publish: float
+    follow: float
+    redis: float
+
+
+def _spent(count: int, work: Work, rounds: int) -> _Spent:
+    found = []
+    for _ in range(rounds):
+        with daemons(count, work) as (targets, redis):
+            cpu = _Cpu([*(target.pids[0] for target in targets), redis])
+            if not run(targets[0], work).ok:
+                raise RuntimeError("not every event was stored")
+            _wait_for(targets, work.events)
+            first, *others, last = [seconds * 1e6 / work.events for seconds in cpu.spent()]
+        found.append(_Spent(first, median(others) if others else 0.0, last))
+        print(
+            f"{count} daemons, {work.batch} a request: publish {first:.1f}, follow "
+            f"{found[-1].follow:.1f}, redis {last:.1f} us/event"
+        )
+    return _Spent(
+        *(median(getattr(one, name) for one in found) for name in found[0].__struct_fields__)
+    )
+
+
+async def _append_micros() -> float:
+    """Return the CPU of an append of one event, and of learning that it is there."""
+    times = 1000
+    event = {"severity": "low", "message": "hello"}
+    with peers.log_on_redis() as (url, _):
+        store = await RedisStore.open(url)
+        await store.grown(0, 0)
+        begun = time.process_time()
+        for _ in range(times):
+            await store.append([[Event(type="RISK_ALERT", data=event)]])
+        spent = time.process_time() - begun
+        await store.close()
+    return spent / times * 1e6
+
+
+def _sync_micros() -> float:
+    """Return for how long Redis does nothing else when it writes to the disk."""
+    took = {}
+    with peers.log_on_redis() as (url, _), Redis.from_url(url) as redis:
+        for how in ("always", "no"):
+            redis.config_set("appendfsync", how)
+            times = []
+            for number in range(500):
+                begun = time.perf_counter()
+                redis.set("probe", number)
+                times.append(time.perf_counter() - begun)
+            took[how] = median(times)
+    return max(0.0, took["always"] - took["no"]) * 1e6
 
 
 def growth() -> bool:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 from urllib.parse import quote
 
 import aiohttp
 import pytest
 
+from rtevents import docs
 from rtevents.core.event import Entry, Event
 from rtevents.core.filter import Filter
 from tests.conftest import Daemon
@@ -106,3 +110,24 @@ def test_a_commit_is_found_by_a_file_it_touches(daemon: Daemon) -> None:
         for command in ("history", "tail --since all -T"):
             done = daemon.run(*command.split(), *asked, "-o", "ndjson")
             assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == [1], asked
+
+
+def test_what_the_page_shows_is_taken(filled: Daemon) -> None:
+    page = (Path(docs.__file__).parent / "where.md").read_text()
+    shown = [shlex.split(line) for line in re.findall(r"^rtevents (?:tail|history) .*", page, re.M)]
+    assert len(shown) >= 6
+    for _, command, *words in shown:
+        more = ["--since", "all", "-T"] if command == "tail" else []
+        done = filled.run(command, *words, *more)
+        assert (done.returncode, done.stderr) == (0, ""), words
+    told = re.findall(r"^rtevents: (where: .*)", page, re.M)
+    for text, said in zip(REFUSED, told, strict=True):
+        done = filled.run("history", "--where", text)
+        assert (done.returncode, done.stderr) == (2, f"rtevents: {said}\n")
+
+
+REFUSED = (
+    'seq > "5"', 'type == "COMIT"', 'type == "RISK_ALERT" and data.severity == "hihg"',
+    'data.severity >= "hgih"',
+)  # fmt: skip
+"""What the page's errors are of."""

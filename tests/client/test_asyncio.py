@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import time
@@ -373,3 +374,40 @@ async def test_the_helpers_of_the_core_publish_through_it(daemon: Daemon) -> Non
         events: list[Event] = [entry.event for entry in (await client.history()).events]
 
     assert events[0].data == {"severity": "high", "message": "disk full"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"", "it was cut"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "it was cut"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "what answers there does not speak HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+         "what answers there does not speak HTTP/1.1"),
+    ],
+)  # fmt: skip
+async def test_what_is_no_daemon_is_told_in_one_line(answer: bytes, said: str) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, Client(address, retry_for=0) as client:
+        with pytest.raises(NotReachable) as caught:
+            await client.history(Filter())
+        with pytest.raises(ConnectionLost) as lost:
+            await anext(client.stream(Filter(), reconnect=False))
+
+    assert str(caught.value) == f"no answer from {address}: {said}"
+    assert str(lost.value) == said
+
+
+async def test_a_redirect_is_not_followed_with_the_token(staged: Staged) -> None:
+    staged.answers.append((307, {"Location": f"{staged.url}/elsewhere"}, b""))
+    async with Client(staged.url, token="rte_x", retry_for=0) as client:  # noqa: S106 - none
+        with pytest.raises(RteventsError):
+            await client.publish(risk("a"))
+
+    assert len(staged.bodies) == 1

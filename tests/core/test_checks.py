@@ -11,8 +11,8 @@ import pytest
 from rtevents.core.event import Entry
 from rtevents.core.filter import Filter
 from rtevents.core.health import Thresholds
-from rtevents.core.service import EventService, Retention
-from rtevents.core.store import Note
+from rtevents.core.service import EventService
+from rtevents.core.store import Note, Retention
 
 from .conftest import TroubledStore, task
 

@@ -12,7 +12,8 @@ from rtevents.core.connection import Place
 from rtevents.core.event import Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
 from rtevents.core.health import Thresholds
-from rtevents.core.service import EventService, Retention
+from rtevents.core.service import EventService
+from rtevents.core.store import Retention
 from rtevents.errors import (
     BookmarkError,
     EventConflict,

@@ -19,6 +19,7 @@ from rtevents.core.store import Page
 from rtevents.daemon import own as own_module
 from rtevents.daemon.own import open_own, thresholds, watch_own
 from rtevents.daemon.projects import Projects
+from rtevents.daemon.spool import LocalSpool
 from rtevents.errors import EventConflict, StoreError
 from rtevents.producers import Own, Producer, open_own_producer
 from rtevents.server.fanout import Fanout
@@ -70,7 +71,9 @@ async def watched(store: MemoryStore, config: Config = CONFIG) -> AsyncIterator[
     with tempfile.TemporaryDirectory() as folder:
         async with EventService(store, thresholds=QUIET) as service:
             own = own_of(service, config, Path(folder))
-            watching = asyncio.create_task(watch_own(own))
+            watching = asyncio.create_task(
+                watch_own(own, LocalSpool(service, Path(folder) / "spool.db"))
+            )
             yield service
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)

@@ -44,12 +44,13 @@ def test_what_is_for_others_is_taken_out_of_the_environment(
 ) -> None:
     before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     interval = sys.getswitchinterval()
-    for name in (*GIT_VARIABLES, "RTEVENTS_TOKEN", "RTEVENTS_URL"):
+    withheld = {*GIT_VARIABLES, "RTEVENTS_STORE", "RTEVENTS_TOKEN", "RTEVENTS_URL"}
+    for name in withheld:
         monkeypatch.setenv(name, "x")
     try:
         prepare()
 
-        assert not {*GIT_VARIABLES, "RTEVENTS_TOKEN", "RTEVENTS_URL"} & os.environ.keys()
+        assert not withheld & os.environ.keys()
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))

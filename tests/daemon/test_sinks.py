@@ -446,3 +446,8 @@ def test_a_type_that_nobody_knows_is_a_warning(tmp_path: Path) -> None:
     assert (
         "config.yaml:2: sinks[0].type: unknown event type 'COMIT', did you mean COMMIT?" in warning
     )
+    paths.config.write_text(
+        "sinks:\n  - {name: a, where: 'type == \"COMIT\"', command: {run: [a]}}\n"
+    )
+    (warning,) = check(read(paths, {}))
+    assert "config.yaml:2: sinks[0].where: column 9: unknown event type 'COMIT'" in warning

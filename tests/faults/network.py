@@ -1,12 +1,15 @@
-"""A network of one's own, in which links can be cut."""
+"""A network of one's own, in which links can be cut; and links that can be cut without one."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -30,3 +33,78 @@ def namespace() -> Iterator[str]:
 def ip(name: str, command: str) -> None:
     """Run ip in a namespace."""
     subprocess.run(["ip", "-n", name, *command.split()], check=True, capture_output=True)
+
+
+class Link:
+    """
+    A way to a server of this machine that can be cut, slowed down, or led to another server.
+
+    What is under way when it is cut arrives when it is mended, as TCP has it.
+
+    Args:
+        target: The server's port.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.delay = 0.0
+        """Seconds that each piece takes."""
+        self._whole = threading.Event()
+        self._whole.set()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listening.getsockname()[1])
+        self._ends: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Let no byte through from now on."""
+        self._whole.clear()
+
+    def mend(self) -> None:
+        """Let all through again."""
+        self._whole.set()
+
+    def lead_to(self, target: int) -> None:
+        """Have who asks from now on get to another server; who is connected is not any more."""
+        self.target = target
+        ends, self._ends = self._ends, []
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Be gone."""
+        self._listening.close()
+        self.lead_to(0)
+        self.mend()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                threading.Thread(target=self._connect, args=[near], daemon=True).start()
+
+    def _connect(self, near: socket.socket) -> None:
+        self._whole.wait()
+        try:
+            far = socket.create_connection(("127.0.0.1", self.target))
+        except OSError:
+            near.close()
+            return
+        self._ends += [near, far]
+        back = threading.Thread(target=self._pass, args=[far, near], daemon=True)
+        back.start()
+        self._pass(near, far)
+        back.join()
+        near.close()
+        far.close()
+
+    def _pass(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                self._whole.wait()
+                time.sleep(self.delay)
+                other.sendall(data)
+        for end in (one, other):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

@@ -19,6 +19,7 @@ from rtevents.core.event import Event, Stored, type_name
 from rtevents.core.filter import OWNER, Filter
 from rtevents.core.forecast import Forecast
 from rtevents.core.health import Thresholds
+from rtevents.core.node import together
 from rtevents.core.service import EventService
 from rtevents.core.store import Page, Store
 from rtevents.daemon.sinks import Sinks
@@ -429,6 +430,7 @@ class Houses:
             own_types=own_types,
             reload=reload,
             risk_rules=rules,
+            nodes=lambda: together([]),
         )
         opened = Server(house, create_runner(house), folder, limits)
         self.servers.append(opened)

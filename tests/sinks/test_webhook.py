@@ -174,11 +174,11 @@ async def flood_head(writer: asyncio.StreamWriter) -> None:
     [
         (stay, "no answer within 0.5 s"),
         (trickle, "no answer within 0.5 s"),
-        (hang_up, "no answer: Server disconnected"),
-        (break_off, "no answer: "),
-        (flood_head, "no answer: "),
-        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "no answer: "),
-        (b"HTTP/1.1 abc OK\r\n\r\n", "no answer: "),
+        (hang_up, "no answer: the connection was cut"),
+        (break_off, "no answer: the connection was cut"),
+        (flood_head, "no answer: what answers there does not speak HTTP/1.1"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "no answer: what answers there does not speak HTTP/1.1"),
+        (b"HTTP/1.1 abc OK\r\n\r\n", "no answer: what answers there does not speak HTTP/1.1"),
         (status(500), "the answer is 500"),
         (status(503), "the answer is 503"),
         (status(999), "the answer is 999"),
@@ -274,7 +274,7 @@ async def test_a_certificate_that_nobody_knows_is_not_accepted() -> None:
     server = await asyncio.start_server(take, "127.0.0.1", 0, ssl=context)
     url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     try:
-        with pytest.raises(ReactionFailed, match="certificate verify failed"):
+        with pytest.raises(ReactionFailed, match="its certificate is not trusted: unable to get"):
             await post(url)
         assert taken == []
         trust = ssl.create_default_context()
@@ -413,7 +413,7 @@ async def test_a_receiver_that_speaks_no_http_gets_no_secret_of_the_address_told
     with pytest.raises(ReactionFailed) as invalid:
         await post("http://\u2028/geheim")
 
-    assert "no answer: Bad status line: Invalid status code:" in str(caught.value)
+    assert str(caught.value) == "no answer: what answers there does not speak HTTP/1.1"
     assert str(invalid.value) == "no answer: the url cannot be used"
     assert "geheim" not in str(caught.value)
 

@@ -23,6 +23,7 @@ from rtevents.errors import ConfigError, LogClosed, StoreError
 from rtevents.stores.redis import JUMP, RedisStore
 from rtevents.stores.redis_server import Place
 from tests.conftest import PATIENCE
+from tests.faults.network import Link
 from tests.redis import RedisServer
 from tests.stores import samples
 from tests.stores.samples import everything
@@ -224,6 +225,54 @@ async def test_an_old_replica_that_takes_over_is_told(
             assert (await service._store.bounds()).holes == ((5, stored.seq),)
         finally:
             replica.stop()
+
+
+async def test_one_that_a_newcomer_found_empty_is_another_log_to_those_before(
+    own_redis: RedisServer,
+) -> None:
+    before = await RedisStore.open(own_redis.url())
+    await before.append([events(10)])
+    # Its connections stay, so that nothing but the log itself tells it.
+    assert own_redis.ask("FLUSHALL") == b"+OK"
+    newcomer = await RedisStore.open(own_redis.url())
+    await newcomer.append([[event()]])
+    assert await newcomer.bounds() == Bounds(1, 1)
+
+    assert (await before.bounds()).last == 10 + JUMP
+    await before.append([[event()]])
+
+    hole = (1, 10 + JUMP + 1)
+    assert await newcomer.bounds() == await before.bounds() == Bounds(1, hole[1], (hole,))
+    assert newcomer.epoch == before.epoch
+    assert [note.event for note in newcomer.notes] == ["store.lost"]
+    assert newcomer.notes == before.notes
+    await before.close()
+    await newcomer.close()
+
+
+async def test_an_old_master_that_comes_back_is_another_log_again(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
+    other = RedisServer(tmp_path / "other")
+    link = Link(own_redis.port)
+    try:
+        other.start()
+        store = await RedisStore.open(f"redis://127.0.0.1:{link.port}/0?log=rtevents")
+        await store.append([[event()]])
+        epochs = {store.epoch}
+        for port in (other.port, own_redis.port):
+            link.lead_to(port)
+            await store.append([[event()]])
+            epochs.add(store.epoch)
+
+        last = 2 * (JUMP + 1) + 1
+        assert await store.bounds() == Bounds(1, last, ((1, last),))
+        assert [entry.seq for entry in await everything(store)] == [1, last]
+        assert len(epochs) == 3
+        await store.close()
+    finally:
+        link.close()
+        other.stop()
 
 
 async def test_a_full_one_refuses_and_keeps_what_it_has(own_redis: RedisServer) -> None:

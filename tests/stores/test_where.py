@@ -97,6 +97,10 @@ def nested(depth: int) -> str:
     ] + [
         [f"data.a{at} == {at}.5 and data.b not exists or data.a == 1.5" for at in range(256)],
         [" or ".join(["type exists"] * 270)],
+        ["data" + ".a" * 2000 + " == 1.5 or data.a == 1.5"],
+        ["data" + ".a" * 2000 + " not exists"],
+        [f"{'data.a.b.c.d.e.f.g == 1 or ' * 150}data.a == 1.5"],
+        [f"{'data.a.b.c.d.e.f.g == 1 or ' * 150}data.a == 1.{at}5" for at in ("", "0", "00")],
         [f"data.a in [{', '.join(f'{at}.5' for at in range(256))}]"],
     ],
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,13 @@ class RedisServer:
 
     Args:
         folder: Where it keeps it.
-        options: Further settings.
+        through: A command that runs what follows it.
+        options: Further settings; with a ``unixsocket``, that is where it is asked.
     """
 
-    def __init__(self, folder: Path, **options: str) -> None:
+    def __init__(self, folder: Path, *, through: Sequence[str] = (), **options: str) -> None:
         self.folder = folder
+        self.through = through
         self.port = _free_port()
         self.settings = {
             "appendonly": "yes",
@@ -52,7 +55,7 @@ class RedisServer:
             **options,
         }
         words = [word for name, value in asked.items() for word in (f"--{name}", *value.split(" "))]
-        process = self.process = subprocess.Popen([binary, *words])
+        process = self.process = subprocess.Popen([*self.through, binary, *words])
         wait_for(lambda: self.answers() or process.poll() is not None, "redis answers")
         assert process.poll() is None, (self.folder / "redis.log").read_text()
 
@@ -72,12 +75,24 @@ class RedisServer:
         command = b"*%d\r\n" % len(words)
         for word in words:
             command += b"$%d\r\n%b\r\n" % (len(word.encode()), word.encode())
-        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as peer:
+        with self._connect() as peer:
             peer.sendall(command)
             with peer.makefile("rb") as answer:
                 line = answer.readline()
                 size = int(line[1:]) if line[:1] == b"$" else 0
                 return line + answer.read(size)
+
+    def _connect(self) -> socket.socket:
+        if "unixsocket" not in self.settings:
+            return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        peer = socket.socket(socket.AF_UNIX)
+        peer.settimeout(PATIENCE)
+        try:
+            peer.connect(self.settings["unixsocket"])
+        except OSError:
+            peer.close()
+            raise
+        return peer
 
     def kill(self) -> None:
         """End it as a crash does."""

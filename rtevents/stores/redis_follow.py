@@ -10,7 +10,7 @@ from typing import Any
 
 from rtevents.core.store import PAGE_BYTES
 from rtevents.errors import StoreError
-from rtevents.stores.redis_server import Server
+from rtevents.stores.redis_server import ANSWER_SECONDS, Server
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class Follower:
         """Return what comes after the seq that is known; nothing when nothing comes."""
         key = self._server.keys[0]
         waiting: Any = self._server.waiting
-        async with self._asking():
+        async with self._asking(), asyncio.timeout(BLOCK + ANSWER_SECONDS):
             place = {key: f"{self._last()}-18446744073709551615"}
             found: Any = await waiting.xread(place, count, int(BLOCK * 1000))
         if not found:

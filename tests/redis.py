@@ -1,4 +1,4 @@
-"""Real `redis-server` processes for the tests."""
+"""Real `redis-server` processes for the tests: alone, with sentinels, as a cluster."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ class RedisServer:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        return f"127.0.0.1:{self.port}"
+
     def url(self, log: str = "rtevents") -> str:
         """Return the address of a log there."""
         return f"redis://127.0.0.1:{self.port}/0?log={log}"
@@ -55,9 +60,14 @@ class RedisServer:
             **options,
         }
         words = [word for name, value in asked.items() for word in (f"--{name}", *value.split(" "))]
-        process = self.process = subprocess.Popen([*self.through, binary, *words])
+        command = [*self.through, binary, *self.first_words(), *words]
+        process = self.process = subprocess.Popen(command)
         wait_for(lambda: self.answers() or process.poll() is not None, "redis answers")
         assert process.poll() is None, (self.folder / "redis.log").read_text()
+
+    def first_words(self) -> list[str]:
+        """Return what comes before the options."""
+        return []
 
     def answers(self) -> bool:
         """Tell whether it takes commands."""
@@ -81,6 +91,10 @@ class RedisServer:
                 line = answer.readline()
                 size = int(line[1:]) if line[:1] == b"$" else 0
                 return line + answer.read(size)
+
+    def tells(self, what: bytes, *words: str) -> bool:
+        """Tell whether the answer to a command has something in it."""
+        return what in self.ask_all(*words)
 
     def _connect(self) -> socket.socket:
         if "unixsocket" not in self.settings:
@@ -106,7 +120,59 @@ class RedisServer:
             self.kill()
 
 
+class RedisSentinel(RedisServer):
+    """
+    A sentinel that watches one master, under the name ``team``.
+
+    Args:
+        folder: Where it keeps what it knows.
+        master: The server to watch.
+        quorum: How many sentinels have to miss it before another server takes over.
+    """
+
+    def __init__(self, folder: Path, master: RedisServer, quorum: int) -> None:
+        super().__init__(folder)
+        self.settings = {}
+        self.folder.mkdir()
+        (self.folder / "sentinel.conf").write_text(
+            f"sentinel monitor team 127.0.0.1 {master.port} {quorum}\n"
+            "sentinel down-after-milliseconds team 500\n"
+            "sentinel failover-timeout team 3000\n"
+        )
+
+    def first_words(self) -> list[str]:
+        """Return what makes it a sentinel, and its file."""
+        return [str(self.folder / "sentinel.conf"), "--sentinel"]
+
+
+class RedisNode(RedisServer):
+    """
+    A node of a cluster.
+
+    Args:
+        folder: Where it keeps what it knows.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            folder, **{"cluster-enabled": "yes", "cluster-node-timeout": "1000", "save": ""}
+        )
+        # The nodes talk to one another on the port that is 10,000 higher.
+        while not (self.port <= 55_535 and _is_free(self.port + 10_000)):
+            self.port = _free_port()
+
+    @property
+    def node_id(self) -> str:
+        """What it is called in the cluster."""
+        return self.ask_all("CLUSTER", "MYID").splitlines()[1].decode()
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -67,6 +67,8 @@ def _print(found: dict[str, Any]) -> None:
     print(f"http     {safe(found['listen'] or found['listen_error'] or 'none')}")
     print(f"store    {found['store']}, durability {found['durability']}")
     print(f"log      {found['epoch']}, {extent(found['oldest'], found['newest'])}")
+    for log in found.get("logs", [])[1:]:
+        print(f"log      {_log_line(log)}")
     spool = found["spool"]
     if spool["waiting"] or spool["set_aside"]:
         words = f"{spool['waiting']} waiting"
@@ -80,6 +82,16 @@ def _print(found: dict[str, Any]) -> None:
         print(f"project  {safe(project['id'])}  {safe(project['path'])}  {project['state']}{error}")
     for sink in found.get("sinks", []):
         print(f"sink     {sink_line(sink)}")
+
+
+def _log_line(log: dict[str, Any]) -> str:
+    """Return a log that some projects have of their own in a line."""
+    words = [f"{log['name']}:", safe(", ".join(log["projects"])), f" {safe(log['store'])} "]
+    words.append(f"{log['epoch']}, {extent(log['oldest'], log['newest'])}")
+    health = log["health"]
+    if health["status"] != "ok":
+        words.append(f" {health['status']}: {safe('; '.join(health['reasons']))}")
+    return " ".join(words)
 
 
 def _tell_all(*, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from rtevents.cli import options
 from rtevents.cli.known import tell_unknown
 from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line, tell_gap
 from rtevents.cli.since import place
-from rtevents.errors import TimedOut
+from rtevents.errors import BadInput, TimedOut
 
 if TYPE_CHECKING:
     from rtevents.client.frames import Frame
@@ -105,7 +105,13 @@ def tail(
     with options.client() as client:
         tell_unknown(client, projects)
         if until is not None and ahead is None:
-            printer.end = client.history(until=until, limit=1, order="desc").until
+            printer.end = client.history(wanted, until=until, limit=1, order="desc").until
+            if "," in str(printer.end):
+                raise BadInput(
+                    "--until: these events are in several logs: name the project of one, or read "
+                    "them with rtevents history",
+                    field="until",
+                )
         if last is not None:
             since = printer.print_last(client, wanted, last)
             if printer.is_done or printer.end is not None:

@@ -73,7 +73,7 @@ def trace(
 def _entry(client: Client, event: str) -> Entry:
     """Return the event that a person means: by its seq, else by its id."""
     if event.isascii() and event.isdecimal() and len(event) <= 18 and int(event):
-        page = client.history(after=str(int(event) - 1), limit=1)
+        page = client.history(after=str(int(event) - 1), limit=1).of_one_log()
         if page.events and page.events[0].seq == int(event):
             return page.events[0]
         if len(event) < 18:
@@ -152,7 +152,7 @@ class _Search:
 
         place = str(after)
         while self.is_whole:
-            page = self._client.history(Filter(wheres=wheres), after=place, limit=1000)
+            page = self._client.history(Filter(wheres=wheres), after=place, limit=1000).of_one_log()
             yield page.events
             if page.next.seq >= page.newest:
                 return

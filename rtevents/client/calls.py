@@ -74,8 +74,8 @@ class History(msgspec.Struct, frozen=True):
     Args:
         events: The entries, in the order asked for.
         next: The bookmark to go on from: with `after`, or newest first with `until`.
-        oldest: The first seq that is kept.
-        newest: The last one.
+        oldest: The first seq that is kept; of several logs, that of `next` if there is more.
+        newest: The last one; of several logs, that of `next` and how many come after it.
         gap: What is missing where the page was to begin; None when nothing is.
         until: Newest first, the bookmark from which the page goes down.
     """
@@ -86,6 +86,21 @@ class History(msgspec.Struct, frozen=True):
     newest: int
     gap: Gap | None = None
     until: Bookmark | None = None
+
+    def of_one_log(self) -> History:
+        """
+        Return the page itself, to who compares its seqs.
+
+        Raises:
+            BadInput: It is of several logs, of which each has seqs of its own.
+        """
+        if "," in self.next.epoch:
+            raise BadInput(
+                "these events are in several logs, and are read from one: name the projects of one "
+                "(--project)",
+                field="project",
+            )
+        return self
 
 
 class LineAnswer(msgspec.Struct, frozen=True):

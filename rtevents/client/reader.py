@@ -89,6 +89,7 @@ class HistoryReader:
         return max(0, self._newest - self.bookmark.seq)
 
     def _take(self, page: History) -> None:
+        page.of_one_log()
         self._held = [*([page.gap] if page.gap else []), *page.events]
         self._next, self._newest = page.next, page.newest
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from rtevents.config.logs import LogRetention, PartSettings, wrong_logs, wrong_store
 from rtevents.config.own import read_own
 from rtevents.config.paths import Paths
 from rtevents.config.risks import RiskRuleSettings
@@ -27,13 +28,6 @@ from rtevents.errors import ConfigError
 
 MAX_CONFIG_BYTES = 256 * 1024
 """Largest configuration file, in bytes: more is a mistake or an attack (S17)."""
-
-
-_STORE = re.compile(r"(sqlite|memory)\Z|(redis|rediss|redis\+unix)://")
-"""What names a store; what the rest of a URL may be, its backend knows."""
-
-_WHO = re.compile(r"[a-z+]+://[A-Za-z0-9_.!~*'()$&+,;=:%-]*@[^@]*\Z")
-"""A URL that says who asks, before the first character that would end that (RFC 3986, 3.2.1)."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -102,18 +96,10 @@ def _check(loaded: Loaded) -> None:
     except ConfigError as error:
         text = str(error).removeprefix("origins: ")
         raise ConfigError(f"{loaded.where('origins')}: {text}", field="origins") from error
-    if not _STORE.match(config.store):
-        raise ConfigError(
-            f"{loaded.where('store')}: expected sqlite, memory or redis://host:port/db",
-            field="store",
-        )
-    if "@" in config.store and not _WHO.match(config.store):
-        # What would be taken for a host, or for a database, is named in errors.
-        raise ConfigError(
-            f"{loaded.where('store')}: in a user's name or a password only letters, digits and "
-            "_.!~*'()$&+,;= - stand for themselves: write %2F for / and %40 for @",
-            field="store",
-        )
+    if words := wrong_store(config.store):
+        raise ConfigError(f"{loaded.where('store')}: {words}", field="store")
+    if wrong := wrong_logs(config.store, config.logs):
+        raise ConfigError(f"{loaded.where(wrong[0])}: {wrong[1]}", field=wrong[0])
     if config.heartbeat_interval >= config.cleanup_timeout:
         # Heartbeats are what keeps an idle connection from being cleaned up.
         key, wanted = "heartbeat_interval", "less than cleanup_timeout"
@@ -227,7 +213,7 @@ _PARTS: dict[str, type[msgspec.Struct]] = {
 SECTIONS = tuple(_PARTS)
 """Settings that hold settings: each of those has a variable of its own."""
 
-LISTS = ("event_types", "issuers", "projects", "sinks")
+LISTS = ("event_types", "issuers", "logs", "projects", "sinks")
 """Settings that no variable sets: they belong into a file."""
 
 
@@ -318,6 +304,8 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     Config,
     *_PARTS.values(),
     IssuerSettings,
+    LogRetention,
+    PartSettings,
     ProjectSettings,
     TypeSettings,
     RiskRuleSettings,

@@ -24,6 +24,10 @@ EXAMPLES = {
         "issuers:",
         "  - {issuer: https://id.example, audience: rtevents, keys: /etc/rtevents/jwks.json}",
     ],
+    "logs": [
+        "logs:",
+        "  - {name: web, store: 'redis://10.0.0.2:6379/0?log=web', projects: [web, 'web-*']}",
+    ],
     "event_types": [
         "event_types: [DEPLOY, {name: RELEASE, schema: {required: [version]}}]",
     ],

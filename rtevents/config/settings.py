@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from rtevents.config.logs import PartSettings
 from rtevents.config.numbers import Limit, Positive, Seconds
 from rtevents.config.risks import RiskSettings
 from rtevents.config.sinks import SinkSettings
@@ -255,6 +256,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         audit: The audit log: `rtevents audit` reads it.
         store: `sqlite`, in the state directory, `memory`, or one that daemons share, as
             `redis://host:6379/0?log=rtevents`.
+        logs: Logs of their own for some projects, besides that of `store`: `rtevents docs redis`.
         durability: `full` syncs to disk before the answer; `normal` survives kill -9 only.
         on_engine_loss: What this machine's own events do while a shared store does not answer:
             `spool` keeps them on disk; `refuse` lets what tells them wait. Others are refused.
@@ -296,6 +298,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     limits: LimitSettings = msgspec.field(default_factory=LimitSettings)
     audit: AuditSettings = msgspec.field(default_factory=AuditSettings)
     store: str = "sqlite"
+    logs: list[PartSettings] = []
     durability: Literal["full", "normal"] = "full"
     on_engine_loss: Literal["spool", "refuse"] = "spool"
     max_spool_bytes: Positive = 256 * 1024**2

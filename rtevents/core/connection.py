@@ -5,10 +5,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtevents.core.event import Bookmark
 from rtevents.core.filter import Filter
+
+if TYPE_CHECKING:
+    from rtevents.core.joint import JointCursor
 
 
 class Place:
@@ -38,11 +41,12 @@ class Connection:
         delivered: Entries written to it.
         sent_bytes: Bytes written to it.
         close_reason: Why it was closed; None while it is open.
+        joint: Its places, if it reads several logs.
     """
 
     __slots__ = (
         "_active_at", "_epoch", "_on_close", "_place", "close_reason", "connected_at",
-        "connection_id", "delivered", "kind", "pid", "principal", "sent_bytes", "wanted",
+        "connection_id", "delivered", "joint", "kind", "pid", "principal", "sent_bytes", "wanted",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +70,7 @@ class Connection:
         self.delivered = 0
         self.sent_bytes = 0
         self.close_reason: str | None = None
+        self.joint: JointCursor | None = None
         self._epoch = epoch
         self._on_close: list[Callable[[], None]] = []
 
@@ -106,7 +111,7 @@ class Connection:
     @property
     def last_event_id(self) -> str:
         """The bookmark with which it could come back."""
-        return str(Bookmark(self._epoch, self.position))
+        return str(self.joint.bookmark if self.joint else Bookmark(self._epoch, self.position))
 
     @property
     def is_closed(self) -> bool:
@@ -148,7 +153,7 @@ class Connection:
             "project_filter": self.project_filter,
             "last_event_id": self.last_event_id,
             "filter": self.wanted.as_dict(),
-            "lag": max(0, last - self.position),
+            "lag": self.joint.lag if self.joint else max(0, last - self.position),
             "delivered": self.delivered,
             "bytes": self.sent_bytes,
             "principal": self.principal,

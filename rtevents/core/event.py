@@ -265,7 +265,12 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Bookmark(msgspec.Struct, frozen=True):
-    """A position that a client keeps: everything up to and including `seq` of the log `epoch`."""
+    """
+    A position that a client keeps: everything up to and including `seq` of the log `epoch`.
+
+    In several logs it is written ``<epoch>-<seq>,<epoch>-<seq>``, in any order; `epoch` then has
+    the places in the others before it.
+    """
 
     epoch: str
     seq: int
@@ -273,10 +278,16 @@ class Bookmark(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return f"{self.epoch}-{self.seq}"
 
+    def within(self, epoch: str) -> Bookmark:
+        """Return the place in one of the logs; that in another where it tells nothing of it."""
+        places = str(self).split(",")
+        own = next((place for place in places if place.startswith(f"{epoch}-")), places[-1])
+        return Bookmark.parse(own)
+
     @classmethod
     def parse(cls, text: str) -> Bookmark:
         """
-        Read ``<epoch>-<seq>``.
+        Read ``<epoch>-<seq>``, or several of them with commas between.
 
         Raises:
             BookmarkError: It is not of that form.
@@ -412,7 +423,7 @@ class _Numbered(Event, frozen=True, kw_only=True, dict=True):
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _EVENT_ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{MAX_EVENT_ID}}}\Z")
 _TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}\Z")
-_BOOKMARK = re.compile(r"([0-9a-f]{8})-([0-9]{1,18})\Z")
+_BOOKMARK = re.compile(r"((?:[0-9a-f]{8}-[0-9]{1,18},){0,63}[0-9a-f]{8})-([0-9]{1,18})\Z")
 
 _CORRUPT_END = b',"corrupt":true}'
 

@@ -309,9 +309,10 @@ class Log:
         if since.timestamp is not None:
             return Start(await self._store.seek(since.timestamp), "complete")
         if since.bookmark is not None:
+            bookmark = since.bookmark.within(self.epoch)
             if self._store.is_shared:
-                await self._catch_up(since.bookmark)
-            return self._start_at_bookmark(since.bookmark)
+                await self._catch_up(bookmark)
+            return self._start_at_bookmark(bookmark)
         seq = await self.find(since.event_id or "", within)
         return self._start_anew("unknown-id") if seq is None else Start(seq, "complete")
 

@@ -7,14 +7,17 @@ import logging
 from contextlib import aclosing
 from pathlib import Path
 
+import msgspec
+
 from rtevents.config.settings import Config, HealthSettings
 from rtevents.core.check import Check
 from rtevents.core.health import Thresholds
+from rtevents.core.logs import MAIN, Routes
 from rtevents.core.service import EventService
 from rtevents.daemon.projects import Projects
 from rtevents.daemon.spool import LocalSpool
 from rtevents.errors import LogClosed
-from rtevents.producers import OWN, Own, open_own_producer
+from rtevents.producers import OWN, Known, Own, open_own_producer
 from rtevents.server.fanout import Fanout
 
 logger = logging.getLogger(__name__)
@@ -76,6 +79,29 @@ async def watch_own(own: Own, spool: LocalSpool) -> None:
     async with asyncio.TaskGroup() as group:
         for kind in OWN:
             group.create_task(_run(own, kind, spool), name=f"rtevents {kind}")
+
+
+async def watch_part(own: Own, spool: LocalSpool) -> None:
+    """Look for risks in a log that some projects have of their own, until cancelled or it ends."""
+    await asyncio.to_thread(own.places.mkdir, mode=0o700, parents=True, exist_ok=True)
+    await _run(own, "risk", spool)
+
+
+def of_log(own: Own, name: str, routes: Routes) -> Own:
+    """
+    Return what is to be known of one log among several: of its own projects.
+
+    Args:
+        name: The log's; what is remembered of it is in a folder of that name.
+        routes: Which projects it has.
+    """
+    every = own.projects
+
+    def held() -> list[Known]:
+        return [each for each in every() if routes.log_of(each.id) == name]
+
+    places = own.places if name == MAIN else own.places / "logs" / name
+    return msgspec.structs.replace(own, places=places, projects=held)
 
 
 async def _run(own: Own, kind: str, spool: LocalSpool) -> None:

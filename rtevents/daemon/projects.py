@@ -21,10 +21,11 @@ from rtevents.config.settings import Config, ProjectSettings
 from rtevents.core.event import Event, EventType, Stored, is_project_id
 from rtevents.core.forecast import Forecast
 from rtevents.core.keep import load, save
+from rtevents.core.logs import MAIN, Logs, Routes
 from rtevents.core.service import EventService
 from rtevents.daemon.forecast import marked
 from rtevents.daemon.project import Project
-from rtevents.daemon.spool import LocalSpool
+from rtevents.daemon.spool import LocalSpool, Spools
 from rtevents.errors import (
     BadInput,
     EventConflict,
@@ -63,12 +64,13 @@ class Projects:
     Every project of the daemon.
 
     Args:
-        service: Where events go.
+        service: Where what is amiss is told.
         config: Names the projects that are always there, and how files and git are watched.
         state: The state directory: added projects and the producers' own places are kept there.
         own: The daemon's own folders, resolved, in which nothing is watched.
         forecast: Tells how surprising it is what the producers tell.
-        spool: Where what they tell waits while a shared log does not answer.
+        spools: Where what they tell waits while a shared log does not answer; None for one log.
+        logs: Where events go; None for that service's log alone.
     """
 
     def __init__(
@@ -78,15 +80,17 @@ class Projects:
         state: Path,
         own: Sequence[Path] = (),
         forecast: Forecast | None = None,
-        spool: LocalSpool | None = None,
+        spools: Spools | None = None,
+        logs: Logs | None = None,
     ) -> None:
         self._service = service
+        self._logs = logs or Logs(Routes({}), {MAIN: service})
         self._config = config
         self._file = state / PROJECTS_FILE
         self._places = state / "projects"
         self._own = own
         self._forecast = forecast or Forecast()
-        self._spool = spool or LocalSpool(service, state / "spool.db")
+        self._spools = spools or Spools(Routes({}), {MAIN: LocalSpool(service, state / "spool.db")})
         self._projects: dict[str, Project] = {}
         self._added: dict[str, ProjectSettings] = {}
 
@@ -265,10 +269,11 @@ class Projects:
             root = theirs.parent if theirs.name == ".git" else theirs
             seconds = self._config.git.timeout
             event = await build_commit(path, revision, project_id_of(root), timeout=seconds)
-        if (seq := await self._service.log.find(event.event_id)) is not None:
+        service = self._logs.of(event.project_id)
+        if (seq := await service.log.find(event.event_id)) is not None:
             return Stored(event.event_id, seq, duplicate=True)
         try:
-            return await self._service.publish(event)
+            return await service.publish(event)
         except EventConflict as conflict:
             # The git producer saw it in the meantime, from another branch perhaps.
             return Stored(event.event_id, conflict.seq, duplicate=True)
@@ -307,7 +312,7 @@ class Projects:
             project=settings,
             config=self._config,
             places=places,
-            find=self._spool.find,
+            find=self._spools.of(name).find,
             own=self._own,
         )
         for kind in PRODUCERS:
@@ -405,7 +410,8 @@ class Projects:
     async def _publish(self, project: Project, batch: list[Event]) -> None:
         """Store a batch, however long that takes: a producer has nowhere else to go with it."""
         async with project.storing:
-            await self._spool.publish(marked(self._forecast, batch))
+            spool = self._spools.of(project.settings.id)
+            await spool.publish(marked(self._forecast, batch))
 
 
 def _last_change(batch: Sequence[Event]) -> str | None:

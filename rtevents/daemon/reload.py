@@ -14,11 +14,10 @@ from rtevents.config.load import read
 from rtevents.config.paths import Paths
 from rtevents.config.settings import Config
 from rtevents.core.event import Event, EventType
-from rtevents.core.service import EventService
-from rtevents.core.store import Retention
 from rtevents.daemon.access import load_issuers, take_on
 from rtevents.daemon.check import check
 from rtevents.daemon.notify import Notifier
+from rtevents.daemon.parts import Parts
 from rtevents.daemon.projects import Projects
 from rtevents.daemon.sinks import Sinks
 from rtevents.daemon.types import OwnTypes
@@ -49,7 +48,7 @@ class Reload:
         config: Config,
         paths: Paths,
         *,
-        service: EventService,
+        parts: Parts,
         guard: Guard,
         projects: Projects,
         sinks: Sinks,
@@ -61,7 +60,8 @@ class Reload:
         self._config = config
         self._environ = environ
         self._paths = paths
-        self._service = service
+        self._parts = parts
+        self._service = parts.main
         self._guard = guard
         self._projects = projects
         self._sinks = sinks
@@ -126,7 +126,7 @@ class Reload:
             changed.append("tls")
         self._types.reload(config)
         take_on(self._guard, config, issuers)
-        self._service.retention = Retention(**msgspec.structs.asdict(config.retention))
+        self._parts.take_on(config)
         logging.getLogger().setLevel(config.log_level.upper())
         warnings += await self._projects.reload(config)
         warnings += await self._sinks.reload(config)

@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,21 @@ import msgspec
 from rtevents.config.paths import Paths
 from rtevents.config.settings import LOOPBACK, Config, parse_listen
 from rtevents.core.forecast import Forecast
+from rtevents.core.logs import MAIN
 from rtevents.core.service import EventService
-from rtevents.core.store import Retention, Store
 from rtevents.daemon.access import open_guard
 from rtevents.daemon.check import open_certificate
 from rtevents.daemon.forecast import learn, learn_history
 from rtevents.daemon.nodes import NodeBook
 from rtevents.daemon.notify import Notifier
-from rtevents.daemon.own import open_own, thresholds, watch_own
+from rtevents.daemon.own import of_log, open_own, watch_own, watch_part
+from rtevents.daemon.parts import Parts, open_parts
 from rtevents.daemon.place import bind, inherited, let_wait, lock, make_folders
 from rtevents.daemon.process import Signals, Threads, give_back_memory, loop_factory, prepare
 from rtevents.daemon.projects import Projects
 from rtevents.daemon.reload import Reload
 from rtevents.daemon.sinks import Sinks
-from rtevents.daemon.spool import LocalSpool, deliver, open_spool
+from rtevents.daemon.spool import deliver
 from rtevents.daemon.types import OwnTypes
 from rtevents.errors import RteventsError
 from rtevents.server.app import create_runner
@@ -41,7 +42,7 @@ from rtevents.server.guard import Guard
 from rtevents.server.keys import House
 from rtevents.server.tls import Certificate
 from rtevents.server.visitor import check_parser
-from rtevents.stores import open_store, store_name
+from rtevents.stores import store_name
 
 logger = logging.getLogger(__name__)
 
@@ -146,39 +147,21 @@ async def _open(
     """Put the house together; leaving it stops everything in reverse."""
     running = Running(paths.socket)
     own_types = OwnTypes(config, paths.state / "types.json")
-    store = await open_store(
-        config.store, path=paths.database, durability=config.durability, strict=strict
-    )
-    service = EventService(
-        store,
-        max_queue_size=config.max_queue_size,
-        max_queue_bytes=config.max_queue_bytes,
-        event_retention=config.event_retention,
-        window_bytes=config.window_bytes,
-        cleanup_timeout=config.cleanup_timeout,
-        heartbeat_interval=config.heartbeat_interval,
-        queue_timeout=config.queue_timeout,
-        retention=Retention(**msgspec.structs.asdict(config.retention)),
-        types=own_types.types,
-        thresholds=thresholds(config.health),
-    )
-    fanout = Fanout(
-        service,
-        send_timeout=config.send_timeout,
-        pong_timeout=config.pong_timeout,
-        dashboard_interval=config.health.dashboard_interval,
-    )
+    parts = await open_parts(config, paths, own_types.types, strict=strict)
+    service, logs = parts.main, parts.services
+    fanouts = {name: _fanout(config, each) for name, each in logs.items()}
+    fanout = fanouts[MAIN]
     guard = open_guard(config, paths, service)
     forecast = Forecast()
-    spool = open_spool(config, service, store, paths.state)
-    projects = Projects(service, config, paths.state, paths.own, forecast, spool)
-    nodes = NodeBook(service, store, spool, config=config, state=paths.state)
-    sinks = Sinks(service, config, paths, projects.all)
+    spools, store = parts.spools, parts.stores[MAIN]
+    projects = Projects(service, config, paths.state, paths.own, forecast, spools, parts.logs)
+    nodes = NodeBook(service, store, spools.of(None), config=config, state=paths.state)
+    sinks = Sinks(service, config, paths, projects.all, parts.logs)
     certificate = open_certificate(config)
     reload = Reload(
         config,
         paths,
-        service=service,
+        parts=parts,
         guard=guard,
         projects=projects,
         sinks=sinks,
@@ -194,19 +177,32 @@ async def _open(
         projects=projects,
         sinks=sinks,
         forecast=forecast,
-        status=_status(config, running, store, spool),
+        status=_status(config, running, parts),
         add_type=own_types.add,
         own_types=own_types.schemas,
         reload=reload,
         risk_rules=projects.risk_rules,
         nodes=nodes.all,
     )
+    _furnish(house, parts, fanouts)
+
+    def own(name: str, log: EventService) -> Coroutine[Any, Any, None]:
+        node = nodes.name if name == MAIN and store.is_shared else ""
+        known = open_own(
+            config, log, fanouts[name], projects=projects, places=paths.state, node=node
+        )
+        known = of_log(known, name, parts.routes) if parts.others else known
+        watch = watch_own if name == MAIN else watch_part
+        return watch(known, spools.each[name])
+
     async with AsyncExitStack() as stack:
         stack.callback(guard.audit.close)
-        stack.push_async_callback(fanout.close)
+        for room in fanouts.values():
+            stack.push_async_callback(room.close)
         server = create_runner(house)
         stack.push_async_callback(server.cleanup)
-        await stack.enter_async_context(service)
+        for each in logs.values():
+            await stack.enter_async_context(each)
         running.bookmark = str(service.log.bookmark())
         await server.setup()
         listening = inherited(os.environ)
@@ -224,27 +220,21 @@ async def _open(
         stack.callback(local.close)
         if tcp := await _listen(config, certificate, entrance, guard, running):
             stack.callback(tcp.close)
-        stack.push_async_callback(spool.close)
+        await stack.enter_async_context(spools)
         # Drained while it still listens: who comes meanwhile is answered, by 503.
-        stack.push_async_callback(service.drain)
-        await spool.open()
-        for waiting in (deliver(service, paths.spool), spool.run()):
-            delivering = asyncio.create_task(waiting, name="rtevents spool")
-            stack.push_async_callback(_cancel, delivering)
+        for each in logs.values():
+            stack.push_async_callback(each.drain)
+        _start(stack, {"spool": deliver(parts.logs, paths.spool), "logs": parts.watch()})
+        _start(stack, {f"spool {n}": each.run() for n, each in spools.each.items()})
         stack.push_async_callback(nodes.leave)
-        beating = asyncio.create_task(nodes.run(), name="rtevents node")
-        stack.push_async_callback(_cancel, beating)
-        learning = asyncio.create_task(learn(service, forecast), name="rtevents forecast")
-        stack.push_async_callback(_cancel, learning)
+        _start(stack, {"node": nodes.run()})
+        _start(stack, {f"forecast {n}": learn(each, forecast) for n, each in logs.items()})
         stack.push_async_callback(sinks.stop)
         sinks.start()
         stack.push_async_callback(projects.stop)
         await projects.start()
         # After them: a project that is not known yet is no project that is watched no more.
-        node = nodes.name if store.is_shared else ""
-        known = open_own(config, service, fanout, projects=projects, places=paths.state, node=node)
-        own = asyncio.create_task(watch_own(known, spool), name="rtevents own")
-        stack.push_async_callback(_cancel, own)
+        _start(stack, {f"own {name}": own(name, each) for name, each in logs.items()})
         for folder in folders:
             await _add(projects, folder, running)
         await projects.settle()
@@ -257,6 +247,28 @@ async def _open(
         telling = asyncio.create_task(notifier.run(_one_line(service)), name="rtevents notify")
         stack.push_async_callback(_cancel, telling)
         yield running, reload
+
+
+def _start(stack: AsyncExitStack, works: Mapping[str, Coroutine[Any, Any, None]]) -> None:
+    """Begin tasks, by their names; they end with the stack."""
+    for name, work in works.items():
+        stack.push_async_callback(_cancel, asyncio.create_task(work, name=f"rtevents {name}"))
+
+
+def _fanout(config: Config, service: EventService) -> Fanout:
+    return Fanout(
+        service,
+        send_timeout=config.send_timeout,
+        pong_timeout=config.pong_timeout,
+        dashboard_interval=config.health.dashboard_interval,
+    )
+
+
+def _furnish(house: House, parts: Parts, fanouts: Mapping[str, Fanout]) -> None:
+    """Let a house know the rooms of each log, where there are several."""
+    if parts.others:
+        rooms = {name: (each, fanouts[name]) for name, each in parts.others.items()}
+        house.furnish(parts.routes, rooms)
 
 
 def _one_line(service: EventService) -> Callable[[], str]:
@@ -343,10 +355,10 @@ async def _add(projects: Projects, folder: Path, running: Running) -> None:
         running.warnings.append(str(error))
 
 
-def _status(
-    config: Config, running: Running, store: Store, spool: LocalSpool
-) -> Callable[[], dict[str, Any]]:
+def _status(config: Config, running: Running, parts: Parts) -> Callable[[], dict[str, Any]]:
+    store = parts.stores[MAIN]
     started_at = time.time()
+    several = {"logs": parts.told()} if parts.others else {}
 
     def status() -> dict[str, Any]:
         return {
@@ -361,7 +373,8 @@ def _status(
             "durability": ("weak" if store.weaknesses else "full")
             if store.is_shared
             else config.durability,
-            "spooled": spool.waiting,
+            "spooled": sum(each.waiting for each in parts.spools.each.values()),
+            **several,
         }
 
     return status

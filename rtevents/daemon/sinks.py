@@ -16,6 +16,7 @@ from rtevents.config.project_file import ProjectFile, read_project_file
 from rtevents.config.settings import Config
 from rtevents.config.sinks import SinkSettings
 from rtevents.core.filter import Filter, parse_filter
+from rtevents.core.logs import MAIN, Logs, Routes
 from rtevents.core.service import EventService
 from rtevents.daemon.check_sinks import check_sink
 from rtevents.daemon.projects import folder_name
@@ -73,10 +74,11 @@ class Sinks:
     Every sink of the daemon.
 
     Args:
-        service: Whose log they read.
+        service: Where what is amiss is told.
         config: Names those that are always there.
         paths: Where they keep what they remember, and what is trusted.
         projects: Returns what is watched.
+        logs: What they read; None for that service's log alone.
     """
 
     def __init__(
@@ -85,8 +87,10 @@ class Sinks:
         config: Config,
         paths: Paths,
         projects: Callable[[], Sequence[Mapping[str, Any]]],
+        logs: Logs | None = None,
     ) -> None:
         self._service = service
+        self._logs = logs or Logs(Routes({}), {MAIN: service})
         self._config = config
         self._state = paths.state
         self._trust = Trust(paths.trust)
@@ -264,6 +268,7 @@ class Sinks:
             asked = parse_filter(settings.query, self._service.types)
             if wanted.project is not None:
                 asked = msgspec.structs.replace(asked, projects=frozenset({wanted.project}))
+            log = self._logs.one(asked).log
             reaction = open_reaction(settings)
             place, dead = Place(wanted.folder), DeadLetters(wanted.folder, settings.max_dead)
         except (ConfigError, FilterError, OSError) as error:
@@ -273,7 +278,7 @@ class Sinks:
             return
         sink = Sink(
             name,
-            LogReader(self._service.log, asked, settings.since),
+            LogReader(log, asked, settings.since),
             reaction,
             place=place,
             dead=dead,

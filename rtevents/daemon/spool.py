@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from rtevents.client.spool import read
 from rtevents.config.settings import Config
 from rtevents.core.event import Entry, Event, EventType
 from rtevents.core.log import PAGE
+from rtevents.core.logs import MAIN, Logs, Routes
 from rtevents.core.service import SYSTEM_SOURCE, EventService
 from rtevents.core.store import Store
 from rtevents.errors import (
@@ -30,21 +32,21 @@ INTERVAL = 5.0
 """Seconds between two looks into the spool."""
 
 
-async def deliver(service: EventService, folder: Path) -> None:
+async def deliver(logs: Logs, folder: Path) -> None:
     """Publish what waits in `folder`, and look again every few seconds; runs until cancelled."""
     while True:
         try:
-            await _deliver_once(service, folder)
+            await _deliver_once(logs, folder)
         except (Unavailable, OSError) as error:
             logger.warning("the spool waits: %s", error)
         await asyncio.sleep(INTERVAL)
 
 
-async def _deliver_once(service: EventService, folder: Path) -> None:
+async def _deliver_once(logs: Logs, folder: Path) -> None:
     for file in sorted(await asyncio.to_thread(_list, folder)):
         try:
             event = await asyncio.to_thread(read, file)
-            await service.publish(event)
+            await logs.publish(event)
         except FileNotFoundError:
             continue  # a publisher delivered it itself
         except EventConflict as error:
@@ -69,12 +71,14 @@ def _set_aside(file: Path) -> None:
     file.replace(file.with_suffix(".bad"))
 
 
-def open_spool(config: Config, service: EventService, store: Store, state: Path) -> LocalSpool:
-    """Return the spool that the configuration sets: only a shared store may be away."""
+def open_spool(
+    config: Config, service: EventService, store: Store, state: Path, log: str = MAIN
+) -> LocalSpool:
+    """Return the spool of a log as the configuration sets it: only a shared store may be away."""
     is_on = store.is_shared and config.on_engine_loss == "spool"
     return LocalSpool(
         service,
-        state / "spool.db",
+        state / ("spool.db" if log == MAIN else f"spool-{log}.db"),
         max_bytes=config.max_spool_bytes if is_on else 0,
         durability=config.durability,
     )
@@ -300,6 +304,33 @@ class LocalSpool:
         # The database last: what is left of one that is gone would be taken for the next one's.
         for each in sorted(self._file.parent.glob(f"{self._file.name}*"), reverse=True):
             each.unlink(missing_ok=True)
+
+
+class Spools:
+    """
+    The spool of each log; used as ``async with spools``.
+
+    Args:
+        routes: Which log has which project.
+        each: Each log's, by its name.
+    """
+
+    def __init__(self, routes: Routes, each: Mapping[str, LocalSpool]) -> None:
+        self.each = each
+        self._routes = routes
+
+    async def __aenter__(self) -> Self:
+        for spool in self.each.values():
+            await spool.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for spool in self.each.values():
+            await spool.close()
+
+    def of(self, project_id: str | None) -> LocalSpool:
+        """Return the spool of a project's log."""
+        return self.each[self._routes.log_of(project_id)]
 
 
 def _size(events: Sequence[Event]) -> int:

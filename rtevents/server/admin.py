@@ -39,14 +39,17 @@ async def status(request: web.Request) -> web.Response:
     """Return what this daemon is, where it listens, how it is, and what the grant holds of it."""
     house, grant = request.app[HOUSE], request[PRINCIPAL].grant
     log = house.service.log
+    told = house.status()
+    if "logs" in told:
+        told["logs"] = _logs(house, grant, told["logs"])
     return answer(
         {
             "version": __version__,
-            **house.status(),
+            **told,
             "epoch": log.epoch,
             "oldest": log.first,
             "newest": log.last,
-            "bookmark": str(log.bookmark()),
+            "bookmark": ",".join(str(each.service.log.bookmark()) for each in house.each),
             "health": _health(house, grant),
             "thresholds": house.service.watch.thresholds,
             "projects": _projects(house, grant),
@@ -57,6 +60,19 @@ async def status(request: web.Request) -> web.Response:
             else {"sinks": house.sinks.all(), "audit": house.guard.audit.state()}
         )
     )
+
+
+def _logs(house: House, grant: Grant, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the logs that may have what a grant holds, and how each of them is."""
+    held = {each.log for each in house.within(grant.visible)}
+    logs = []
+    for each in told:
+        room = house.logs[each["name"]]
+        log = room.service.log
+        place = {"epoch": log.epoch, "oldest": log.first, "newest": log.last}
+        if each["name"] in held:
+            logs.append(each | place | {"health": _health(room, grant)})
+    return logs
 
 
 async def nodes(request: web.Request) -> web.Response:
@@ -72,6 +88,10 @@ async def reload(request: web.Request) -> web.Response:
 async def stats(request: web.Request) -> web.Response:
     """Return the statistics of this moment; to a limited grant, of what it holds."""
     house, grant = request.app[HOUSE], request[PRINCIPAL].grant
+    if (name := request.query.get("log", house.log)) != house.log:
+        if name not in {each.log for each in house.within(grant.visible)}:
+            raise NotFound(f"no log {name[:40]!r}: rtevents status names them")
+        house = house.logs[name]
     if not grant.is_limited:
         return answer(house.service.statistics())
     return answer(_stats_within(house, grant))
@@ -96,7 +116,8 @@ def _stats_within(house: House, grant: Grant) -> dict[str, Any]:
 
 def _connections(house: House, grant: Grant) -> list[Connection]:
     """Return the connections that want nothing beyond a grant."""
-    return [each for each in house.service.connections.values() if grant.holds(each.wanted)]
+    connections = house.service.connections.values()
+    return [each for each in connections if grant.holds(each.wanted)]
 
 
 def _projects(house: House, grant: Grant) -> list[dict[str, Any]]:
@@ -173,8 +194,12 @@ def _describe(house: House, name: str) -> TypeReference:
 async def connections(request: web.Request) -> web.Response:
     """Return every open connection that the grant holds, with its lag."""
     house = request.app[HOUSE]
-    held = _connections(house, request[PRINCIPAL].grant)
-    return answer({"connections": [each.as_dict(house.service.log.last) for each in held]})
+    held = [
+        each.as_dict(room.service.log.last)
+        for room in house.each
+        for each in _connections(room, request[PRINCIPAL].grant)
+    ]
+    return answer({"connections": held})
 
 
 def _connection(request: web.Request) -> Connection:
@@ -186,7 +211,8 @@ def _connection(request: web.Request) -> Connection:
         NotAllowed: A browser looks: it ends and changes its own alone.
     """
     connection_id, principal = request.match_info["id"], request[PRINCIPAL]
-    connection = request.app[HOUSE].service.connections.get(connection_id)
+    house = request.app[HOUSE].home(connection_id)
+    connection = house.service.connections.get(connection_id)
     if connection is None or not principal.grant.holds(connection.wanted):
         raise NotFound(f"no connection {connection_id[:40]!r}")
     if principal.grant.role == "browser" and connection.principal != principal.name:
@@ -206,7 +232,8 @@ async def change_connection(request: web.Request) -> web.Response:
     wanted = principal.grant.narrow(parse_filter(query, house.service.types))
     if (member := house.members.get(connection.connection_id)) is None:
         raise NotFound(f"connection {connection.connection_id} is not a stream of this server")
-    return answer(await change(house, member, wanted, given.since))
+    home = house.home(connection.connection_id)
+    return answer(await change(home, member, wanted, given.since))
 
 
 async def close_connection(request: web.Request) -> web.Response:
@@ -256,6 +283,10 @@ async def commit(request: web.Request) -> web.Response:
     given = await read_json(request, NewCommit)
     _note(request, f"{given.revision[:48]} of {given.path}")
     stored = await house.projects.commit(_absolute(given.path), given.revision)
+    for room in house.each if house.routes else ():
+        # The daemon alone knows of which project it is.
+        if await room.service.log.find(stored.event_id) == stored.seq:
+            house = room
     return answer(stored_fields(house, [stored]), status=201)
 
 
@@ -352,9 +383,10 @@ async def revoke_token(request: web.Request) -> web.Response:
     else:
         guard.browsers.revoke(token_id)
     guard.look_again()
-    for connection in list(house.service.connections.values()):
-        if connection.principal in ended:
-            connection.close("ended")
+    for room in house.each:
+        for connection in list(room.service.connections.values()):
+            if connection.principal in ended:
+                connection.close("ended")
     return web.Response(status=204)
 
 

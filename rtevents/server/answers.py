@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -10,9 +10,8 @@ from rtevents.core.analysis import Report
 from rtevents.core.event import Stored
 from rtevents.core.health import Health
 from rtevents.core.reference import FieldReference
+from rtevents.server.log_answers import Extent, LogState, Seq
 from rtevents.server.sink_answers import SinkState
-
-Seq = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class StoredEvent(msgspec.Struct, kw_only=True):
@@ -57,12 +56,14 @@ class Missing(msgspec.Struct):
         before: The first seq after them.
         reason: Why: `trimmed`, `unknown-id`, `other-epoch` or `ahead`.
         bookmark: The place from which it goes on.
+        log: The name of the log, where there are several.
     """
 
     after: int
     before: int
     reason: Literal["trimmed", "unknown-id", "other-epoch", "ahead"]
     bookmark: str
+    log: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class HistoryPage(msgspec.Struct):
@@ -76,6 +77,9 @@ class HistoryPage(msgspec.Struct):
         newest: The last seq that was given.
         until: Newest first, the bookmark from which the page goes down.
         gap: What is missing where the page was to begin.
+        gaps: Everything that is missing, where the page is of several logs.
+        logs: Of several logs, what each keeps. `newest` is then the last number of `next` and how
+            many come after it, `oldest` no more than that number if there are older ones.
     """
 
     events: list[StoredEvent]
@@ -85,6 +89,8 @@ class HistoryPage(msgspec.Struct):
     newest: Seq
     until: str | msgspec.UnsetType = msgspec.UNSET
     gap: Missing | msgspec.UnsetType = msgspec.UNSET
+    gaps: list[Missing] | msgspec.UnsetType = msgspec.UNSET
+    logs: dict[str, Extent] | msgspec.UnsetType = msgspec.UNSET
 
 
 class TypeReference(msgspec.Struct):
@@ -326,6 +332,7 @@ class Status(msgspec.Struct, kw_only=True):
             answered, and the health tells why.
         spooled: Events of this machine that wait on disk until the shared store answers.
         thresholds: The figures above which it is degraded, by name.
+        logs: Each log, where there are several; what is told of one is of the first of them.
         sinks: What is done when something happens; not told to a limited grant.
         audit: Of the audit log, the last line's number and hash; not told to a limited grant.
     """
@@ -347,6 +354,7 @@ class Status(msgspec.Struct, kw_only=True):
     health: Health
     thresholds: dict[str, float]
     projects: list[WatchedProject]
+    logs: list[LogState] | msgspec.UnsetType = msgspec.UNSET
     sinks: list[SinkState] | msgspec.UnsetType = msgspec.UNSET
     audit: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 

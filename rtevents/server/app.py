@@ -133,7 +133,10 @@ ROUTES = (
         "GET", "/v1/predictions", analytics.predictions, "viewer",
         query=requests.PredictionQuery, gives=answers.Predictions,
     ),
-    Route("GET", "/v1/stats", admin.stats, "admin", gives=answers.Statistics),
+    Route(
+        "GET", "/v1/stats", admin.stats, "admin",
+        query=requests.StatsQuery, gives=answers.Statistics,
+    ),
     Route("GET", "/v1/status", admin.status, "admin", gives=answers.Status),
     Route("GET", "/v1/nodes", admin.nodes, "admin", is_whole=True, gives=Nodes),
     Route("POST", "/v1/reload", admin.reload, "owner", is_whole=True, gives=answers.Reloaded),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from rtevents.core.event import Event, Stored
+from rtevents.core.event import Event
 from rtevents.core.filter import Filter, parse_filter
 from rtevents.core.since import parse_since
 from rtevents.errors import BadInput
@@ -17,6 +16,7 @@ from rtevents.server.keys import House
 from rtevents.server.member import Member
 from rtevents.server.principal import Principal
 from rtevents.server.publish import (
+    Offered,
     offer_as,
     publish_as,
     read_each,
@@ -49,14 +49,13 @@ class Referring(msgspec.Struct):
     ref: Any = None
 
 
-def offer(
-    house: House, principal: Principal, command: Command
-) -> asyncio.Future[list[Stored]] | None:
+def offer(house: House, principal: Principal, command: Command) -> Offered | None:
     """
     Obey a `publish` if there is room in the queue at once.
 
     Returns:
-        What is stored, to come; None when there is no room, or it is another command.
+        What is stored, to come, and the rooms of its log; None when there is no room, or it is
+        another command.
     Raises:
         RteventsError: As ``publish_as``.
     """
@@ -101,11 +100,15 @@ async def change(
         BookmarkError: `since` cannot be read.
     """
     wanted = member.grant.narrow(wanted)
+    if member.connection.joint is not None:
+        raise BadInput("a stream over several logs keeps its filter: open another instead")
+    if house.one(wanted).log != house.log:
+        raise BadInput("these events are in another log than the stream's: open another stream")
     start = None
     if since is not None:
         place = parse_since(str(since))
         start = await house.service.log.start(place, wanted, member.grant.visible)
-    position = house.fanout.change(member, wanted, start)
+    position = house.streams.change(member, wanted, start)
     bookmark = str(house.service.log.bookmark(position))
     verdict = {"verdict": start.verdict} if start else {}
     return {"bookmark": bookmark, "filter": wanted.as_dict(), **verdict}
@@ -128,21 +131,22 @@ async def _subscribe(
 async def _unsubscribe(
     house: House, principal: Principal, member: Member, command: Command
 ) -> dict[str, Any]:
-    house.fanout.unsubscribe(member)
-    return {"bookmark": str(house.service.log.bookmark(member.connection.position))}
+    house.streams.unsubscribe(member)
+    return {"bookmark": str(house.streams.bookmark(member))}
 
 
 async def _publish(
     house: House, principal: Principal, member: Member, command: Command
 ) -> dict[str, Any]:
-    stored = await publish_as(house, principal, _events(principal, command))
-    return stored_fields(house, stored)
+    events = _events(principal, command)
+    stored = await publish_as(house, principal, events)
+    return stored_fields(house.of(events), stored)
 
 
 async def _ping(
     house: House, principal: Principal, member: Member, command: Command
 ) -> dict[str, Any]:
-    return {"bookmark": str(house.service.log.bookmark(member.connection.position))}
+    return {"bookmark": str(house.streams.bookmark(member))}
 
 
 async def _unknown(

@@ -279,18 +279,20 @@ class Express(asyncio.Protocol):
             return
         slowly = partial(self._publish, slot, principal, plain.content_type, body)
         is_lines = plain.content_type == NDJSON_TYPE
-        stored = refused = None
+        offered = refused = None
         try:
             if not is_lines or body.count(b"\n") < LINE_CHUNK:
-                stored = offer(self._house, principal, plain.content_type, body)
+                offered = offer(self._house, principal, plain.content_type, body)
         except Exception as error:  # noqa: BLE001 - answered, and told in the log if it is a bug
             refused = error
             if not is_lines or not isinstance(error, RteventsError):
                 self._fill(slot, encode(problem_of(error)))
         self._note(principal, refused, is_each=is_lines)
-        if stored is not None:
-            answer = partial(self._answer, slot, principal, slowly if is_lines else None)
-            stored.add_done_callback(answer)
+        if offered is not None:
+            answer = partial(
+                self._answer, slot, principal, slowly if is_lines else None, offered.house
+            )
+            offered.stored.add_done_callback(answer)
         elif slot.answer is None:
             # There is no room at the moment, or one of many lines is wrong: that takes a while.
             self._spawn(slowly())
@@ -330,11 +332,12 @@ class Express(asyncio.Protocol):
         slot: _Slot,
         principal: Principal,
         slowly: Callable[[], Coroutine[Any, Any, None]] | None,
+        house: House,
         stored: asyncio.Future[list[Stored]],
     ) -> None:
         """Answer what was stored, or why it was not; of several lines, each for itself."""
         if (error := stored.exception()) is None:
-            answer = _encode_stored(self._house, stored.result(), is_lines=slowly is not None)
+            answer = _encode_stored(house, stored.result(), is_lines=slowly is not None)
             if self._is_flushing or len(self._slots) > 1 or slot not in self._slots:
                 self._fill(slot, answer)
             else:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from rtevents.core.event import Entry, Event, Gap
+from rtevents.core.event import Bookmark, Entry, Event, Gap
 from rtevents.core.filter import Filter
 from rtevents.core.log import Cursor, Start
 from rtevents.core.service import EventService
@@ -41,14 +41,14 @@ class Fanout:
     ) -> None:
         self.service = service
         self._dashboard_interval = dashboard_interval
-        self._pong_timeout = pong_timeout
+        self.pong_timeout = pong_timeout
         self.send_timeout = send_timeout
         # By the latency that their members allow, in seconds.
         self._groups: dict[float, Group] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         # What serves those that ride nowhere.
         self._climbing: dict[Member, asyncio.Task[None]] = {}
-        self._beats = _Shared(service.heartbeat, lambda: service.trouble)
+        self.beats = _Shared(service.heartbeat, lambda: service.trouble)
         self._updates = _Shared(service.dashboard_update, lambda: service.trouble)
 
     def board(self, member: Member, start: Start) -> None:
@@ -103,12 +103,16 @@ class Fanout:
         self._climb(member)
         return connection.position
 
+    def bookmark(self, member: Member) -> Bookmark:
+        """Return the place where a member is."""
+        return self.service.log.bookmark(member.connection.position)
+
     def unsubscribe(self, member: Member) -> None:
         """Let a member stay where it is and get nothing, until its filter is changed."""
         self.leave(member)
         member.is_subscribed = False
         if not member.connection.is_closed:
-            self._climbing[member] = self._spawn(self._stay(member))
+            self._climbing[member] = self.spawn(self._stay(member))
 
     def finish(self, member: Member, code: int = 1001) -> None:
         """Write what a member that kept up has not had yet, then ``bye`` and the end."""
@@ -118,7 +122,7 @@ class Fanout:
             if page is None or page.looked <= connection.position:
                 break
             self._write(member, page.entries, page.looked)
-        bookmark = str(log.bookmark(connection.position))
+        bookmark = str(self.bookmark(member))
         member.control("bye", reason=connection.close_reason or "closed", bookmark=bookmark)
         member.write(member.encoding.end(code))
 
@@ -157,9 +161,10 @@ class Fanout:
             return  # nobody would take it out again
         # From here on it is judged by what it accepts, not by its pongs.
         member.unanswered_since = None
-        self._climbing[member] = self._spawn(self._catch_up(member))
+        self._climbing[member] = self.spawn(self._catch_up(member))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin a task that ends with this, at the latest."""
         task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -191,12 +196,12 @@ class Fanout:
         connection, pause = member.connection, self.service.heartbeat_interval
         try:
             while not connection.is_closed:
-                await asyncio.sleep(max(0.0, pause - self._pong_timeout))
+                await asyncio.sleep(max(0.0, pause - self.pong_timeout))
                 await self.drained(member)
                 bookmark = self.service.log.bookmark(connection.position)
-                member.write(member.encoding.heartbeat(self._beats(), bookmark))
+                member.write(member.encoding.heartbeat(self.beats(), bookmark))
                 member.unanswered_since = asyncio.get_running_loop().time()
-                await asyncio.sleep(self._pong_timeout)
+                await asyncio.sleep(self.pong_timeout)
                 if member.unanswered_since is not None:
                     connection.close("no pong")
         except ConnectionError:
@@ -245,13 +250,13 @@ class Fanout:
             group = self._groups[member.max_latency] = Group(
                 self.service,
                 max_latency=member.max_latency,
-                pong_timeout=self._pong_timeout,
-                heartbeat=self._beats,
+                pong_timeout=self.pong_timeout,
+                heartbeat=self.beats,
                 update=self._updates,
                 dashboard_interval=self._dashboard_interval,
                 set_down=self.set_down,
             )
-            self._spawn(self._serve(group, member.max_latency))
+            self.spawn(self._serve(group, member.max_latency))
         group.add(member)
         return True
 

@@ -24,6 +24,7 @@ class HelloFrame(msgspec.Struct):
         verdict: What became of the place that was asked for.
         filter: What the stream wants, within its grant.
         max_latency: Seconds that an event may wait for others; absent for none.
+        logs: Each log that it reads, with its epoch; absent where that is one.
     """
 
     connection_id: str
@@ -32,6 +33,7 @@ class HelloFrame(msgspec.Struct):
     verdict: Verdict
     filter: dict[str, list[str]]
     max_latency: float | msgspec.UnsetType = msgspec.UNSET
+    logs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class LiveFrame(msgspec.Struct):
@@ -42,6 +44,19 @@ class LiveFrame(msgspec.Struct):
         bookmark: The place up to which it was told.
     """
 
+    bookmark: str
+
+
+class LogFrame(msgspec.Struct):
+    """
+    What follows, up to the next of these, is of one of the logs that the stream reads.
+
+    Args:
+        log: The log's name.
+        bookmark: The place before it; after an event, it is this with the event's `seq` at its end.
+    """
+
+    log: str
     bookmark: str
 
 
@@ -74,6 +89,7 @@ FRAMES: dict[str, type[msgspec.Struct]] = {
     "hello": HelloFrame,
     "gap": Missing,
     "live": LiveFrame,
+    "log": LogFrame,
     "bookmark": BookmarkFrame,
     "bye": ByeFrame,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,22 +9,17 @@ from aiohttp import web
 
 from rtevents.core.cloudevents import BATCH, to_cloudevent
 from rtevents.core.event import Bookmark, Entry, Gap
-from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
+from rtevents.core.filter import FILTER_KEYS, parse_filter
 from rtevents.core.log import Cursor, Start, wire_bytes
 from rtevents.core.since import Since, parse_since
 from rtevents.core.store import PAGE_BYTES
-from rtevents.errors import BookmarkError, FilterError, LogClosed
+from rtevents.errors import BookmarkError, LogClosed
+from rtevents.server.asked import Reader, is_newest_first, limit_of, patience, wait_of
+from rtevents.server.joint_history import joint_page
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, query_of
 from rtevents.server.wire import gap_fields
 
-LIMIT = 100
-"""Entries of a page when the request names no limit."""
-
-MAX_LIMIT = 1000
-"""Most entries of a page."""
-
-MAX_WAIT = 60.0
-"""Longest long poll, in seconds: proxies give up soon after."""
+JSON = "application/json"
 
 HISTORY_KEYS = FILTER_KEYS | {"since", "until", "after", "limit", "order", "wait"}
 """The keys of the query string."""
@@ -48,51 +42,44 @@ class _Page(NamedTuple):
     until: int | None = None
 
 
-class _Reader(NamedTuple):
-    """
-    Who reads.
-
-    Args:
-        wanted: What it asked for, within its grant.
-        within: All that its grant holds.
-        expires: Unix seconds after which it may read no more; None for never.
-    """
-
-    wanted: Filter
-    within: Filter
-    expires: float | None
-
-
 async def history(request: web.Request) -> web.StreamResponse:
     """Return a page of events, and the bookmark to go on from."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
     query = query_of(request, HISTORY_KEYS)
     wanted = principal.grant.narrow(parse_filter(query, house.service.types))
-    reader = _Reader(wanted, principal.grant.visible, principal.grant.expires)
-    page = await _page(house, reader, request.query)
+    reader = Reader(wanted, principal.grant.visible, principal.grant.expires)
+    entries, told = await _told(house, reader, request.query)
     # The wait may have been long: what was stored since a token was revoked is not for it.
     house.guard.confirm(request, principal)
     if BATCH.partition("-batch")[0] in request.headers.get("Accept", ""):
-        body = msgspec.json.encode([to_cloudevent(entry) for entry in page.entries])
+        body = msgspec.json.encode([to_cloudevent(entry) for entry in entries])
         return web.Response(body=body, content_type=BATCH)
-    return web.Response(body=_body(house, page), content_type="application/json")
+    # The entries' wire bytes go out as they are.
+    events, rest = b",".join([entry.wire for entry in entries]), msgspec.json.encode(told)
+    return web.Response(body=b'{"events":[%b],%b' % (events, rest[1:]), content_type=JSON)
 
 
-async def _page(house: House, reader: _Reader, query: Any) -> _Page:
-    limit = int(_number(query, "limit", LIMIT, least=1, most=MAX_LIMIT))
-    wait = _number(query, "wait", 0.0, least=0, most=MAX_WAIT)
+async def _told(house: House, reader: Reader, query: Any) -> tuple[list[Entry], dict[str, Any]]:
+    """Return the entries of a page, and what is told besides."""
+    first, *others = house.within(reader.wanted)
+    if others:
+        return await joint_page(house, [first, *others], reader, query)
+    page = await _page(first, reader, query)
+    return page.entries, _fields(first, page)
+
+
+async def _page(house: House, reader: Reader, query: Any) -> _Page:
+    limit, wait = limit_of(query), wait_of(query)
     log, wanted = house.service.log, reader.wanted
     # A stream that lags may still have from memory what is no longer kept; this is the log.
     start = await _start(house, reader, query)
     after, gap = max(start.after, log.first - 1), start.gap
     until = await _until(house, reader, query.get("until"))
-    order = query.get("order", "asc")
-    if order not in ("asc", "desc"):
-        raise FilterError(f"order: expected asc or desc, got {order[:20]!r}", field="order")
+    newest_first = is_newest_first(query)
     if start.snapshot:  # the newest of each type, oldest first
         newest = list(start.snapshot)[-limit:]
-        return _Page(newest[:: -1 if order == "desc" else 1], after, gap)
-    if order == "desc":
+        return _Page(newest[:: -1 if newest_first else 1], after, gap)
+    if newest_first:
         # Fixed before anything is awaited, so that what comes meanwhile is not skipped.
         reach = log.last if until is None else until
         entries = await log.newest(limit, wanted, after=after, until=reach)
@@ -107,7 +94,7 @@ async def _page(house: House, reader: _Reader, query: Any) -> _Page:
             gap = found[0]
             found = await cursor.next(0, limit=limit)
         if not found and wait and (until is None or cursor.position < until):
-            async with house.guard.polls.waiting(_patience(wait, reader)):
+            async with house.guard.polls.waiting(patience(wait, reader)):
                 found = await cursor.next(wait, limit=limit)
     except LogClosed:
         pass
@@ -116,11 +103,6 @@ async def _page(house: House, reader: _Reader, query: Any) -> _Page:
     if until is not None and reached > until:
         return _Page([entry for entry in entries if entry.seq <= until], until, gap)
     return _Page(entries, reached, gap)
-
-
-def _patience(wait: float, reader: _Reader) -> float:
-    """Return how many seconds a reader may wait: not beyond the end of its grant."""
-    return wait if reader.expires is None else min(wait, max(0.0, reader.expires - time.time()))
 
 
 async def _fill(entries: list[Entry], cursor: Cursor, limit: int, until: int) -> int:
@@ -145,7 +127,7 @@ async def _fill(entries: list[Entry], cursor: Cursor, limit: int, until: int) ->
     return reached
 
 
-async def _start(house: House, reader: _Reader, query: Any) -> Start:
+async def _start(house: House, reader: Reader, query: Any) -> Start:
     log = house.service.log
     if given := query.get("after"):
         seq = _seq(house, given)
@@ -153,7 +135,7 @@ async def _start(house: House, reader: _Reader, query: Any) -> Start:
     return await log.start(parse_since(query.get("since") or "all"), reader.wanted, reader.within)
 
 
-async def _until(house: House, reader: _Reader, text: str | None) -> int | None:
+async def _until(house: House, reader: Reader, text: str | None) -> int | None:
     if not text:
         return None
     try:
@@ -175,6 +157,7 @@ def _seq(house: House, text: str) -> int:
         raise BookmarkError(
             f"after: expected a bookmark or a seq, got {text[:40]!r}", field="after"
         ) from None
+    bookmark = bookmark.within(house.service.log.epoch)
     if bookmark.epoch != house.service.log.epoch:
         raise BookmarkError(
             f"after: the log is {house.service.log.epoch}, the bookmark is of {bookmark.epoch}",
@@ -183,31 +166,17 @@ def _seq(house: House, text: str) -> int:
     return bookmark.seq
 
 
-def _number(query: Any, name: str, default: float, *, least: float, most: float) -> float:
-    text = query.get(name)
-    if text is None:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not least <= value <= most or (name == "limit" and value != int(value)):
-        raise FilterError(f"{name}: expected {least:g} to {most:g}, got {text[:40]!r}", field=name)
-    return value
-
-
-def _body(house: House, page: _Page) -> bytes:
-    """Return the answer; the entries' wire bytes go out as they are."""
+def _fields(house: House, page: _Page) -> dict[str, Any]:
+    """Return what is told besides the entries."""
     log = house.service.log
-    frame: dict[str, Any] = {
+    told: dict[str, Any] = {
         "next": str(log.bookmark(page.next)),
         "epoch": log.epoch,
         "oldest": log.first,
         "newest": log.last,
     }
     if page.until is not None:
-        frame["until"] = str(log.bookmark(page.until))
+        told["until"] = str(log.bookmark(page.until))
     if page.gap is not None:
-        frame["gap"] = gap_fields(page.gap, log.epoch)
-    rest = msgspec.json.encode(frame)
-    return b'{"events":[%b],%b' % (b",".join([entry.wire for entry in page.entries]), rest[1:])
+        told["gap"] = gap_fields(page.gap, log.epoch)
+    return told

@@ -14,13 +14,16 @@ from aiohttp import web
 
 from rtevents.core.connection import Connection
 from rtevents.core.draft import not_json, refusal
-from rtevents.core.event import NOT_JSON, Stored
+from rtevents.core.event import NOT_JSON, Event, Stored
+from rtevents.core.filter import Filter
 from rtevents.core.forecast import Forecast
+from rtevents.core.logs import MAIN, Routes
 from rtevents.core.node import Nodes
 from rtevents.core.service import EventService
 from rtevents.errors import BadInput, EventTooLarge, RteventsError, outcome
 from rtevents.server.fanout import Fanout
 from rtevents.server.guard import Guard, Misdirected, Rule, UnsupportedMedia
+from rtevents.server.joint import Joint
 from rtevents.server.member import Member
 from rtevents.server.principal import NOBODY, Principal
 
@@ -79,7 +82,7 @@ class House(msgspec.Struct):
 
     Args:
         service: The event service.
-        fanout: Every stream.
+        fanout: Every stream of its log.
         guard: Who may come in.
         projects: What is watched.
         sinks: What is done when something happens.
@@ -104,12 +107,82 @@ class House(msgspec.Struct):
     reload: Callable[[], Awaitable[dict[str, Any]]]
     risk_rules: Callable[[], Awaitable[list[dict[str, Any]]]]
     nodes: Callable[[], Nodes]
+    log: str = MAIN
+    """The name of the log that `service` has."""
+    routes: Routes | None = None
+    """Which log has which project; None where there is one log."""
+    logs: dict[str, House] = {}
+    """The same rooms for each log, by its name, where there are several."""
+    joint: Joint | None = None
+    """What has the stream of these rooms, if that is over several logs."""
     members: dict[str, Member] = {}
     """The stream of each open connection, by connection id."""
     followers: set[Connection] = set()
     """The streams whose connections are not aiohttp's any more."""
     all_gone: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     """Set when the last of those has gone."""
+
+    @property
+    def streams(self) -> Fanout | Joint:
+        """What has the streams of these rooms."""
+        return self.joint or self.fanout
+
+    def of(self, events: Sequence[Event]) -> House:
+        """
+        Return the rooms of the log to which events go.
+
+        Raises:
+            EventRefused: They go to several.
+        """
+        return self if self.routes is None else self.logs[self.routes.log_of_all(events)]
+
+    def within(self, wanted: Filter) -> list[House]:
+        """Return the rooms of each log that may have what a filter wants."""
+        if self.routes is None:
+            return [self]
+        return [self.logs[name] for name in self.routes.within(wanted)]
+
+    def one(self, wanted: Filter) -> House:
+        """
+        Return the rooms of the log that has all that a filter wants.
+
+        Raises:
+            BadInput: Several may have it.
+        """
+        first, *others = self.within(wanted)
+        if others:
+            names = ", ".join(house.log for house in [first, *others])
+            raise BadInput(
+                f"this is in several logs ({names}), and is asked of one: name its projects, as "
+                "project=web",
+                field="project",
+            )
+        return first
+
+    def furnish(self, routes: Routes, rooms: Mapping[str, tuple[EventService, Fanout]]) -> None:
+        """
+        Make rooms for logs besides this one.
+
+        Args:
+            routes: Which log has which project.
+            rooms: The service and the streams of each further log, by its name.
+        """
+        self.routes = routes
+        self.logs[self.log] = self
+        for name, (service, fanout) in rooms.items():
+            self.logs[name] = msgspec.structs.replace(
+                self, log=name, service=service, fanout=fanout
+            )
+
+    @property
+    def each(self) -> list[House]:
+        """The rooms of each log."""
+        return list(self.logs.values()) or [self]
+
+    def home(self, connection_id: str) -> House:
+        """Return the rooms where a connection is; of the main log where there is none."""
+        found = (each for each in self.each if connection_id in each.service.connections)
+        return next(found, self)
 
 
 class TooSlow(RteventsError):  # noqa: N818 - named for the reader's situation

@@ -57,6 +57,7 @@ class Figures(Collector):
         yield from self._events(snapshot)
         yield from _queue(snapshot)
         yield from _log(snapshot)
+        yield from self._logs()
         yield from self._connections(snapshot)
         yield from self._sinks()
         yield from self._health(snapshot)
@@ -83,6 +84,18 @@ class Figures(Collector):
             "Seconds from a publisher's call until its event is written to a group of readers, "
             "once for each transaction and group.",
             counters.delays.histogram,
+        )
+
+    def _logs(self) -> Iterator[Metric]:
+        """Yield how far each log reaches, where there are several; all else is of the main one."""
+        if self._house.routes is None:
+            return
+        newest = Counter({each.log: each.service.log.last for each in self._house.each})
+        yield _labelled(
+            GaugeMetricFamily(
+                "rtevents_logs_newest_seq", "The last seq that each log has given.", labels=["log"]
+            ),
+            newest,
         )
 
     def _connections(self, snapshot: Snapshot) -> Iterator[Metric]:

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -69,6 +69,19 @@ PLAIN_TYPES = ("application/json", NDJSON_TYPE)
 """The media types of bodies that hold events as they are."""
 
 
+class Offered(NamedTuple):
+    """
+    What will have been published.
+
+    Args:
+        house: The rooms of its log.
+        stored: What is stored, to come.
+    """
+
+    house: House
+    stored: asyncio.Future[list[Stored]]
+
+
 async def publish(request: web.Request) -> web.StreamResponse:
     """Publish events; answer when they are stored."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
@@ -94,17 +107,16 @@ async def answer_to(
         return await _publish_lines(house, principal, body, trace)
     events = traced(_read(content_type, headers, body), trace)
     stored = await publish_as(house, principal, events)
-    return answer(stored_fields(house, stored), status=201)
+    return answer(stored_fields(house.of(events), stored), status=201)
 
 
-def offer(
-    house: House, principal: Principal, content_type: str, body: bytes
-) -> asyncio.Future[list[Stored]] | None:
+def offer(house: House, principal: Principal, content_type: str, body: bytes) -> Offered | None:
     """
     Publish the body of a plain request, all or none, if there is room in the queue at once.
 
     Returns:
-        What is stored, to come; None when there is no room, or nothing to store.
+        What is stored, to come, and the rooms of its log; None when there is no room, or nothing to
+        store.
     Raises:
         RteventsError: As ``publish_as``.
     """
@@ -115,24 +127,24 @@ def offer(
     return offer_as(house, principal, events)
 
 
-def offer_as(
-    house: House, principal: Principal, events: Sequence[Event]
-) -> asyncio.Future[list[Stored]] | None:
+def offer_as(house: House, principal: Principal, events: Sequence[Event]) -> Offered | None:
     """
     Publish events as ``publish_as`` does, if there is room in the queue at once.
 
     Returns:
-        What ``publish_as`` would return, to come; None when there is no room, or nothing to store.
+        What ``publish_as`` would return, to come, and the rooms of its log; None when there is no
+        room, or nothing to store.
     Raises:
         RteventsError: As there.
     """
     if not _may_publish(house, principal, events):
         return None
     with _not_too_deep():
-        stored = house.service.offer(events)
-        if stored is not None:
-            _spend(house, principal, events)
-        return stored
+        house = house.of(events)
+        if (stored := house.service.offer(events)) is None:
+            return None
+        _spend(house, principal, events)
+        return Offered(house, stored)
 
 
 async def publish_as(house: House, principal: Principal, events: Sequence[Event]) -> list[Stored]:
@@ -150,7 +162,7 @@ async def publish_as(house: House, principal: Principal, events: Sequence[Event]
     with _not_too_deep():
         _spend(house, principal, events)
         try:
-            return await house.service.publish_many(events)
+            return await house.of(events).service.publish_many(events)
         except RteventsError as error:
             # Not stored is not published: each line of a chunk that is refused is tried again.
             _spend(house, principal, events, times=-1)

@@ -75,6 +75,17 @@ class HistoryQuery(FilterQuery):
     wait: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0
 
 
+class StatsQuery(msgspec.Struct, kw_only=True):
+    """
+    Whose statistics.
+
+    Args:
+        log: The name of one of several logs, as `GET /v1/status` tells them.
+    """
+
+    log: str = "main"
+
+
 class AnalyticsQuery(FilterQuery):
     """
     What is counted.

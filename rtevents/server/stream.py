@@ -8,6 +8,7 @@ import socket
 from bisect import bisect_right
 from functools import partial
 
+import msgspec
 from aiohttp import web
 from websockets.frames import Close, Frame, Opcode
 from websockets.utils import accept_key
@@ -20,6 +21,7 @@ from rtevents.core.since import Since, parse_duration, parse_since
 from rtevents.errors import BadInput, NotAllowed, NotAuthenticated, RteventsError, Unavailable
 from rtevents.server.first_word import first_word
 from rtevents.server.follower import Follower
+from rtevents.server.joint import Joint
 from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, SECRET, House, query_of
 from rtevents.server.member import GOODBYE, SEND_BUFFER, Member
 from rtevents.server.principal import NOBODY, Principal
@@ -58,7 +60,6 @@ STREAM_KEYS = FILTER_KEYS | {"since", "last_event_id", "named", "max_latency"}
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """Stream events as SSE, or as NDJSON where the Accept header asks for it."""
-    house = request.app[HOUSE]
     is_ndjson = "application/x-ndjson" in request.headers.get("Accept", "")
     named = request.query.get("named") == "1"
     encoding: Encoding = NDJSON() if is_ndjson else SSE(named=named, retry_ms=_retry_ms())
@@ -75,11 +76,11 @@ async def stream(request: web.Request) -> web.StreamResponse:
     )
     response.enable_chunked_encoding()
     kind = "ndjson" if is_ndjson else "sse"
-    connection, start, transport = await _answer(request, response, kind)
+    house, connection, start, transport = await _answer(request, response, kind)
     # From here on nothing is awaited: aiohttp cancels this task when it is told that it is over.
     follower = Follower(partial(_lose, house, connection))
     member = Member(connection, transport, follower, encoding, _grant(request), max_latency)
-    _board(request, follower, member, start)
+    _board(request, house, follower, member, start)
     connection.on_close(partial(_end, house, member))
     return response
 
@@ -137,16 +138,15 @@ async def _converse(
     request: web.Request, response: web.StreamResponse, early: bytearray | None = None
 ) -> web.StreamResponse:
     """Begin the stream of a WebSocket; `early` is what came after its token."""
-    house = request.app[HOUSE]
     max_latency = _max_latency(request)
-    connection, start, transport = await _answer(request, response, "ws")
+    house, connection, start, transport = await _answer(request, response, "ws")
     # As above. What came with the handshake came too early (RFC 6455, section 4.1), and is heard.
     tail: bytes = getattr(request.protocol, "_message_tail", b"")
     said = tail if early is None else bytes(early)
     talker = Talker(partial(_lose, house, connection), house, request[PRINCIPAL])
     member = Member(connection, transport, talker, WebSocket(), _grant(request), max_latency)
     talker.member = member
-    _board(request, talker, member, start)
+    _board(request, house, talker, member, start)
     connection.on_close(partial(_say_goodbye, house, talker))
     if said:
         talker.data_received(said)
@@ -155,31 +155,33 @@ async def _converse(
 
 async def _answer(
     request: web.Request, response: web.StreamResponse, kind: str
-) -> tuple[Connection, Start, asyncio.Transport]:
+) -> tuple[House, Connection, Start, asyncio.Transport]:
     """
     Register a stream, and write the head of its response.
 
     Returns:
-        The stream, where it begins, and where its bytes go.
+        The rooms of its log, the stream, where it begins, and where its bytes go.
     """
     response.force_close()  # its connection is not for requests any more
     check_stream(request)
-    connection, start = await _connect(request, kind)
+    house, connection, start = await _connect(request, kind)
     try:
         await response.prepare(request)
-        return connection, start, _transport(request)
+        return house, connection, start, _transport(request)
     except BaseException:
-        request.app[HOUSE].service.disconnect(connection)
+        house.service.disconnect(connection)
         raise
 
 
-def _board(request: web.Request, follower: Follower, member: Member, start: Start) -> None:
+def _board(
+    request: web.Request, house: House, follower: Follower, member: Member, start: Start
+) -> None:
     """Take the connection of a request from aiohttp, and begin its stream."""
-    house, connection = request.app[HOUSE], member.connection
+    connection = member.connection
     follower.take_over(request, member.transport)
     house.followers.add(connection)
     house.members[connection.connection_id] = member
-    house.fanout.board(member, start)
+    house.streams.board(member, start)
 
 
 def _lose(house: House, connection: Connection) -> None:
@@ -193,7 +195,7 @@ def _lose(house: House, connection: Connection) -> None:
 def _end(house: House, member: Member) -> None:
     """Write the rest and the last chunk, and hang up."""
     if _forget(house, member):
-        house.fanout.finish(member)
+        house.streams.finish(member)
         member.write(LAST_CHUNK)
         member.close()
 
@@ -205,7 +207,7 @@ def _say_goodbye(house: House, talker: Talker) -> None:
         talker.flush()
         reason = member.connection.close_reason or ""
         if reason != "closed":  # else the peer was first, and is answered
-            house.fanout.finish(member, CLOSE_CODES.get(reason, 4000))
+            house.streams.finish(member, CLOSE_CODES.get(reason, 4000))
             talker.listen()
 
 
@@ -219,11 +221,12 @@ def _forget(house: House, member: Member) -> bool:
     return True
 
 
-async def _connect(request: web.Request, kind: str) -> tuple[Connection, Start]:
-    """Register the stream; it ends with what its principal is granted."""
+async def _connect(request: web.Request, kind: str) -> tuple[House, Connection, Start]:
+    """Register the stream with its log; it ends with what its principal is granted."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
     wanted, since = _wanted(house, principal, request)
-    connection, start = await house.service.connect(
+    house = over(house, wanted)
+    connection, start = await (house.joint or house.service).connect(
         wanted,
         since=since,
         kind=kind,
@@ -242,7 +245,15 @@ async def _connect(request: web.Request, kind: str) -> tuple[Connection, Start]:
         seconds = max(0.0, principal.grant.expires - latest())
         timer = asyncio.get_running_loop().call_later(seconds, connection.close, "ended")
         connection.on_close(timer.cancel)
-    return connection, start
+    return house, connection, start
+
+
+def over(house: House, wanted: Filter) -> House:
+    """Return the rooms of a filter's log, or rooms in which several are one."""
+    houses = house.within(wanted)
+    if len(houses) == 1:
+        return houses[0]
+    return msgspec.structs.replace(house, joint=Joint(house.fanout, houses))
 
 
 def _transport(request: web.Request) -> asyncio.Transport:

@@ -157,7 +157,7 @@ class Talker(Follower):
                 for text in said:
                     if self._room is not None:
                         # Who does not read the answers is asked for no further command.
-                        await self._house.fanout.drained(self.member)
+                        await self._house.streams.drained(self.member)
                     if connection.is_closed:
                         return
                     await self._obey(text)
@@ -177,10 +177,10 @@ class Talker(Follower):
                 raise BadInput("expected a text message")
             ref = decode(text, Referring).ref
             command = decode(text, Command)
-            if (stored := offer(self._house, self._principal, command)) is not None:
+            if (offered := offer(self._house, self._principal, command)) is not None:
                 self._note(command)
                 self._unanswered += 1
-                stored.add_done_callback(partial(self._answer, ref))
+                offered.stored.add_done_callback(partial(self._answer, ref, offered.house))
                 await self._answered(MAX_UNANSWERED - 1)
                 return
             await self._answered()
@@ -206,12 +206,12 @@ class Talker(Follower):
             self._house.guard.audit.allow(self._principal, ACTION)
             self._is_noted = True
 
-    def _answer(self, ref: Any, stored: asyncio.Future[list[Stored]]) -> None:
+    def _answer(self, ref: Any, house: House, stored: asyncio.Future[list[Stored]]) -> None:
         """Answer a `publish`: the store tells what is stored in the order of the commands."""
         self._unanswered -= 1
         if not self.member.connection.is_closed:
             if (error := stored.exception()) is None:
-                name, fields = "ok", {"ref": ref, **stored_fields(self._house, stored.result())}
+                name, fields = "ok", {"ref": ref, **stored_fields(house, stored.result())}
             else:
                 name, fields = "error", _error_fields(ref, told_to(self._principal, error))
             self._answers.append(self.member.encoding.control(name, fields))

@@ -33,6 +33,9 @@ TAIL_BYTES = 4096
 SAID = 300
 """Characters of its last line that are told when it fails."""
 
+TRY_LATER = os.EX_TEMPFAIL
+"""Exit code of a command that cannot do it now: 75, as sysexits(3) has it."""
+
 GRACE_SECONDS = 2.0
 """Seconds between the request to end and the end."""
 
@@ -44,7 +47,8 @@ class CommandReaction:
     """
     Runs a command for each batch, which comes as lines of JSON on its standard input.
 
-    Exit code 0 is success. What it prints is read to its end and forgotten but for the last of it.
+    Exit code 0 is success; 75 says that it cannot be done now, whatever the event. What it prints
+    is read to its end and forgotten but for the last of it.
 
     Args:
         run: The program and its arguments.
@@ -87,7 +91,8 @@ class CommandReaction:
                     await tail.ended.wait()
         if code:
             how = f"exit {code}" if code > 0 else f"ended by {_signal_name(-code)}"
-            raise ReactionFailed(": ".join([f"{self._name} failed, {how}", *tail.last_line()]))
+            words = ": ".join([f"{self._name} failed, {how}", *tail.last_line()])
+            raise ReactionFailed(words, is_down=code == TRY_LATER)
 
     async def close(self) -> None:
         """Hold nothing open."""

@@ -14,6 +14,10 @@ STORES = {
     "redis": "rtevents.stores.redis:RedisStore",
     "rediss": "rtevents.stores.redis:RedisStore",
     "redis+unix": "rtevents.stores.redis:RedisStore",
+    "redis+sentinel": "rtevents.stores.redis:RedisStore",
+    "rediss+sentinel": "rtevents.stores.redis:RedisStore",
+    "redis+cluster": "rtevents.stores.redis:RedisStore",
+    "rediss+cluster": "rtevents.stores.redis:RedisStore",
 }
 """Each backend by the name in front of its URL; loaded when it is used."""
 

@@ -15,7 +15,8 @@ from rtevents.errors import StoreDamaged, StoreError
 from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.header import SCHEMA_VERSION
 from rtevents.stores.look import look
-from rtevents.stores.redis_server import Ask, Found, Place, Server, explain
+from rtevents.stores.redis_place import Place
+from rtevents.stores.redis_server import Ask, Found, Server, explain
 from rtevents.stores.remains import check_remains
 from rtevents.stores.sqlite_file import in_words, is_damage
 from rtevents.stores.sqlite_rows import checksum

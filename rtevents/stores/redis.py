@@ -21,7 +21,8 @@ from rtevents.stores.damage import damaged_entry
 from rtevents.stores.dedup import Kept, settle
 from rtevents.stores.growth import Growth
 from rtevents.stores.redis_follow import CHUNK, Follower, Portion, Row, seq_of
-from rtevents.stores.redis_server import Ask, Found, Place, Server, explain
+from rtevents.stores.redis_place import Place
+from rtevents.stores.redis_server import Ask, Found, Server, explain
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class RedisStore:
         Open the log that a URL names, or begin it.
 
         Args:
-            url: ``redis://[user:password@]host:port/db[?log=NAME]``; ``rediss`` for TLS.
+            url: See ``Place.parse``.
             path: As in every backend; nothing is kept on this machine.
             durability: As in every backend; what Redis promises is set there.
             clock: Returns unix seconds, what entries age by; None for Redis's own time.
@@ -145,16 +146,20 @@ class RedisStore:
         self, batches: Sequence[Sequence[Event]]
     ) -> list[list[Stored] | EventConflict]:
         known: dict[str, Kept] = {}
+        epoch = self.epoch
         for _ in range(TRIES):
+            if epoch != self.epoch:
+                # What was known is of a log that lost its end.
+                epoch, known = self.epoch, {}
             settled = _settle(batches, known)
             bodies = [event.body for event in settled.fresh.values()]
             if not bodies:
+                await self._confirm(epoch)
                 return settled.answers
-            said, *rest = await self._run(
-                scripts.APPEND, self.epoch, self._last, self._now(), *bodies
-            )
+            said, *rest = await self._run(scripts.APPEND, epoch, self._last, self._now(), *bodies)
             if said == b"stored":
                 base = int(rest[0])
+                await self._confirm(epoch)
                 self._reach(base + len(bodies))
                 return _placed(settled, base)
             if said == b"known":
@@ -162,6 +167,14 @@ class RedisStore:
             else:
                 await self._server.greet_again()
         raise StoreError("redis: other daemons store the same events, again and again")
+
+    async def _confirm(self, epoch: str) -> None:
+        """Return when replicas have what was stored under an epoch, if they are to."""
+        async with self._asking():
+            await self._server.confirm()
+        if self.epoch != epoch and self._server.place.replicas:
+            # Another server was asked than the one that stored it.
+            raise StoreError(f"redis at {self._server.place} took over just now: publish it again")
 
     async def read(
         self,

@@ -1,13 +1,11 @@
-"""Place and Server: where a log of Redis is, the connections to it, and what they find there."""
+"""Server: the connections to the Redis that has a log, and what they find there."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import (
@@ -17,19 +15,26 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
 )
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     BusyLoadingError,
+    ClusterDownError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeout
 
-from rtevents.errors import ConfigError
+from rtevents.errors import StoreError
+from rtevents.stores.redis_find import FoundConnection, FoundSSLConnection, finder
+from rtevents.stores.redis_place import Place
 
 CONNECT_SECONDS = 2.0
 """Seconds to wait for a connection."""
@@ -47,12 +52,11 @@ ago would be stored after the network is back, behind what was published since.
 CONNECTIONS = 8
 """Most connections at once, besides the one that waits: who finds none free waits for one."""
 
+REPLICA_SECONDS = 2.0
+"""Seconds that the replicas have to store what is to be answered."""
+
 KEYS = ("entries", "ids", "types", "log", "nodes")
 """What a log is made of; see ``redis_scripts``."""
-
-PORT = 6379
-NAME = "rtevents"
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 Ask = Callable[..., Awaitable[Any]]
 Greeted = Callable[[Ask, "Found"], Awaitable[list[bytes]]]
@@ -73,74 +77,6 @@ class Found(NamedTuple):
     is_weak: bool
 
 
-class Place(NamedTuple):
-    """
-    Where a log is.
-
-    Args:
-        host: Name or address; empty for a Unix socket.
-        port: Of the server.
-        path: Of its Unix socket; empty for none.
-        db: Its number there.
-        name: The log's own name, which its keys begin with.
-        username, password: Who asks; None for nobody.
-        is_tls: Whether the server is asked by TLS, with the system's authorities.
-    """
-
-    host: str
-    port: int
-    path: str
-    db: int
-    name: str
-    username: str | None
-    password: str | None
-    is_tls: bool
-
-    def __str__(self) -> str:
-        return self.path or f"{self.host}:{self.port}"
-
-    @classmethod
-    def parse(cls, url: str) -> Place:
-        """
-        Read ``redis://[user:password@]host[:port][/db][?log=NAME]``; ``rediss``, ``redis+unix``.
-
-        Raises:
-            ConfigError: It is not of that form; the text does not tell the password.
-        """
-        try:
-            parts = urlsplit(url)
-            port = parts.port or PORT
-        except ValueError as error:
-            raise ConfigError(f"store: not a URL of Redis: {error}", field="store") from error
-        asked = parse_qs(parts.query, keep_blank_values=True)
-        name = asked.pop("log", [NAME])[-1]
-        is_unix = parts.scheme == "redis+unix"
-        db = asked.pop("db", ["0"])[-1] if is_unix else parts.path.strip("/") or "0"
-        wrong = (
-            "expected redis://host:port/db"
-            if not (parts.path if is_unix else parts.hostname)
-            else f"the database is a number, got {db[:40]!r}"
-            if not db.isdecimal()
-            else f"log: a name of A-Z a-z 0-9 . _ -, got {name[:80]!r}"
-            if not _NAME.match(name)
-            else f"unknown: {', '.join(sorted(asked))[:80]}; there is `log`"
-            if asked
-            else None
-        )
-        if wrong:
-            raise ConfigError(f"store: {wrong}", field="store")
-        return cls(
-            host="" if is_unix else parts.hostname or "",
-            port=port,
-            path=unquote(parts.path) if is_unix else "",
-            db=int(db),
-            name=name,
-            username=unquote(parts.username) if parts.username else None,
-            password=unquote(parts.password) if parts.password else None,
-            is_tls=parts.scheme == "rediss",
-        )
-
-
 class Server:
     """
     The connections to one Redis: none is used before it is known whose log is there.
@@ -158,8 +94,10 @@ class Server:
         self.keys = [f"{{{place.name}}}:{part}" for part in KEYS]
         self.weaknesses: list[str] = []
         self.greeted: Greeted | None = None
+        self._finder = finder(place, self.keys[3])
         self.redis = self._client(ANSWER_SECONDS, CONNECTIONS)
-        # Of its own, so that who waits keeps nobody out, and none is taken for slow.
+        # Of its own, so that who waits keeps nobody out, and none is taken for slow: who waits does
+        # so with a timeout around it, for redis-py 8.1 is not to be cancelled with one of its own.
         self.waiting = self._client(None, 1)
         self._greeting = asyncio.Lock()
         self._is_closed = False
@@ -170,9 +108,12 @@ class Server:
         where: dict[str, Any]
         if place.path:
             kind, where = UnixDomainSocketConnection, {"path": place.path}
+        elif self._finder:
+            kind = FoundSSLConnection if place.is_tls else FoundConnection
+            where = {"find": self._finder.find}
         else:
             kind = SSLConnection if place.is_tls else Connection
-            where = {"host": place.host, "port": place.port}
+            where = dict(zip(("host", "port"), place.hosts[0], strict=True))
         pool = BlockingConnectionPool(
             max_connections=connections,
             timeout=ANSWER_SECONDS,
@@ -219,11 +160,34 @@ class Server:
         """
         await self.redis.hset(self.keys[3], "checked", "1")
 
+    async def confirm(self) -> None:
+        """
+        Return when as many replicas as are wanted have all that was stored before.
+
+        Raises:
+            StoreError: They do not, in time.
+        """
+        wanted = self.place.replicas
+        if not wanted:
+            return
+        async with self.redis.pipeline(transaction=False) as pipe:
+            # Redis waits for what this connection wrote last.
+            pipe.hset(self.keys[3], "checked", "1")
+            pipe.execute_command("WAIT", wanted, int(REPLICA_SECONDS * 1000))
+            _, have = await pipe.execute()
+        if have < wanted:
+            raise StoreError(
+                f"redis at {self.place}: {have} of {wanted} replicas have it (`replicas`): it may "
+                "be lost with this server, publish it again"
+            )
+
     async def close(self) -> None:
         """Close every connection; what is asked there just now may open no other."""
         self._is_closed = True
         await self.redis.aclose()
         await self.waiting.aclose()
+        if self._finder:
+            await self._finder.close()
 
     async def _connected(self, connection: AbstractConnection) -> None:
         if self._is_closed:
@@ -260,6 +224,11 @@ class Server:
         if info.get("role") == "slave":
             raise ReadOnlyError("it is a replica")
         self.weaknesses = _weaknesses(info, settings)
+        may_fail_over = self.place.kind in ("sentinel", "cluster")
+        if may_fail_over and info.get("connected_slaves", "0") != "0" and not self.place.replicas:
+            self.weaknesses.append(
+                "a replica that takes over may lack what was answered just before: see `replicas`"
+            )
         offset = info.get("second_repl_offset", "-1")
         failover = "" if offset == "-1" else f"{info.get('master_replid2')}:{offset}"
         is_weak = info.get("aof_enabled") != "1" or (settings or {}).get("appendfsync") != "always"
@@ -279,13 +248,22 @@ def _keepalive() -> dict[int, int]:
 
 def explain(error: Exception, place: Place) -> str:
     """Say in one line what is wrong with a Redis, and what to do."""
+    if isinstance(error.__cause__, RedisError):
+        # What went wrong while it connected.
+        error = error.__cause__
     text = " ".join(str(error).split())[:200]
+    moving = "is just moving this log to another node: try again in a moment"
     kinds: list[tuple[type[Exception], str]] = [
         (AuthenticationError, f"refuses the user or the password: {text}"),
         (NoPermissionError, f"does not allow this user what a log needs: {text}"),
         (OutOfMemoryError, "is full: give it a larger maxmemory, or keep less (`retention`)"),
         (ReadOnlyError, f"takes no writes: {text}"),
         (BusyLoadingError, "is still loading what it had"),
+        (MasterNotFoundError, f"{place.master!r} is no master that a sentinel knows: {text}"),
+        (ClusterDownError, f"has no node for this log: see `redis-cli cluster nodes` ({text})"),
+        (TryAgainError, moving),
+        (MovedError, moving if place.kind else f"is a cluster: write redis+cluster:// ({text})"),
+        (AskError, moving),
         (RedisTimeout, "does not answer in time"),
         (TimeoutError, "does not answer in time"),
     ]

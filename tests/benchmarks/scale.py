@@ -9,8 +9,8 @@ divided among more Redis servers, and again.
 What is simulated, event for event of the queues (Poisson arrivals, one append and one look of a
 daemon at a time, batches that grow by themselves): a daemon takes events in and appends what waits;
 a Redis does all that waits in one round, and writes to the disk once in a round with appends; who
-follows a log fetches what came, at most 500 entries; then matches them with its subscribers'
-filters, and writes to each of whom some are. What is not: the network between them but for its
+follows a log fetches what came, at most 500 entries; then finds who wants which, and writes to each
+of whom some are. What is not: the network between them but for its
 delay and its bytes, the publishers, and the subscribers' own machines.
 """
 
@@ -210,14 +210,11 @@ class _Writer:
 class _Reader:
     """A daemon that follows one log, and delivers what its subscribers want."""
 
-    def __init__(
-        self, sim: Simulation, daemon: _Processor, log: _Log, subscribers: float, filters: int
-    ) -> None:
+    def __init__(self, sim: Simulation, daemon: _Processor, log: _Log, subscribers: float) -> None:
         self._sim = sim
         self._daemon = daemon
         self._log = log
         self._subscribers = subscribers
-        self._filters = filters
         self.place = 0
 
     def look(self, now: float) -> None:
@@ -241,7 +238,7 @@ class _Reader:
         end = self._daemon.do(
             now,
             follow=costs.follow_call + len(born) * costs.follow,
-            match=len(born) * costs.match * self._filters,
+            match=len(born) * costs.match * min(1.0, self._subscribers * share),
             deliver=writes * costs.write + self._subscribers * share * len(born) * costs.deliver,
         )
         if now >= self._sim.warm:
@@ -281,9 +278,8 @@ class Simulation:
         plan = self.plan
         logs = [self._logs[number % plan.logs]] if plan.is_near else self._logs
         subscribers = plan.subscribers / plan.daemons / len(logs)
-        filters = min(int(subscribers), plan.projects // plan.logs)
         for log in logs:
-            reader = _Reader(self, daemon, log, subscribers, filters)
+            reader = _Reader(self, daemon, log, subscribers)
             self._readers.append(reader)
             self.at(0.0, reader.look)
         rate = plan.rate / plan.daemons / plan.logs

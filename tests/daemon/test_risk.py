@@ -248,6 +248,15 @@ def test_deleted_files_are_a_risk_unless_git_deleted_them(stopped_daemon: Daemon
     wait_for(lambda: len(alerts(daemon, "deletions")) == 2, "its end")
     assert [state for state, _ in alerts(daemon, "deletions")] == ["open", "closed"]
 
+    # And a secret that a reset takes out is over.
+    (root / "conf.py").write_text("key = 'ghp_" + "a1B2" * 9 + "'\n")
+    daemon.git("add", "-A", cwd=root)
+    daemon.git("commit", "-qm", "Configure", cwd=root)
+    wait_for(lambda: alerts(daemon, "secret"), "a secret")
+    daemon.git("reset", "-q", "--hard", "HEAD~1", cwd=root)
+    wait_for(lambda: len(alerts(daemon, "secret")) == 2, "its end")
+    assert alerts(daemon, "secret")[1][0] == "closed"
+
 
 def test_a_command_that_fails_again_and_again_is_a_risk(daemon: Daemon) -> None:
     for _ in range(3):

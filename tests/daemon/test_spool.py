@@ -13,6 +13,7 @@ from rtevents.client.spool import keep, keep_line
 from rtevents.config.settings import Config
 from rtevents.core.event import Event
 from rtevents.core.filter import Filter
+from rtevents.core.logs import MAIN, Logs, Routes
 from rtevents.core.service import EventService
 from rtevents.daemon.spool import LocalSpool, deliver, open_spool
 from rtevents.errors import BadInput, StoreError
@@ -30,7 +31,7 @@ def task(name: str, **fields: object) -> Event:
 
 async def deliver_all(service: EventService, folder: Path) -> None:
     """Deliver until nothing waits."""
-    delivering = asyncio.create_task(deliver(service, folder))
+    delivering = asyncio.create_task(deliver(Logs(Routes({}), {MAIN: service}), folder))
     async with asyncio.timeout(10):
         while list(folder.glob("*.json")):
             await asyncio.sleep(0.001)

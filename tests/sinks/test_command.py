@@ -19,7 +19,7 @@ from rtevents.errors import ReactionFailed
 from rtevents.sinks import Batch, command
 from rtevents.sinks.command import CommandReaction, open_command
 
-from .conftest import until
+from .conftest import Sinks, until
 
 
 def change(number: int = 7, **fields: object) -> Entry:
@@ -220,3 +220,18 @@ async def test_the_gap_of_an_outer_command_is_not_its_own(tmp_path: Path) -> Non
     environ = {**os.environ, "RTEVENTS_GAP": "3-5 trimmed"}
     run = ["sh", "-c", "! env | grep ^RTEVENTS_GAP"]
     await CommandReaction(run, cwd=tmp_path, environ=environ, timeout=20).act(batch())
+
+
+async def test_a_command_may_say_that_it_cannot_be_done_now(sinks: Sinks, tmp_path: Path) -> None:
+    """It waits in the log, however often that is said; any other code is held against the event."""
+    text = f"test -e {tmp_path}/back || exit 75; echo $RTEVENTS_SEQ >> {tmp_path}/out"
+    reaction = open_command(CommandSettings(run=["sh", "-c", text], cwd=str(tmp_path)))
+    sink = await sinks.started(reaction, retries=0)
+    await sinks.publish(1, 2)
+    await until(lambda: sink.failures > 4, "it was tried far more often")
+    assert sink.as_dict()["dead"] == 0
+    (tmp_path / "back").touch()
+
+    await until(lambda: sinks.bookmark.endswith("-2"), "both are done")
+    # Back between the two, the second one is tried, and done again after the first.
+    assert (tmp_path / "out").read_text().split()[-2:] == ["1", "2"]

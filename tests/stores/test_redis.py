@@ -21,7 +21,7 @@ from rtevents.core.since import Since
 from rtevents.core.store import Bounds
 from rtevents.errors import ConfigError, LogClosed, StoreError
 from rtevents.stores.redis import JUMP, RedisStore
-from rtevents.stores.redis_server import Place
+from rtevents.stores.redis_place import Place
 from tests.conftest import PATIENCE
 from tests.faults.network import Link
 from tests.redis import RedisServer
@@ -329,8 +329,34 @@ async def test_a_weaker_promise_is_said(
         ("redis://h:99999", "not a URL of Redis: Port out of range"),
         ("redis://h/0?log=a b", "log: a name of"),
         ("redis://h/0?lag=1", "unknown: lag"),
+        ("redis://h?replicas=-1", "replicas: a number from 0 to 100, got '-1'"),
+        ("redis+sentinel://h,i", "expected redis+sentinel://host:port,host:port/MASTER"),
+        ("redis+sentinel://h,:1/m", "expected redis+sentinel://host:port,host:port/MASTER"),
+        ("redis+sentinel://h/m/x", "the database is a number, got 'x'"),
+        ("redis+cluster://h,i/1", "a cluster has no database but 0, got 1"),
+        ("redis+cluster://h,i:x", "not a URL of Redis: Port could not be cast"),
     ],
 )
 def test_a_url_that_cannot_be_read_is_refused(url: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
+    with pytest.raises(ConfigError, match=said.replace("?", r"\?").replace("+", r"\+")):
         Place.parse(url)
+
+
+def test_a_url_of_several_hosts_is_read() -> None:
+    sentinel = Place.parse("rediss+sentinel://me:a%40b@h1:1,[::1]/team/2?log=web&replicas=1")
+    cluster = Place.parse("redis+cluster://h1:1,h2")
+
+    assert sentinel == Place(
+        kind="sentinel",
+        hosts=(("h1", 1), ("::1", 26379)),
+        path="",
+        master="team",
+        db=2,
+        name="web",
+        username="me",
+        password="a@b",  # noqa: S106 - nobody's
+        is_tls=True,
+        replicas=1,
+    )
+    assert str(sentinel) == "team of h1:1,::1:26379"
+    assert (cluster.kind, cluster.hosts) == ("cluster", (("h1", 1), ("h2", 6379)))

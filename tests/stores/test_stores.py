@@ -31,7 +31,8 @@ async def test_a_store_that_is_none_is_named(tmp_path: Path) -> None:
         await open_store("postgres://x", path=tmp_path / "events.db", durability="full")
 
     assert str(caught.value) == (
-        "store: expected one of memory, redis, redis+unix, rediss, sqlite, got 'postgres'"
+        "store: expected one of memory, redis, redis+cluster, redis+sentinel, redis+unix, rediss, "
+        "rediss+cluster, rediss+sentinel, sqlite, got 'postgres'"
     )
     assert caught.value.field == "store"
 

@@ -133,7 +133,8 @@ class _Export:
                 page = self._page(after=str(page.next), until=until)
 
     def _page(self, **places: str | None) -> History:
-        return self._client.history(self._wanted, limit=PAGE, **places)  # type: ignore[arg-type]
+        page = self._client.history(self._wanted, limit=PAGE, **places)  # type: ignore[arg-type]
+        return page.of_one_log()
 
     def _tell(self, gap: Gap, since: str | None) -> None:
         # Everything that is kept comes then: behind a recording that would be there twice.

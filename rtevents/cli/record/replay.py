@@ -124,7 +124,7 @@ def _recorded(file: Path, wanted: Filter) -> Iterator[Event]:
 def _kept(client: Client, wanted: Filter, since: str | None, until: str | None) -> Iterator[Event]:
     """Yield what is kept, up to what is newest now: what is published meanwhile is not."""
     page = client.history(wanted, since=since, until=until, limit=1000)
-    end = page.newest
+    end = page.of_one_log().newest
     while page.events:
         yield from (entry.event for entry in page.events if entry.seq <= end)
         if page.next.seq >= end:

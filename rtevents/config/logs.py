@@ -1,0 +1,98 @@
+"""The settings of further logs: which projects have one of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from rtevents.config.numbers import Limit
+
+MOST = 63
+"""Most logs besides the main one: a bookmark names a place in each."""
+
+MAIN = "main"
+"""What the log is called that `store` names."""
+
+_STORE = re.compile(r"(sqlite|memory)\Z|(rediss?|redis\+unix|rediss?\+(sentinel|cluster))://")
+"""What names a store; what the rest of a URL may be, its backend knows."""
+
+_WHO = re.compile(r"[a-z+]+://[A-Za-z0-9_.!~*'()$&+,;=:%-]*@[^@]*\Z")
+"""A URL that says who asks, before the first character that would end that (RFC 3986, 3.2.1)."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}\Z")
+
+
+class LogRetention(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """
+    How much a further log keeps, where that is something else than the others.
+
+    Args:
+        max_events: Entries; 0 is no limit.
+        max_age: Seconds since an entry was stored; 0 is no limit.
+        max_bytes: Sum of the entries' wire bytes; 0 is no limit.
+    """
+
+    max_events: Limit | None = None
+    max_age: float | None = None
+    max_bytes: Limit | None = None
+
+
+class PartSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """
+    A log of its own for some projects.
+
+    Args:
+        name: Lower case letters, digits, `.`, `_` and `-`.
+        projects: Ids, or patterns with `*`, `?` and `[…]`; the first log that has one gets it.
+        store: As `store`; `sqlite` is a file of its own.
+        retention: What it keeps otherwise than `retention` says.
+    """
+
+    name: str
+    projects: list[str]
+    store: str = "sqlite"
+    retention: LogRetention = msgspec.field(default_factory=LogRetention)
+
+
+def wrong_store(text: str) -> str | None:
+    """Return why `text` names no store, in words."""
+    if not _STORE.match(text):
+        return "expected sqlite, memory or redis://host:port/db"
+    if "@" in text and not _WHO.match(text):
+        # What would be taken for a host, or for a database, is named in errors.
+        return (
+            "in a user's name or a password only letters, digits and _.!~*'()$&+,;= - stand for "
+            "themselves: write %2F for / and %40 for @"
+        )
+    return None
+
+
+def wrong_logs(store: str, logs: Sequence[PartSettings]) -> tuple[str, str] | None:
+    """
+    Return what is wrong with further logs.
+
+    Args:
+        store: That of the main log.
+    Returns:
+        The key, as ``logs[0].name``, and what is wrong with it, in words.
+    """
+    if len(logs) > MOST:
+        return "logs", f"expected at most {MOST}, got {len(logs)}"
+    names, stores = {MAIN}, {store: MAIN}
+    for index, log in enumerate(logs):
+        place = f"logs[{index}]"
+        if not _NAME.match(log.name):
+            return f"{place}.name", f"expected 1 to 48 of a-z 0-9 . _ -, got {log.name[:60]!r}"
+        if log.name in names:
+            return f"{place}.name", f"{log.name!r} is the name of another log"
+        if not log.projects:
+            return f"{place}.projects", "expected the id of a project, or a pattern"
+        if text := wrong_store(log.store):
+            return f"{place}.store", text
+        if "://" in log.store and (other := stores.get(log.store)):
+            return f"{place}.store", f"the log {other!r} is there: give this one another ?log=NAME"
+        names.add(log.name)
+        stores[log.store] = log.name
+    return None

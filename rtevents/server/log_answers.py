@@ -1,0 +1,36 @@
+"""What is told of each log, where a daemon has several."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from rtevents.core.health import Health
+
+Seq = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Extent(msgspec.Struct):
+    """What one of several logs keeps: its name, and the first and the last seq."""
+
+    epoch: str
+    oldest: Seq
+    newest: Seq
+
+
+class LogState(msgspec.Struct, kw_only=True):
+    """
+    One of several logs.
+
+    Args:
+        projects: The ids, or patterns of ids, that it has; the log `main` has all others.
+    """
+
+    name: str
+    store: str
+    projects: list[str]
+    epoch: str
+    oldest: Seq
+    newest: Seq
+    health: Health

@@ -1,0 +1,231 @@
+"""A daemon with several logs: real stores, real producers, and what it tells of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import rtevents
+from rtevents.client.frames import Control
+from rtevents.client.sync import Client
+from rtevents.core.event import Entry, Event, Gap
+from rtevents.core.filter import Filter
+from rtevents.errors import EventRefused, Unavailable
+from tests.conftest import PATIENCE, Daemon, wait_for
+from tests.redis import RedisServer
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis for the logs of this module."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+def configure(daemon: Daemon, text: str) -> None:
+    folder = daemon.home / "config" / "rtevents"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(text)
+
+
+LOGS = """\
+logs:
+  - {name: web, projects: [web, web-*]}
+  - {name: team, store: "%s", projects: [team], retention: {max_events: 50}}
+  - {name: scratch, store: memory, projects: [scratch]}
+"""
+
+
+def task(name: str, project_id: str | None = None) -> Event:
+    data = {"task_id": name, "status": "open"}
+    return Event(type="TASK_UPDATE", data=data, project_id=project_id, event_id=name)
+
+
+MIXED = (None, "web", "team")
+
+
+def test_a_reader_of_all_logs_misses_nothing_when_the_daemon_is_killed(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    daemon = stopped_daemon
+    configure(daemon, LOGS % redis_server.url("killed"))
+    daemon.start()
+    sent = [f"e{number}" for number in range(60)]
+
+    def publish(numbers: range) -> None:
+        with daemon.client() as client:
+            for number in numbers:
+                client.publish(task(f"e{number}", MIXED[number % 3]))
+
+    publish(range(20))
+    with daemon.client() as client:
+        frames = client.stream(Filter(types=frozenset({"TASK_UPDATE"})), since="all", control=True)
+        seen: list[str] = []
+        gaps: list[Gap] = []
+        is_killed = False
+        for frame in frames:
+            if isinstance(frame, Control) and frame.name == "live":
+                publish(range(40, 60) if is_killed else range(20, 30))
+            if isinstance(frame, Gap):
+                gaps.append(frame)
+            if isinstance(frame, Entry) and frame.seq:
+                seen.append(frame.event_id)
+            if len(seen) == 30 and not is_killed:
+                is_killed = True
+                publish(range(30, 40))
+                daemon.stop(signal.SIGKILL)
+                daemon.start()
+            if len(seen) == len(sent):
+                break
+
+    assert sorted(seen, key=lambda name: int(name[1:])) == sent
+    # Each log in its order, and once; the one in memory is another after the start.
+    for log in range(3):
+        assert [s for s in seen if int(s[1:]) % 3 == log] == sent[log::3]
+    assert [gap.reason for gap in gaps] == ["other-epoch"]
+
+
+def test_what_each_log_has_is_told(stopped_daemon: Daemon, redis_server: RedisServer) -> None:
+    daemon = stopped_daemon
+    configure(daemon, LOGS % redis_server.url("told"))
+    root = daemon.repository()
+    daemon.start(str(root))
+    with daemon.client() as client:
+        client.publish_many([task(f"t{number}", "team") for number in range(3)])
+        with pytest.raises(EventRefused, match="goes to the log 'web', the first to 'team'"):
+            client.publish_many([task("x", "team"), task("y", "web")])
+        status = client.status()
+        daemon.git("commit", "--allow-empty", "-qm", "Go on", cwd=root)
+        wanted = Filter(types=frozenset({"COMMIT"}))
+        [commit] = client.history(wanted, wait=PATIENCE).events
+        web = client.history(Filter(projects=frozenset({"web"})))
+
+    # Its producers publish into the log of their project.
+    assert commit.project_id == "web"
+    assert commit in web.events
+    logs = {each["name"]: each for each in status["logs"]}
+    assert list(logs) == ["main", "web", "team", "scratch"]
+    assert (logs["team"]["newest"], logs["team"]["health"]["status"]) == (3, "ok")
+    assert logs["team"]["store"] == redis_server.url("told")
+    assert logs["web"]["epoch"] == web.next.epoch
+    assert status["bookmark"].count(",") == 3
+    said = daemon.run("status").stdout
+    assert f"log      team: team  {redis_server.url('told')}  {logs['team']['epoch']}" in said
+    done = daemon.run("history", "--project", "team")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == [1, 2, 3]
+    assert daemon.run("publish", "task", "t9", "--status", "done", "--project", "team").stdout
+    assert (daemon.home / "state" / "rtevents" / "events-web.db").exists()
+    # What counts by seqs is of one log, and says so.
+    for words in (
+        ("export", "-"),
+        ("replay", "--speed", "max"),
+        ("on", "--", "true"),
+        ("trace", "t1"),
+    ):
+        done = daemon.run(*words)
+        assert done.returncode != 0, words
+        assert "several logs" in done.stderr or "a seq is of one log" in done.stderr, done.stderr
+    assert daemon.run("export", "-", "--project", "team").stdout.count("TASK_UPDATE") == 4
+    more = daemon.run("history", "--type", "TASK_UPDATE", "--limit", "2")
+    assert "more" in more.stderr, more.stderr
+
+
+def test_a_log_that_is_away_harms_no_other(stopped_daemon: Daemon, tmp_path: Path) -> None:
+    redis = RedisServer(tmp_path / "redis")
+    redis.start()
+    daemon = stopped_daemon
+    try:
+        configure(daemon, LOGS % redis.url("away"))
+        daemon.start()
+        redis.kill()
+        with Client(daemon.socket, retry_for=0.0) as client:
+            with pytest.raises(Unavailable, match="redis at"):
+                client.publish(task("a", "team"))
+            client.publish(task("b", "web"))
+        with daemon.client() as client:
+            wait_for(
+                lambda: any("log team: " in r for r in client.status()["health"]["reasons"]),
+                "the health tells it",
+            )
+            redis.start()
+            # How often it failed in the last minute is told for longer.
+            wait_for(
+                lambda: "cannot be stored" not in str(client.status()["health"]["reasons"]),
+                "it is well again",
+            )
+            assert client.publish(task("a", "team")).seq == 1
+    finally:
+        redis.stop()
+
+
+def test_sinks_and_retention_are_of_one_log(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    daemon = stopped_daemon
+    out = daemon.home / "out.ndjson"
+    configure(
+        daemon,
+        "retention: {interval: 0.1}\n"
+        + LOGS % redis_server.url("kept")
+        + f"sinks:\n  - {{name: one, project: team, since: all, file: {{path: {out}}}}}\n"
+        f"  - {{name: several, file: {{path: {out}}}}}\n",
+    )
+    daemon.start()
+    with daemon.client() as client:
+        client.publish_many([task(f"w{number}", "web") for number in range(60)])
+        client.publish_many([task(f"t{number}", "team") for number in range(40)])
+        wait_for(lambda: out.exists() and len(out.read_bytes().splitlines()) == 40, "it is written")
+        client.publish_many([task(f"t{number}", "team") for number in range(40, 60)])
+
+        def oldest() -> dict[str, int]:
+            return {each["name"]: each["oldest"] for each in client.status()["logs"]}
+
+        wait_for(lambda: oldest()["team"] == 11, "the log keeps no more than it is to")
+        assert oldest()["web"] == 1
+        reasons = " ".join(client.status()["health"]["reasons"])
+    assert "several" in reasons
+    assert "this is in several logs (main, web, team, scratch), and is read from one" in reasons
+    assert {json.loads(line)["project_id"] for line in out.read_bytes().splitlines()} == {"team"}
+
+
+def test_the_example_of_the_page_runs(stopped_daemon: Daemon, redis_server: RedisServer) -> None:
+    daemon = stopped_daemon
+    page = (Path(rtevents.__file__).parent / "docs" / "redis.md").read_text()
+
+    def block(info: str) -> str:
+        found = re.search(rf"^```{info}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+        assert found is not None
+        return found[1]
+
+    configure(
+        daemon,
+        block("yaml logs").replace("redis://10.0.0.2:6379/0?log=team", redis_server.url("page")),
+    )
+    daemon.start()
+    (daemon.home / "bin").symlink_to(Path(sys.executable).parent)
+    done = subprocess.run(
+        ["bash", "-eu"],
+        input='export PATH="$PWD/bin:$PATH"\n' + block("sh logs"),
+        env=daemon.env,
+        cwd=daemon.home,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stdout.splitlines() if line.startswith('{"seq":')]
+    assert [json.loads(line)["data"]["task_id"] for line in told] == [
+        "T-2", "T-1", "T-2", "T-1", "T-2",
+    ]  # fmt: skip
+    assert [json.loads(line)["seq"] for line in told] == [1] * 5

@@ -114,12 +114,13 @@ class Server:
         else:
             kind = SSLConnection if place.is_tls else Connection
             where = dict(zip(("host", "port"), place.hosts[0], strict=True))
+        if not place.path:
+            where["socket_keepalive_options"] = _keepalive()
         pool = BlockingConnectionPool(
             max_connections=connections,
             timeout=ANSWER_SECONDS,
             connection_class=kind,
             **where,
-            **({} if place.path else {"socket_keepalive_options": _keepalive()}),
             db=place.db,
             username=place.username,
             password=place.password,

@@ -82,6 +82,13 @@ class Apart:
         """The subscriber of the daemon that can be cut off."""
         return self.readers[-1]
 
+    def tail(self) -> subprocess.Popen[str]:
+        """Start `rtevents tail` there."""
+        tail = self.far.popen("tail")
+        self._stack.callback(tail.communicate)
+        self._stack.callback(tail.kill)
+        return tail
+
     def commit(self, name: str) -> None:
         """Make a file there and commit it."""
         (self.repository / name).write_text(f"{name}\n")
@@ -99,21 +106,28 @@ class Apart:
     def is_followed_from(self, address: str) -> bool:
         """Tell whether a daemon there waits for what others append."""
         clients = self.redis.ask_all("CLIENT", "LIST").decode().splitlines()
-        return any(f" addr={address}:" in each and " cmd=xread " in each for each in clients)
+        waiting = [each for each in clients if " flags=b " in each and " cmd=xread " in each]
+        return any(f" addr={address}:" in each for each in waiting)
 
-    def sends_to_nobody(self) -> bool:
-        """Tell whether something is still on its way there of which nobody awaits the end."""
+    def is_sending(self) -> bool:
+        """Tell whether the other end has not confirmed yet all that was sent from there."""
+        return any(count for _, count in self._sockets())
+
+    def is_sending_for_nobody(self) -> bool:
+        """Tell whether some of that is of who has closed the connection."""
+        # The end of a stream counts as a byte.
+        return any(state == FIN_WAIT1 and count > 1 for state, count in self._sockets())
+
+    def _sockets(self) -> list[tuple[str, int]]:
+        """Return of each of its TCP sockets the state, and the bytes that are not confirmed."""
         done = subprocess.run(
             ["ip", "netns", "exec", self.way.far, "cat", "/proc/net/tcp"],
             capture_output=True,
             text=True,
             check=True,
         )
-        closed = [
-            words for line in done.stdout.splitlines() if (words := line.split())[3] == FIN_WAIT1
-        ]
-        # The end of a stream counts as a byte.
-        return any(int(words[4].partition(":")[0], 16) > 1 for words in closed)
+        lines = [line.split() for line in done.stdout.splitlines()[1:]]
+        return [(words[3], int(words[4].partition(":")[0], 16)) for words in lines]
 
 
 @contextmanager
@@ -162,6 +176,10 @@ def test_a_daemon_that_comes_back_with_another_address_follows_and_stores_all_on
     before = [publish(daemon) for daemon in (one, two, quiet.far)]
     wait_for(lambda: all(reader.has(*before) for reader in quiet.readers), "all have it")
 
+    wait_for(
+        lambda: quiet.is_followed_from(Way.FAR) and not quiet.is_sending(),
+        "it waits for growth, and Redis has confirmed that",
+    )
     unheard, seq = lose_an_answer(quiet)
     wait_for(lambda: quiet.subscriber.health.get("status") == "failed", "its subscriber is told")
     assert "does not answer in time" in quiet.subscriber.health["reasons"][0]
@@ -197,7 +215,7 @@ def test_what_was_refused_while_the_way_was_cut_is_not_stored_behind_what_came_l
     quiet.way.cut()
     refused = event("refused")
     refuse(quiet.far, refused)
-    wait_for(lambda: not quiet.sends_to_nobody(), "it is sent no more")
+    wait_for(lambda: not quiet.is_sending_for_nobody(), "it is sent no more")
     quiet.way.mend()
     later = publish(quiet.far)
 
@@ -211,7 +229,7 @@ def test_a_minute_of_silence_is_told_and_nothing_is_missed() -> None:
     """F40: longer than each timeout; both ends go on, and are one log again."""
     with apart(interval=1) as each:
         one, two = each.beside
-        tail = each.far.popen("tail")
+        tail = each.tail()
         wait_for(lambda: tail.pid in [c["pid"] for c in connections(each.far)], "tail is there")
         before = [publish(daemon) for daemon in (one, two, each.far)]
         wait_for(lambda: all(reader.has(*before) for reader in each.readers), "all have it")
@@ -242,7 +260,8 @@ def test_a_minute_of_silence_is_told_and_nothing_is_missed() -> None:
         logger.info("%.1f s until it followed", time.monotonic() - mended_at)
         wait_for(lambda: not status(each.far)["spooled"], "what waited is published")
         logger.info("%.1f s until the spool was empty", time.monotonic() - mended_at)
-        assert not list((each.far.home / "state" / "rtevents").glob("spool.db*"))
+        folder = each.far.home / "state" / "rtevents"
+        wait_for(lambda: not list(folder.glob("spool.db*")), "the spool is gone")
         after = [publish(daemon) for daemon in (one, two, each.far)]
         check_order(each.readers, *before, *during, *after)
         each.check_commits(*names)
@@ -253,5 +272,3 @@ def test_a_minute_of_silence_is_told_and_nothing_is_missed() -> None:
         assert tail.stderr is not None
         assert "events cannot be stored: redis at" in tail.stderr.readline()
         assert tail.stderr.readline() == "rtevents: events can be stored again\n"
-        tail.terminate()
-        tail.communicate()

@@ -26,7 +26,7 @@ class RedisServer:
     def __init__(self, folder: Path, *, through: Sequence[str] = (), **options: str) -> None:
         self.folder = folder
         self.through = through
-        self.port = _free_port()
+        self.port = free_port()
         self.settings = {
             "appendonly": "yes",
             "appendfsync": "always",
@@ -159,7 +159,7 @@ class RedisNode(RedisServer):
         )
         # The nodes talk to one another on the port that is 10,000 higher.
         while not (self.port <= 55_535 and _is_free(self.port + 10_000)):
-            self.port = _free_port()
+            self.port = free_port()
 
     @property
     def node_id(self) -> str:
@@ -167,7 +167,8 @@ class RedisNode(RedisServer):
         return self.ask_all("CLUSTER", "MYID").splitlines()[1].decode()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that is free just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

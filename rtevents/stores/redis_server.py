@@ -253,6 +253,9 @@ def explain(error: Exception, place: Place) -> str:
         # What went wrong while it connected.
         error = error.__cause__
     text = " ".join(str(error).split())[:200]
+    if "executing the script can't" in text:
+        # Redis 7 does not call it what it is.
+        error = NoPermissionError()
     moving = "is just moving this log to another node: try again in a moment"
     kinds: list[tuple[type[Exception], str]] = [
         (AuthenticationError, f"refuses the user or the password: {text}"),

@@ -57,7 +57,11 @@ async def status(request: web.Request) -> web.Response:
         | (
             {}
             if grant.is_limited
-            else {"sinks": house.sinks.all(), "audit": house.guard.audit.state()}
+            else {
+                "sinks": house.sinks.all(),
+                "audit": house.guard.audit.state(),
+                "nodes": house.nodes().total,
+            }
         )
     )
 

@@ -9,6 +9,7 @@ import msgspec
 from rtevents.core.analysis import Report
 from rtevents.core.event import Stored
 from rtevents.core.health import Health
+from rtevents.core.node import Sum
 from rtevents.core.reference import FieldReference
 from rtevents.server.log_answers import Extent, LogState, Seq
 from rtevents.server.sink_answers import SinkState
@@ -335,6 +336,7 @@ class Status(msgspec.Struct, kw_only=True):
         logs: Each log, where there are several; what is told of one is of the first of them.
         sinks: What is done when something happens; not told to a limited grant.
         audit: Of the audit log, the last line's number and hash; not told to a limited grant.
+        nodes: The sum of all daemons on a log that several share; not told to a limited grant.
     """
 
     version: str
@@ -357,6 +359,7 @@ class Status(msgspec.Struct, kw_only=True):
     logs: list[LogState] | msgspec.UnsetType = msgspec.UNSET
     sinks: list[SinkState] | msgspec.UnsetType = msgspec.UNSET
     audit: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    nodes: Sum | msgspec.UnsetType = msgspec.UNSET
 
 
 class Statistics(msgspec.Struct):

@@ -1,6 +1,6 @@
 // How the daemon is: its verdict and why, its figures beside their thresholds, its projects.
 
-import { $, count, duration, el, rate, say, size, sync, visible } from "./text.js";
+import { $, count, duration, el, plural, rate, say, size, sync, visible } from "./text.js";
 
 const ms = (number) => `${number < 10 ? number.toFixed(1) : Math.round(number)} ms`;
 const percent = (share) => `${Math.round(share * 100)} %`;
@@ -75,6 +75,7 @@ export class HealthPanel {
 
   #facts(status, stats) {
     const { events, log } = stats;
+    const all = status.nodes;
     const facts = [
       ["Events a second", events.rate_1m === undefined ? "–" : rate(events.rate_1m)],
       ["Published, delivered", `${count(events.published)}, ${count(events.delivered)}`],
@@ -82,6 +83,10 @@ export class HealthPanel {
       ["Store", `${visible(status.store, 60)}, ${status.durability}`],
       ["Version, up for", `${status.version}, ${duration(stats.uptime)}`],
     ];
+    if (all?.nodes > 1) {
+      const lost = all.lost ? ` (${all.lost} lost)` : "";
+      facts.push([`All ${all.nodes} daemons${lost}`, `${plural(all.connections, "connection")}, ${rate(all.rate)}/s`]);
+    }
     const rows = facts.map(([label, value]) => {
       const row = this.#row(`fact ${label}`, () => el("div", {}, el("dt", { textContent: label }), el("dd")));
       say(row.lastChild, value);

@@ -88,20 +88,18 @@ export function ago(timestamp) {
 }
 
 const pad = (number, width = 2) => String(number).padStart(width, "0");
+const day = (time) => `${pad(time.getMonth() + 1)}-${pad(time.getDate())}`;
+const hours = (time) => time.toTimeString().slice(0, 8);
 
-// The time of today, with its date any other day; a number that no calendar holds as it is.
-export function clock(timestamp) {
+// A number that no calendar holds stays as it is.
+function written(timestamp, write) {
   const time = new Date(timestamp * 1000);
-  if (Number.isNaN(time.getTime())) return String(timestamp);
-  const hours = `${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;
-  return time.toDateString() === new Date().toDateString()
-    ? hours
-    : `${pad(time.getMonth() + 1)}-${pad(time.getDate())} ${hours}`;
+  return isNaN(time) ? String(timestamp) : write(time);
 }
 
-export function local(timestamp) {
-  const time = new Date(timestamp * 1000);
-  if (Number.isNaN(time.getTime())) return String(timestamp);
-  const day = `${pad(time.getFullYear(), 4)}-${pad(time.getMonth() + 1)}-${pad(time.getDate())}`;
-  return `${day}T${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;
-}
+// The time of today, with its date any other day.
+export const clock = (timestamp) => written(timestamp, (time) =>
+  time.toDateString() === new Date().toDateString() ? hours(time) : `${day(time)} ${hours(time)}`);
+
+export const local = (timestamp) =>
+  written(timestamp, (time) => `${pad(time.getFullYear(), 4)}-${day(time)}T${hours(time)}`);

@@ -291,6 +291,7 @@ class OwnCredential(msgspec.Struct):
         projects: The projects it is limited to; empty for every project.
         types: The event types it is limited to; empty for every type.
         expires: Unix seconds; null for never.
+        logs: The logs that may have what it holds; `main`, where there is one alone.
     """
 
     principal: str
@@ -298,6 +299,7 @@ class OwnCredential(msgspec.Struct):
     projects: list[str]
     types: list[str]
     expires: float | None
+    logs: list[str]
 
 
 class MadeTicket(msgspec.Struct):

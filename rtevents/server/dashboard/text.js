@@ -9,6 +9,7 @@ const SHORT = { "\t": "\\t", "\n": "\\n", "\r": "\\r" };
 const LINE = 400;
 
 export const $ = (id) => document.getElementById(id);
+export const find = (selector) => document.querySelector(selector);
 
 export function visible(text, most = LINE) {
   const given = String(text ?? "");
@@ -27,9 +28,10 @@ function escaped(character) {
   return code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, "0")}`;
 }
 
-// An element with properties and children; a child that is text stays text.
-export function el(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
+// An element such as "li.bar" with properties and children; a child that is text stays text.
+export function el(kind, properties = {}, ...children) {
+  const [tag, className = ""] = kind.split(".");
+  const made = Object.assign(document.createElement(tag), { className });
   for (const [name, value] of Object.entries(properties)) {
     if (name in made) made[name] = value;
     else made.setAttribute(name, value);

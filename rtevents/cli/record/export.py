@@ -35,6 +35,7 @@ def export(
     sources: options.Sources = [],
     paths: options.PathGlobs = [],
     wheres: options.Wheres = [],
+    logs: options.Logs = [],
     since: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Where to begin: as in tail; all by default.")
     ] = None,
@@ -60,7 +61,7 @@ def export(
     It ends with what is newest when it begins. What is interrupted goes on with --resume.
     """
     since, until = place(since), place(until)
-    wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
+    wanted = options.wanted(types, not_types, projects, sources, paths, wheres, logs)
     with options.client() as client:
         tell_unknown(client, projects)
         if str(file) == "-":

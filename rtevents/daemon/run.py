@@ -183,6 +183,7 @@ async def _open(
         reload=reload,
         risk_rules=projects.risk_rules,
         nodes=nodes.all,
+        look=nodes.look,
     )
     _furnish(house, parts, fanouts)
 

@@ -186,7 +186,7 @@ async def test_a_log_of_ones_own_has_one_node_and_tells_nothing(tmp_path: Path) 
 async def test_who_asks_is_told_of_those_that_came_since_the_last_heartbeat(
     redis: RedisServer, tmp_path: Path
 ) -> None:
-    """Beats are half a minute apart; and where the log is not to be asked, what is known is told."""
+    """Beats are half a minute apart; where the log is not to be asked, what is known is told."""
     url = redis.url(uuid4().hex)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

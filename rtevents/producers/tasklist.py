@@ -91,7 +91,7 @@ class TaskList(msgspec.Struct, frozen=True):
 
 def parse(text: str) -> TaskList:
     """
-    Return the tasks of a text, read as CommonMark 0.31 reads quotations, lists, fences and comments.
+    Return the tasks of a text, as CommonMark 0.31 reads quotations, lists, fences and comments.
 
     What is in code, in comments, or in the front matter is no task.
     """
@@ -181,7 +181,7 @@ class _Reader:
                 if indent >= 4 or not text.startswith(">"):
                     return line, number
                 line = text[1:].removeprefix(" ")
-            elif text.strip() and indent < each.needs or each.is_bare and not text.strip():
+            elif each.is_bare if not text.strip() else indent < each.needs:
                 return line, number
             else:
                 each.is_bare = False

@@ -108,6 +108,26 @@ def test_an_export_goes_on_behind_what_it_has(daemon: Daemon) -> None:
     assert [each["seq"] for each in lines(file)] == [3]
 
 
+def test_an_export_goes_on_in_the_form_that_is_there(daemon: Daemon) -> None:
+    fill(daemon, 3)
+    file = daemon.home / "cloud.ndjson"
+    assert daemon.run("export", str(file), "--format", "cloudevents").returncode == 0
+    whole = file.read_bytes()
+    fill(daemon, 5)
+
+    refused = daemon.run("export", str(file), "--resume", "--format", "ndjson")
+    assert refused.returncode == 2
+    assert f"{file} has cloudevents: go on without --format ndjson" in refused.stderr
+    assert file.read_bytes() == whole
+    assert daemon.run("export", str(file), "--resume").returncode == 0
+    assert [each["id"] for each in lines(file)] == [f"r-{number}" for number in range(5)]
+    # Not one line of it is whole; of an empty one it is to be said.
+    for left, form in ((whole[:40], []), (b"", ["--format", "cloudevents"])):
+        file.write_bytes(left)
+        assert daemon.run("export", str(file), "--resume", *form).returncode == 0
+        assert [each["id"] for each in lines(file)] == [f"r-{number}" for number in range(5)]
+
+
 def test_a_recording_stays_while_there_is_nothing_to_put_in_its_place(
     stopped_daemon: Daemon,
 ) -> None:
@@ -116,6 +136,9 @@ def test_a_recording_stays_while_there_is_nothing_to_put_in_its_place(
 
     assert stopped_daemon.run("export", str(file), "--force").returncode == 3
     assert file.read_bytes() == b"the only one\n"
+    file.unlink()
+    assert stopped_daemon.run("export", str(file)).returncode == 3
+    assert not file.exists()
 
 
 @pytest.mark.parametrize("text", [b"one\ntwo", b"all in one line", b'{"a": 1}'])

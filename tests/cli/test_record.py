@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -330,3 +331,41 @@ def test_a_replay_is_shown_as_asked(daemon: Daemon) -> None:
     done = daemon.run("replay", "--speed", "max", "-o", "ndjson")
     assert [json.loads(line)["event_id"] for line in done.stdout.splitlines()] == ["r-0", "r-1"]
     assert daemon.run("replay", "--as-project", "demo").returncode == 2
+
+
+def test_a_replay_goes_on_where_an_event_is_refused(daemon: Daemon) -> None:
+    file = daemon.home / "some.ndjson"
+    events = [risk(number, type=("RISK_ALERT", "NO_TYPE")[number in (1, 2)]) for number in range(4)]
+    file.write_bytes(b"\n" + b"".join(event.body + b"\n" for event in events) + b"{half\n")
+
+    words = ("replay", str(file), "--publish", "--speed", "max", "--as-project", "demo")
+    done = daemon.run(*words)
+    first, second, counted, failed = done.stderr.splitlines()
+    assert first.startswith("rtevents: line 3: ")
+    assert second.startswith("rtevents: line 4: ")
+    assert counted == "rtevents: 2 events published, 2 refused"
+    assert failed.startswith("rtevents: line 6: not an entry: ")
+    assert done.returncode == 2
+    file.write_bytes(file.read_bytes().removesuffix(b"{half\n"))
+    done = daemon.run(*words)
+    assert done.stderr.splitlines()[2:] == [
+        "rtevents: 2 events published, 2 refused",
+        "rtevents: 2 events are not in the log",
+    ]
+    assert done.returncode == 5
+    assert len(kept(daemon)) == 4
+
+
+@pytest.mark.parametrize("command", [["import"], ["replay", "--speed", "max"]])
+def test_what_is_no_file_is_read_as_a_stream(daemon: Daemon, command: list[str]) -> None:
+    fifo = daemon.home / "pipe"
+    os.mkfifo(fifo)
+    good = risk(1).body + b"\n"
+    run = [sys.executable, "-m", "rtevents", *command]
+    with subprocess.Popen([*run, str(fifo)], env=daemon.env, stdout=-1, stderr=-1) as started:
+        fifo.write_bytes(good * 3)
+        out, told = started.communicate()
+    assert started.returncode == 0, told
+    assert out.count(b"r-1") == 3 or told == b"rtevents: 1 stored, 2 there before, 0 refused\n"
+    assert daemon.run(*command, "/dev/stdin", stdin=good).returncode == 0
+    assert daemon.run(*command, str(daemon.home)).returncode == 2

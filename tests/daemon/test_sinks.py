@@ -482,3 +482,16 @@ def test_a_type_that_nobody_knows_is_a_warning(tmp_path: Path) -> None:
     )
     (warning,) = check(read(paths, {}))
     assert "config.yaml:2: sinks[0].where: column 9: unknown event type 'COMIT'" in warning
+
+
+def test_a_type_that_was_added_while_the_daemon_ran_is_known(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    text = "sinks:\n" + command("s", "true", type="PING") + command("t", "true", type="PONG")
+    configure(daemon, text)
+    daemon.start("--no-project")
+    assert daemon.run("types", "add", "PING").returncode == 0
+
+    told = daemon.run("config", "check").stderr
+    assert "sinks[1].type: unknown event type 'PONG'" in told
+    assert "PING" not in told.splitlines()[0].partition("did you mean")[0]
+    assert len(told.splitlines()) == 1

@@ -43,6 +43,10 @@ class _Document(msgspec.Struct, kw_only=True):
     ignore: Annotated[list[Line], msgspec.Meta(max_length=500)] = []
 
 
+# Read in several threads, of which none may be the first to use it: see ``core/keep.py``.
+msgspec.json.Decoder(_Document)
+
+
 class ProjectFile(msgspec.Struct, frozen=True):
     """
     A project's file as it was read.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,12 @@ from rtevents.errors import StoreError
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_working_out = threading.Lock()
+"""
+Held while msgspec works out a type, as it does at its first use: two threads that have it done so
+with one type at once end the process (msgspec 0.22, SIGSEGV).
+"""
 
 
 def write_whole(file: Path, data: bytes) -> None:
@@ -70,8 +77,10 @@ async def ended(call: Callable[[], T]) -> T:
 
 def load(file: Path, kind: type[T], default: T) -> T:
     """Read what ``save`` wrote; a file that cannot be read is told in the log and set aside."""
+    with _working_out:
+        decoder = msgspec.json.Decoder(kind)
     try:
-        return msgspec.json.decode(file.read_bytes(), type=kind)
+        return decoder.decode(file.read_bytes())
     except FileNotFoundError:
         return default
     except NOT_JSON as error:

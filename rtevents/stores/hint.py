@@ -37,7 +37,7 @@ class HintFile:
     def read(self) -> Hint | None:
         """Return the last hint; None when there is none that can be read."""
         try:
-            return msgspec.json.decode(self.path.read_bytes(), type=Hint)
+            return _decoder.decode(self.path.read_bytes())
         except (OSError, UnicodeDecodeError, msgspec.DecodeError):
             return None
 
@@ -66,3 +66,7 @@ class HintFile:
         if self._opened >= 0:
             os.close(self._opened)
         self._opened = -1
+
+
+# Worked out while it is imported: see ``core/keep.py``.
+_decoder = msgspec.json.Decoder(Hint)

@@ -22,6 +22,7 @@ Task = Callable[[Target, Work], Measured]
 
 OURS = (
     peers.rtevents, peers.rtevents_unlimited, peers.rtevents_by_socket, peers.rtevents_on_redis,
+    peers.rtevents_and_redis,
 )  # fmt: skip
 """The servers that are no peers."""
 

@@ -86,7 +86,14 @@ def rtevents_by_socket(work: Work) -> AbstractContextManager[Target]:
 
 @contextmanager
 def rtevents_on_redis(work: Work) -> Iterator[Target]:
-    """Run the daemon with its log in Redis; both are its server."""
+    """Run the daemon with its log in Redis."""
+    with log_on_redis() as (url, _), rtevents(work, env={"RTEVENTS_STORE": url}) as target:
+        yield target
+
+
+@contextmanager
+def rtevents_and_redis(work: Work) -> Iterator[Target]:
+    """Run the daemon with its log in Redis; the server is both."""
     with log_on_redis() as (url, pid), rtevents(work, env={"RTEVENTS_STORE": url}) as target:
         yield msgspec.structs.replace(target, pids=[*target.pids, pid])
 

@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from rtevents.core.keep import load, save, save_aside, write_whole
 from rtevents.errors import StoreError
+
+MANY_KINDS = """
+import sys
+from pathlib import Path
+from threading import Barrier, Thread
+from msgspec import defstruct
+from rtevents.core.keep import load
+
+sys.setswitchinterval(1e-6)
+for number in range(500):
+    parts = [(f"part{at}", dict[str, list[int]], {}) for at in range(20)]
+    part = defstruct(f"Part{number}", parts)
+    kind = defstruct(f"Kind{number}", [("all", list[part], []), ("one", part | None, None)])
+    begin = Barrier(4)
+
+    def read():
+        begin.wait()
+        assert load(Path(sys.argv[1]), kind, kind()).all[0].part0 == {"x": [1]}
+
+    readers = [Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+print("read")
+"""
 
 
 def test_what_is_saved_is_loaded_and_for_the_user_alone(tmp_path: Path) -> None:
@@ -56,3 +84,13 @@ def test_a_symlink_is_not_followed(tmp_path: Path) -> None:
         save(tmp_path / "place.json", {})
 
     assert (tmp_path / "target").read_text() == "precious"
+
+
+def test_threads_that_read_files_of_one_kind_for_the_first_time_do_no_harm(tmp_path: Path) -> None:
+    """As the producers of several projects do when the daemon starts: msgspec 0.22 crashed."""
+    save(tmp_path / "kept", {"all": [{"part0": {"x": [1]}}]})
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_KINDS, str(tmp_path / "kept")], capture_output=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (0, b"read\n"), done.stderr

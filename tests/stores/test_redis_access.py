@@ -1,0 +1,100 @@
+"""Who a Redis lets in, and whom a daemon takes for its Redis: TLS, users and their rights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from rtevents.errors import StoreError
+from rtevents.stores.redis import RedisStore
+from tests.redis import RedisServer, free_port
+
+from .samples import event, everything
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    """Who vouches for the server."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, authority: trustme.CA) -> Iterator[tuple[RedisServer, int]]:
+    """A Redis that lets in a user with the rights that the manual names; its port for TLS."""
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    port = free_port()
+    server = RedisServer(tmp_path / "redis")
+    server.start(**{
+        "tls-port": str(port),
+        "tls-cert-file": str(tmp_path / "cert.pem"),
+        "tls-key-file": str(tmp_path / "key.pem"),
+        "tls-ca-cert-file": str(tmp_path / "authority.pem"),
+        "tls-auth-clients": "no",
+    })  # fmt: skip
+    rights = ("on", ">s3cret", "~{team}:*", "+@all", "-@dangerous", "+info", "+config|get")
+    assert server.ask("ACL", "SETUSER", "daemon", *rights) == b"+OK"
+    assert server.ask("ACL", "SETUSER", "reader", "on", ">s3cret", "~*", "+@read", "+@connection",
+                      "+info", "+eval", "+evalsha") == b"+OK"  # fmt: skip
+    yield server, port
+    server.stop()
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Have the system trust that authority."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_a_user_with_the_rights_of_the_manual_has_a_log_by_tls(
+    guarded: tuple[RedisServer, int],
+) -> None:
+    store = await RedisStore.open(f"rediss://daemon:s3cret@localhost:{guarded[1]}/0?log=team")
+    try:
+        sent = [event(), event()]
+        await store.append([sent])
+        waited = await store.read(0, 10, wait=5)
+        assert [entry.event_id for entry in waited.entries] == [one.event_id for one in sent]
+        assert await store.find(sent[1].event_id) == 2
+        await store.retain(1, 0, 0)
+        assert [entry.seq for entry in await everything(store)] == [2]
+        await store.check()
+        assert store.weaknesses == []
+    finally:
+        await store.close()
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(
+    guarded: tuple[RedisServer, int],
+) -> None:
+    url = f"rediss://daemon:s3cret@localhost:{guarded[1]}/0?log=team"
+
+    with pytest.raises(StoreError, match=r"redis at localhost:.*certificate") as caught:
+        await RedisStore.open(url)
+
+    assert "\n" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_a_certificate_of_another_host_is_refused(guarded: tuple[RedisServer, int]) -> None:
+    url = f"rediss://daemon:s3cret@127.0.0.1:{guarded[1]}/0?log=team"
+
+    with pytest.raises(StoreError, match=r"redis at 127\.0\.0\.1:.*certificate"):
+        await RedisStore.open(url)
+
+
+async def test_a_user_with_too_few_rights_is_told_which(guarded: tuple[RedisServer, int]) -> None:
+    server = guarded[0]
+    other = f"redis://daemon:s3cret@127.0.0.1:{server.port}/0?log=other"
+    reader = f"redis://reader:s3cret@127.0.0.1:{server.port}/0?log=team"
+
+    for url in (other, reader):
+        with pytest.raises(StoreError, match="does not allow this user what a log needs"):
+            await RedisStore.open(url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
@@ -13,18 +14,15 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+_numbers = itertools.count(1)
+
 
 @contextmanager
-def namespace(label: str = "") -> Iterator[str]:
-    """
-    Make a network in which loopback is all there is; skip the test where that is not allowed.
-
-    Args:
-        label: Tells it from others of the same test.
-    """
+def namespace() -> Iterator[str]:
+    """Make a network in which loopback is all there is; skip the test where that is not allowed."""
     if shutil.which("ip") is None:
         pytest.skip("ip is not installed")
-    name = f"rtevents-{os.getpid()}{label}"
+    name = f"rtevents-{os.getpid()}-{next(_numbers)}"
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if made.returncode:
         pytest.skip(f"no network namespace may be made here: {made.stderr.strip()}")

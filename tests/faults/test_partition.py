@@ -44,7 +44,7 @@ class Apart:
 
     def __init__(self, stack: ExitStack, interval: float) -> None:
         self._stack = stack
-        near, far, between = (stack.enter_context(namespace(label)) for label in "nfb")
+        near, far, between = (stack.enter_context(namespace()) for _ in range(3))
         self.way = Way(near, far, between)
         folder = stack.enter_context(folder_with_a_short_path())
         self.redis = RedisServer(

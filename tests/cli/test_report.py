@@ -74,6 +74,31 @@ def test_it_is_learned_from_what_happens_and_told(daemon: Daemon) -> None:
     )
 
 
+def test_files_of_the_same_name_are_counted_in_each_project(daemon: Daemon) -> None:
+    def commit(project: str, number: int) -> Event:
+        files = [{"path": "README.md"}, {"path": "src/a.py"}]
+        data = {"commit_hash": f"{number:040x}", "message": "m", "author": "A", "files": files}
+        return Event(type="COMMIT", project_id=project, data=data)
+
+    with daemon.client() as client:
+        client.publish_many([commit("web", number) for number in range(3)])
+        one = daemon.run("report", "-o", "pretty").stdout
+        client.publish_many([commit("api", number) for number in range(3, 5)])
+
+    said = daemon.run("report", "-o", "pretty").stdout
+    assert re.search(r"^ +3 █+ README.md$", one, re.MULTILINE)
+    for count, project in (3, "web"), (2, "api"):
+        assert re.search(rf"^ +{count} [█ ]+ {project}: README.md$", said, re.MULTILINE)
+        assert re.search(rf"^ +{count} [█ ]+ {project}: src$", said, re.MULTILINE)
+        assert f"{count} times (100%)  {project}: README.md  src/a.py\n" in said
+    found = json.loads(daemon.run("report").stdout)
+    assert [
+        (each["project_id"], each["count"])
+        for each in found["files"]
+        if each["name"] == "README.md"
+    ] == [("web", 3), ("api", 2)]
+
+
 def test_a_daemon_learns_from_its_log_when_it_starts(stopped_daemon: Daemon) -> None:
     daemon = stopped_daemon
     daemon.start()

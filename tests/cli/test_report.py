@@ -117,9 +117,11 @@ def test_a_daemon_learns_from_its_log_when_it_starts(stopped_daemon: Daemon) -> 
 def test_nothing_is_told_of_nothing(daemon: Daemon) -> None:
     assert daemon.run("report", "-o", "pretty").stdout == "no event in that time\n"
     assert json.loads(daemon.run("report").stdout)["events"] == 0
-    done = daemon.run("predict", "somewhere.py")
+    done = daemon.run("predict", "README.md", "Other.py", cwd=daemon.home)
     assert done.returncode == 2
-    assert "in no project that is watched; name one with --project" in done.stderr
+    assert done.stderr.startswith(
+        "rtevents: README.md, Other.py: in no project that is watched; name one with --project"
+    )
     said = daemon.run("predict", "--project", "x", "a", "-o", "pretty").stdout
     assert said == "nothing is known to change together with that\n"
     assert daemon.run("report", "--since", "yesterday-ish").returncode == 2

@@ -67,7 +67,7 @@ def test_it_is_learned_from_what_happens_and_told(daemon: Daemon) -> None:
     likely = json.loads(daemon.run("predict", "../app.py", cwd=root / "inner").stdout)["likely"]
     assert likely[0]["path"] == "test_app.py"
     said = daemon.run("predict", "--project", "web", "app.py", "-n", "1", "-o", "pretty").stdout
-    assert re.fullmatch(r" +\d\d%  test_app.py  \(\d+ x as usual\)\n", said)
+    assert re.fullmatch(r" +\d\d%  test_app.py  \(\d+ times as often as usual\)\n", said)
     done = daemon.run("history", "-t", "COMMIT", "-w", "surprise > 0.9", "-o", "ndjson")
     assert [json.loads(line)["data"]["message"] for line in done.stdout.splitlines()][-1] == (
         "Change app.py, odd.sh"

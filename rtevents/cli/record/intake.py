@@ -46,6 +46,7 @@ def import_(
     \b
     rtevents import week.ndjson
     gunzip < events.gz | rtevents import -
+    rtevents import <(gunzip < events.gz)
     rtevents import damaged.ndjson --skip-bad
 
     A line is an event in the wire form or a CloudEvent. What is there already is not stored again:
@@ -55,10 +56,10 @@ def import_(
     has the extension `imported`: the daemon's risk rules leave it out, as what is long over.
     """
     from rtevents.cli.record.progress import shown
-    from rtevents.cli.record.recording import read, size
+    from rtevents.cli.record.recording import is_readable, read, size
 
     options.refuse_empty("--project", [] if project is None else [project])
-    if str(file) != "-" and not file.is_file():
+    if not is_readable(file):
         raise typer.BadParameter(f"no file {str(file)!r}")
     with options.client() as client, shown("import", size(file)) as advance:
         intake = _Intake(client, project)

@@ -223,9 +223,10 @@ def _debug_first(arguments: list[str]) -> list[str]:
 def misuse(error: ClickException) -> str:
     """Return what is wrong with a command line, and where the help is, in one line."""
     text = _safe(" ".join(error.format_message().split()).rstrip("."))
-    text = text.removeprefix("Invalid value: ")
     text = re.sub(r"\. Did you mean '(\S+)'.*\?$", r", did you mean \1?", text)
-    text = text[:1].lower() + text[1:]
+    own = text.removeprefix("Invalid value: ")
+    # Ours may begin with what somebody named: the capital of a file's name is its own.
+    text = own if own != text else text[:1].lower() + text[1:]
     context: Context | None = getattr(error, "ctx", None)
     if context is None:
         return text

@@ -57,7 +57,8 @@ def predict(
     if not found["likely"]:
         print("nothing is known to change together with that")
     for each in found["likely"]:
-        print(f"{each['probability']:>5.0%}  {safe(each['path'])}  ({each['lift']:.0f} x as usual)")
+        often = f"{each['lift']:.0f} times as often as usual"
+        print(f"{each['probability']:>5.0%}  {safe(each['path'])}  ({often})")
 
 
 def _place(projects: list[dict[str, object]], paths: list[Path]) -> tuple[str, list[str]]:

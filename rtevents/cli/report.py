@@ -73,9 +73,11 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     if found["is_cut"]:
         yield "that was too long: only the newest are counted"
     yield from _over_time(found)
-    yield from _bars("busiest files", found["files"])
-    yield from _bars("busiest folders", found["folders"])
-    yield from _together(found["together"])
+    places = found["files"] + found["folders"] + found["together"]
+    are_several = len({each["project_id"] for each in places}) > 1
+    yield from _bars("busiest files", found["files"], are_several)
+    yield from _bars("busiest folders", found["folders"], are_several)
+    yield from _together(found["together"], are_several)
     yield from _commits(found["commits"])
     yield from _things("tasks", found["tasks"]["by_status"], found["tasks"])
     risks = found["risks"]
@@ -104,7 +106,7 @@ def blocks(row: Sequence[int]) -> str:
     return "".join(BLOCKS[-(-each * (len(BLOCKS) - 1) // most)] for each in row)
 
 
-def _bars(title: str, counted: list[dict[str, Any]]) -> Iterator[str]:
+def _bars(title: str, counted: list[dict[str, Any]], are_several: bool) -> Iterator[str]:
     if not counted:
         return
     yield ""
@@ -112,16 +114,23 @@ def _bars(title: str, counted: list[dict[str, Any]]) -> Iterator[str]:
     most = counted[0]["count"]
     for each in counted[:SHOWN]:
         bar = "█" * max(1, BAR * each["count"] // most)
-        yield f"  {each['count']:>6,} {bar:<{BAR}} {safe(each['name'])}"
+        project = _project(each, are_several)
+        yield f"  {each['count']:>6,} {bar:<{BAR}} {project}{safe(each['name'])}"
 
 
-def _together(pairs: list[dict[str, Any]]) -> Iterator[str]:
+def _project(place: dict[str, Any], are_several: bool) -> str:
+    """Return what stands before a path where the projects are several."""
+    return f"{safe(place['project_id'])}: " if are_several and place["project_id"] else ""
+
+
+def _together(pairs: list[dict[str, Any]], are_several: bool) -> Iterator[str]:
     if pairs:
         yield ""
         yield "changed together, and in how many of the commits of the rarer one"
     for pair in pairs[:SHOWN]:
         one, other = map(safe, pair["files"])
-        yield f"  {pair['count']:>6,} times ({pair['share']:.0%})  {one}  {other}"
+        project = _project(pair, are_several)
+        yield f"  {pair['count']:>6,} times ({pair['share']:.0%})  {project}{one}  {other}"
 
 
 def _commits(commits: dict[str, Any]) -> Iterator[str]:

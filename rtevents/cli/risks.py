@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -77,7 +78,7 @@ def risks(
     if len(entries) >= MOST:
         notice(f"of the newest {MOST} RISK_ALERTs, and 1000 grave ones before; there may be more")
     if is_terminal() if output is None else output == "pretty":
-        _show(found)
+        _show(found, shutil.get_terminal_size().columns if is_terminal() else None)
     else:
         print_json(found)
 
@@ -258,8 +259,19 @@ def _risks(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     )
 
 
-def _show(risks: Iterable[dict[str, Any]]) -> None:
-    """Print risks for a person, one a line."""
+def _show(risks: Iterable[dict[str, Any]], columns: int | None) -> None:
+    """
+    Print risks for a person, one a line.
+
+    Args:
+        columns: Those of the terminal: a longer line becomes several; None for none.
+    """
+    import textwrap
+
+    below = textwrap.TextWrapper(
+        max(columns or 0, 20), initial_indent="    ", subsequent_indent="    ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
     is_any = False
     for risk in risks:
         is_any = True
@@ -269,10 +281,17 @@ def _show(risks: Iterable[dict[str, Any]]) -> None:
             colour = typer.colors.GREEN
         severity = typer.style(f"{risk['severity']:<9}", fg=colour)
         project = safe(risk["project_id"] or "-")
-        state = "over " if risk["state"] == "closed" else ""
-        since = typer.style(moment(risk["since"], "%Y-%m-%d %H:%M"), dim=True)
-        mark = typer.style(safe(_short(risk["fingerprint"], risk["rule"])), dim=True)
-        typer.echo(f"{severity} {since}  {project:<12}  {state}{safe(risk['message'])}  {mark}")
+        words = f"{'over ' if risk['state'] == 'closed' else ''}{safe(risk['message'])}"
+        since = moment(risk["since"], "%Y-%m-%d %H:%M")
+        mark = safe(_short(risk["fingerprint"], risk["rule"]))
+        length = len(f"{risk['severity']:<9} {since}  {project:<12}  {words}  {mark}")
+        begin = f"{severity} {typer.style(since, dim=True)}  {project:<12}  "
+        dim = typer.style(mark, dim=True)
+        if columns is None or length <= columns:
+            typer.echo(f"{begin}{words}  {dim}")
+        else:  # the words below, for a terminal breaks them anywhere
+            typer.echo(f"{begin}{dim}")
+            typer.echo(below.fill(words))
     if not is_any:
         typer.echo("no risk is open")
 

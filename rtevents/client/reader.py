@@ -15,8 +15,8 @@ from rtevents.errors import ConnectionLost, NotReachable, Unavailable
 PAGE = 100
 """Entries that are asked for at once, and held at most."""
 
-POLL_SECONDS = 30.0
-"""Seconds for which one question waits for an answer."""
+POLL_SECONDS = 5.0
+"""Seconds for which one question waits for an answer: so late it knows what the filter hides."""
 
 
 class HistoryReader:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from itertools import combinations
 from statistics import median
+from typing import TypeVar
 
 import msgspec
 
@@ -32,11 +33,31 @@ NO_CHANGE = frozenset({"found", "added", "moved", "edited"})
 """What a task list tells of a task whose status is as it was."""
 
 
+Key = TypeVar("Key")
+
+_InProject = tuple[str | None, str]
+"""A project's id, and a path in it."""
+
+
 class Counted(msgspec.Struct, frozen=True):
     """How often there is something."""
 
     name: str
     count: int
+
+
+class PathCount(msgspec.Struct, frozen=True):
+    """
+    How often something happens to a file or in a folder.
+
+    Args:
+        name: Its path, in the project.
+        project_id: The project; None for what is of none.
+    """
+
+    name: str
+    count: int
+    project_id: str | None
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -46,11 +67,13 @@ class Pair(msgspec.Struct, frozen=True):
     Args:
         count: In how many commits.
         share: Of the commits that change the rarer one of them.
+        project_id: The project that both are of.
     """
 
     files: tuple[str, str]
     count: int
     share: float
+    project_id: str | None
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -124,8 +147,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         by_type: How many of each type.
         span_seconds: How long each of `spans` is: an hour, or a day.
         spans: The events over time, the oldest first; those without an event are left out.
-        files, folders: Where most happens: each save of a file, and each commit of one of which no
-            save was told since the last; what git itself wrote, at a checkout, is none.
+        files, folders: Where most happens, in each project apart: each save of a file, and each
+            commit of one of which no save was told since the last; what git itself wrote, at a
+            checkout, is none.
         together: The files that commits change together.
     """
 
@@ -135,8 +159,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     by_type: dict[str, int]
     span_seconds: int
     spans: list[Span]
-    files: list[Counted]
-    folders: list[Counted]
+    files: list[PathCount]
+    folders: list[PathCount]
     together: list[Pair]
     commits: Commits
     tasks: Tasks
@@ -150,12 +174,12 @@ class Analysis:
         self._events = 0
         self._first = self._last = 0.0
         self._hours: Counter[tuple[int, str]] = Counter()
-        self._files: Counter[str] = Counter()
-        self._folders: Counter[str] = Counter()
+        self._files: Counter[_InProject] = Counter()
+        self._folders: Counter[_InProject] = Counter()
         # Saved since their last commit, the oldest first.
-        self._saved: dict[tuple[str | None, str], None] = {}
-        self._committed: Counter[str] = Counter()
-        self._pairs: Counter[tuple[str, str]] = Counter()
+        self._saved: dict[_InProject, None] = {}
+        self._committed: Counter[_InProject] = Counter()
+        self._pairs: Counter[tuple[_InProject, _InProject]] = Counter()
         self._authors: Counter[str] = Counter()
         self._rhythm = [[0] * 24 for _ in range(7)]
         self._commits = self._inserted = self._deleted = 0
@@ -176,17 +200,17 @@ class Analysis:
     def _file(self, event: Event) -> None:
         # With a cause it was git that wrote it, or other rules that show it.
         if event.path and not event.data.get("cause"):
-            self._touch(event.path)
-            self._saved[event.project_id, event.path] = None
+            self._touch(file := (event.project_id, event.path))
+            self._saved[file] = None
             if len(self._saved) > MOST_KEYS:
                 del self._saved[next(iter(self._saved))]
 
-    def _touch(self, path: str) -> None:
-        folder = path.rpartition("/")[0] or "."
-        self._files[path] += 1
-        self._folders[folder] += 1
-        for counts in (self._files, self._folders):
-            _prune(counts)
+    def _touch(self, file: _InProject) -> None:
+        project_id, path = file
+        self._files[file] += 1
+        self._folders[project_id, path.rpartition("/")[0] or "."] += 1
+        _prune(self._files)
+        _prune(self._folders)
 
     def _commit(self, event: Event) -> None:
         data = event.data
@@ -205,15 +229,16 @@ class Analysis:
                 if isinstance(each, dict) and "path" in each
             }
         )
-        for path in paths:
+        files = [(event.project_id, path) for path in paths]
+        for file in files:
             # What was saved is counted already: its commit is no other change.
-            if (key := (event.project_id, path)) in self._saved:
-                del self._saved[key]
+            if file in self._saved:
+                del self._saved[file]
             else:
-                self._touch(path)
-            self._committed[path] += 1
-        if len(paths) <= MOST_TOGETHER:
-            self._pairs.update(combinations(paths, 2))
+                self._touch(file)
+            self._committed[file] += 1
+        if len(files) <= MOST_TOGETHER:
+            self._pairs.update(combinations(files, 2))
         _prune(self._committed)
         _prune(self._pairs)
 
@@ -245,8 +270,8 @@ class Analysis:
             by_type=dict(by_type.most_common()),
             span_seconds=size,
             spans=[Span(at * size, dict(spans[at])) for at in sorted(spans)],
-            files=_top(self._files),
-            folders=_top(self._folders),
+            files=_places(self._files),
+            folders=_places(self._folders),
             together=self._together(),
             commits=Commits(
                 count=self._commits,
@@ -263,12 +288,16 @@ class Analysis:
 
     def _together(self) -> list[Pair]:
         found = [
-            Pair(files, count, count / min(self._committed[each] or count for each in files))
-            for files, count in self._pairs.items()
+            Pair((one[1], other[1]), count, count / self._rarer(one, other, count), one[0])
+            for (one, other), count in self._pairs.items()
             if count > 1
         ]
-        found.sort(key=lambda pair: (-pair.count * pair.share, pair.files))
+        found.sort(key=lambda pair: (-pair.count * pair.share, pair.files, pair.project_id or ""))
         return found[:TOP]
+
+    def _rarer(self, one: _InProject, other: _InProject, least: int) -> int:
+        """Return how many commits change the rarer one of two files."""
+        return min(self._committed[one] or least, self._committed[other] or least)
 
 
 class _Openings:
@@ -321,11 +350,20 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _prune(counts: Counter[str] | Counter[tuple[str, str]]) -> None:
+def _prune(counts: Counter[Key]) -> None:
     if len(counts) > MOST_KEYS:
         kept = counts.most_common(MOST_KEYS // 2)
         counts.clear()
-        counts.update(dict(kept))  # type: ignore[arg-type]  # what was in it
+        counts.update(dict(kept))
+
+
+def _places(counts: Counter[_InProject]) -> list[PathCount]:
+    def rank(item: tuple[_InProject, int]) -> tuple[int, str, str]:
+        (project_id, path), count = item
+        return -count, path, project_id or ""
+
+    ranked = sorted(counts.items(), key=rank)
+    return [PathCount(path, count, project_id) for (project_id, path), count in ranked[:TOP]]
 
 
 def _top(counts: Counter[str]) -> list[Counted]:

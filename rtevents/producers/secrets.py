@@ -38,6 +38,12 @@ CONTENTS = {
 }
 """What a secret looks like, by what it is."""
 
+PLACEHOLDER = re.compile(
+    rb"(?i)example|placeholder|redacted|change[_-]?me|dummy|your[_-]|[_-](?:your|here)\b|1234567890"
+    rb"|([^-])\1{5}|eyJzdWIiOiIxMjM0NTY3ODkw"
+)
+"""What is in a secret of documentation: a word, a run of one character, the sample of jwt.io."""
+
 KEPT = rb"(?:passw(?:or)?d|passphrase|secret|token|(?:api|access|secret|auth|encryption)[_-]?key)"
 """How a name ends that is given a secret."""
 
@@ -69,6 +75,7 @@ WORDS = (
 )  # fmt: skip
 """What is in a value that only shows where a secret goes, in small letters."""
 
+_REST = re.compile(rb"[A-Za-z0-9_.+/=-]{0,200}")
 _CONTENTS = {what: re.compile(pattern) for what, pattern in CONTENTS.items()}
 _GIVEN = {what: re.compile(pattern, re.MULTILINE) for what, pattern in GIVEN.items()}
 _SETTING = re.compile(SETTING, re.MULTILINE)
@@ -80,7 +87,7 @@ def looks_secret(path: str, content: bytes) -> str | None:
     if not _is_example(name) and any(fnmatch.fnmatch(name, each) for each in NAMES):
         return "its name"
     for what, pattern in _CONTENTS.items():
-        if pattern.search(content):
+        if any(_is_real(content, found) for found in pattern.finditer(content)):
             return what
     settings = {"a password or a key of a setting": _SETTING} if name.endswith(SETTINGS) else {}
     for what, pattern in (_GIVEN | settings).items():
@@ -91,6 +98,12 @@ def looks_secret(path: str, content: bytes) -> str | None:
 
 def _is_example(name: str) -> bool:
     return DATA.sub("", name).endswith(EXAMPLES)
+
+
+def _is_real(content: bytes, found: re.Match[bytes]) -> bool:
+    """Tell whether what has the form of a secret is more than a sample of that form."""
+    rest = _REST.match(content, found.end())
+    return PLACEHOLDER.search(found[0] + (rest[0] if rest else b"")) is None
 
 
 def _is_given(value: str) -> bool:

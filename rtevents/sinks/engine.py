@@ -26,7 +26,10 @@ MAX_BATCH_BYTES = 4 * 1024**2
 """Wire bytes after which a batch is full, whatever its number: with what one read adds."""
 
 LOOK_SECONDS = 30.0
-"""Seconds for which one look waits; a place past what the filter hides is kept then."""
+"""
+Seconds for which one look waits at most; a place past what the filter hides is kept then, or when
+the reader looks up before.
+"""
 
 LONGEST_ASKED = 3600.0
 """Longest pause, in seconds, that the other side may ask for."""

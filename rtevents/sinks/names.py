@@ -25,7 +25,8 @@ class Name(msgspec.Struct, frozen=True, kw_only=True):
     A name.
 
     Args:
-        bookmark: Everything up to there is done, or among the dead letters; empty for nowhere yet.
+        bookmark: Everything up to there is done, among the dead letters, or not wanted; empty for
+            nowhere yet. Past what is not wanted it moves while the name runs, every few seconds.
         pid: The process that runs it; None while none does.
         since: Since when it runs, or when it last did something; unix seconds.
         dead: Dead letters that are kept.

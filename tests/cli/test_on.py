@@ -315,6 +315,23 @@ def test_what_cannot_be_is_misuse(stopped_daemon: Daemon, words: list[str], said
     assert said in done.stderr
 
 
+def test_what_the_filter_hides_is_no_lag(ons: Ons) -> None:
+    ons.shell("x", f"echo $RTEVENTS_SEQ >> {ons.out}")
+    ons.publish("one")
+    wait_for(lambda: ons.seq("x") == 1, "it is done")
+    others = [
+        Event(type="PROGRESS_UPDATE", data={"done": number, "total": 50}) for number in range(50)
+    ]
+    with ons.daemon.client() as client:
+        client.publish_many(others)
+
+    wait_for(lambda: ons.seq("x") == 51, "its place is past what it does not want")
+    [listed] = json.loads(ons.daemon.run("sinks", "--json").stdout)
+    assert listed["lag"] == 0
+    ons.publish("two")
+    wait_for(lambda: ons.lines() == ["1", "52"], "nothing is left out")
+
+
 def test_names_are_listed_and_forgotten(ons: Ons) -> None:
     process = ons.shell("x", f"echo $RTEVENTS_SEQ >> {ons.out}")
     failing = ons.shell("y", "exit 3")

@@ -67,11 +67,36 @@ def test_it_is_learned_from_what_happens_and_told(daemon: Daemon) -> None:
     likely = json.loads(daemon.run("predict", "../app.py", cwd=root / "inner").stdout)["likely"]
     assert likely[0]["path"] == "test_app.py"
     said = daemon.run("predict", "--project", "web", "app.py", "-n", "1", "-o", "pretty").stdout
-    assert re.fullmatch(r" +\d\d%  test_app.py  \(\d+ x as usual\)\n", said)
+    assert re.fullmatch(r" +\d\d%  test_app.py  \(\d+ times as often as usual\)\n", said)
     done = daemon.run("history", "-t", "COMMIT", "-w", "surprise > 0.9", "-o", "ndjson")
     assert [json.loads(line)["data"]["message"] for line in done.stdout.splitlines()][-1] == (
         "Change app.py, odd.sh"
     )
+
+
+def test_files_of_the_same_name_are_counted_in_each_project(daemon: Daemon) -> None:
+    def commit(project: str, number: int) -> Event:
+        files = [{"path": "README.md"}, {"path": "src/a.py"}]
+        data = {"commit_hash": f"{number:040x}", "message": "m", "author": "A", "files": files}
+        return Event(type="COMMIT", project_id=project, data=data)
+
+    with daemon.client() as client:
+        client.publish_many([commit("web", number) for number in range(3)])
+        one = daemon.run("report", "-o", "pretty").stdout
+        client.publish_many([commit("api", number) for number in range(3, 5)])
+
+    said = daemon.run("report", "-o", "pretty").stdout
+    assert re.search(r"^ +3 █+ README.md$", one, re.MULTILINE)
+    for count, project in (3, "web"), (2, "api"):
+        assert re.search(rf"^ +{count} [█ ]+ {project}: README.md$", said, re.MULTILINE)
+        assert re.search(rf"^ +{count} [█ ]+ {project}: src$", said, re.MULTILINE)
+        assert f"{count} times (100%)  {project}: README.md  src/a.py\n" in said
+    found = json.loads(daemon.run("report").stdout)
+    assert [
+        (each["project_id"], each["count"])
+        for each in found["files"]
+        if each["name"] == "README.md"
+    ] == [("web", 3), ("api", 2)]
 
 
 def test_a_daemon_learns_from_its_log_when_it_starts(stopped_daemon: Daemon) -> None:
@@ -92,9 +117,11 @@ def test_a_daemon_learns_from_its_log_when_it_starts(stopped_daemon: Daemon) -> 
 def test_nothing_is_told_of_nothing(daemon: Daemon) -> None:
     assert daemon.run("report", "-o", "pretty").stdout == "no event in that time\n"
     assert json.loads(daemon.run("report").stdout)["events"] == 0
-    done = daemon.run("predict", "somewhere.py")
+    done = daemon.run("predict", "README.md", "Other.py", cwd=daemon.home)
     assert done.returncode == 2
-    assert "in no project that is watched; name one with --project" in done.stderr
+    assert done.stderr.startswith(
+        "rtevents: README.md, Other.py: in no project that is watched; name one with --project"
+    )
     said = daemon.run("predict", "--project", "x", "a", "-o", "pretty").stdout
     assert said == "nothing is known to change together with that\n"
     assert daemon.run("report", "--since", "yesterday-ish").returncode == 2

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import rtevents
+from rtevents.cli.risks import _show
 from rtevents.config.project_file import read_project_file
 from rtevents.config.risks import RiskSettings
 from rtevents.producers.risk.rules import ABOUT, build
@@ -90,6 +91,24 @@ def test_thousands_of_newer_words_hide_no_grave_risk(daemon: Daemon) -> None:
 
     assert [each["message"] for each in found] == ["disk full"] + ["x"] * 7
     assert "there may be more" in done.stderr
+
+
+def test_a_line_that_has_no_room_goes_on_below_at_a_word(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    message = "commit 0123456789 adds what looks like a secret to src/settings/production.py"
+    risk = {
+        "severity": "critical", "state": "open", "rule": "secret", "message": message, "since": 0.0,
+        "project_id": "web", "fingerprint": "secret:0123456789abcdef",
+    }  # fmt: skip
+
+    _show([risk], None)
+    [whole] = capsys.readouterr().out.splitlines()
+    _show([risk], 60)
+    first, *below = capsys.readouterr().out.splitlines()
+    assert whole.split() == [*first.split()[:-1], *message.split(), first.split()[-1]]
+    assert all(len(line) <= 60 and line.startswith("    ") for line in below)
+    assert " ".join(line.strip() for line in below) == message
 
 
 def test_a_person_closes_a_risk_by_what_the_list_shows(stopped_daemon: Daemon) -> None:

@@ -53,7 +53,7 @@ def test_commits_tell_their_rhythm_their_authors_and_what_changes_together() -> 
     assert report.commits.rhythm[0][9:11] == [3, 2]
     assert report.commits.rhythm[1][10] == 1
     assert sum(map(sum, report.commits.rhythm)) == 6
-    assert report.together == [Pair(("src/a", "src/b"), 2, 1.0)]
+    assert report.together == [Pair(("src/a", "src/b"), 2, 1.0, "web")]
     assert (report.files[0].name, report.files[0].count) == ("src/a", 3)
     assert (report.folders[0].name, report.folders[0].count) == (".", 52)
 
@@ -69,8 +69,11 @@ def test_a_save_and_its_commit_are_one_change() -> None:
         save("a", cause="checkout"), save("c", cause="checkout"), commit("c"),
     )  # fmt: skip
 
-    assert [(each.name, each.count) for each in report.files] == [("a", 6), ("b", 1), ("c", 1)]
-    assert [(each.name, each.count) for each in report.folders] == [(".", 8)]
+    assert [(each.name, each.count) for each in report.files] == [
+        ("a", 5), ("a", 1), ("b", 1), ("c", 1),
+    ]  # fmt: skip
+    assert report.files[1].project_id == "other"
+    assert [(each.name, each.count) for each in report.folders] == [(".", 7), (".", 1)]
 
 
 def test_events_are_told_by_the_hour_or_by_the_day() -> None:

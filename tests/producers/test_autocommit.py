@@ -392,7 +392,7 @@ async def test_limits_leave_it_to_the_user(world: World, repository: Path) -> No
         ("notes.txt", "see AKIA" + "ABCDEFGHIJKLMNOP here"),
         ("a.txt", "-----BEGIN OPENSSH PRIVATE" + " KEY-----\nabc\n"),
         ("b.py", 'TOKEN = "ghp_' + "a1B2" * 9 + '"'),
-        ("c.sh", "export S=xoxb-" + "1234567890-abc"),
+        ("c.sh", "export S=xoxb-" + "2847563910-abc"),
     ],
 )
 async def test_what_looks_like_a_secret_is_left_to_the_user(

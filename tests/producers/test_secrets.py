@@ -8,7 +8,7 @@ from rtevents.producers.secrets import looks_secret
 
 # In two halves: this file is to be one that may be committed.
 FOUND = [
-    ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG", "/bPxRfiCYEXAMPLEKEY"),
+    ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG", "/bPxRfiCYq7zT2mxKEY9"),
     ('aws_secret_access_key = "wJa', 'lrXUtnFEMI/K7MDENG/bPxRfiCYq7zT2mxKEY9"'),
     ('password = "hunter2', 'hunter2"'),
     ("db.Password: 'p4ssw!", "rd.9x'"),
@@ -30,6 +30,28 @@ SETTINGS = [
     ("api_key = kq3v9z", "7w1x"),
     ('token: "kq3v9z', '7w1x"'),
 ]
+
+SAMPLES = """\
+AKIAIOSFODNN7EXAMPLE
+aws_access_key_id = AKIAIOSFODNN7EXAMPLE
+ASIAXXXXXXXXXXXXXXXX
+AKIA1234567890ABCDEF
+AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY
+aws_secret_access_key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+ghp_000000000000000000000000000000000000
+glpat-your-token-goes-here-1
+sk-ant-api03-your-api-key-goes-right-here
+sk-proj-xxxxxxxxxxxxxxxxxxxxxxxx
+sk-ant-REPLACE-with-your-own-key
+xoxb-your-bot-token-here
+xoxb-1234567890-abc
+AIzaSyXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX
+npm_XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX
+sk_live_EXAMPLE00aaBBccDDee
+eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIn0.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c
+"""
+"""What documentation shows in the place of a secret."""
 
 HARMLESS = """\
 password = getpass()
@@ -82,6 +104,15 @@ def test_what_is_a_secret_is_found_in_any_file(halves: tuple[str, str]) -> None:
 @pytest.mark.parametrize("halves", SETTINGS, ids=["yaml", "ini", "quoted"])
 def test_a_setting_needs_no_quotes(halves: tuple[str, str]) -> None:
     assert looks_secret("compose.yml", f"db:\n  {''.join(halves)}\n".encode())
+
+
+@pytest.mark.parametrize("line", SAMPLES.splitlines())
+def test_a_sample_of_documentation_is_none_and_hides_none(line: str) -> None:
+    real = "AKIA" + "Q3EGRZ7TUVW5XY2K"
+
+    assert looks_secret("docs/aws.md", f"first\n{line}\nlast\n".encode()) is None
+    assert looks_secret("docs/aws.md", f"{line}\n{real}\n".encode()) == "a key of AWS"
+    assert looks_secret("docs/aws.md", f"{real}\n{line}\n".encode()) == "a key of AWS"
 
 
 @pytest.mark.parametrize("line", HARMLESS.splitlines())

@@ -40,7 +40,9 @@ async def test_what_a_filter_and_a_place_leave_is_counted(filled: Server) -> Non
     whole = await counted(filled)
     assert (whole["events"], whole["is_cut"]) == (45, False)
     assert whole["commits"]["count"] == 40
-    assert whole["together"][0] == {"files": ["a.py", "b.py"], "count": 30, "share": 1.0}
+    assert whole["together"][0] == {
+        "files": ["a.py", "b.py"], "count": 30, "share": 1.0, "project_id": "web",
+    }  # fmt: skip
     assert (await counted(filled, "project=api"))["commits"]["count"] == 10
     assert (await counted(filled, "type=TASK_UPDATE"))["by_type"] == {"TASK_UPDATE": 5}
     assert (await counted(filled, "where=seq+%3E+44"))["events"] == 1

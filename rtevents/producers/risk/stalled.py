@@ -127,14 +127,16 @@ class Stalled:
             if now - max(run.moved_at, self._awake_since) < most:
                 continue
             run.is_told = True
+            pause = now - run.moved_at
+            still = f"{pause / 60:.0f} min" if pause >= 90 else f"{pause:.0f} s"
             book.found(
                 Finding(
                     rule=self.name,
                     project_id=run.project_id,
                     subject=key,
                     severity=self._settings.stalled,
-                    message=f"{run.label} stopped at {run.done:g}: no step for "
-                    f"{(now - run.moved_at) / 60:.0f} min, where {usual:.0f} s were usual",
+                    message=f"{run.label} stopped at {run.done:g}: no step for {still}, "
+                    f"where {usual:.0f} s were usual",
                     when=now,
                     cause=self._newest.get(key),
                     evidence=[run.event_id],

@@ -19,8 +19,10 @@ export class Activity {
     say(this.box.querySelector(".note"), found.is_cut ? `the newest ${words}` : words);
     this.#draw(found);
     const [files, together] = this.box.querySelectorAll("ol");
-    list(files, found.files, ({ name }) => name);
-    list(together, found.together, (pair) => pair.files.join(" + "));
+    const several = new Set([...found.files, ...found.together].map((each) => each.project_id)).size > 1;
+    const named = (each, text) => (several && each.project_id ? `${each.project_id}: ${text}` : text);
+    list(files, found.files, (each) => named(each, each.name));
+    list(together, found.together, (pair) => named(pair, pair.files.join(" + ")));
   }
 
   // A bar for each span: all events behind, commits in front.

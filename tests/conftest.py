@@ -208,8 +208,10 @@ class Daemon:
 def folder_with_a_short_path() -> Iterator[Path]:
     """Have an empty folder."""
     folder = Path(tempfile.mkdtemp(prefix="rth"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -223,10 +225,12 @@ def home() -> Iterator[Path]:
 def lodging(home: Path) -> Iterator[Daemon]:
     """Have a daemon, not started yet, that is gone in the end."""
     daemon = Daemon(home)
-    yield daemon
-    if daemon.process is not None:
-        daemon.process.kill()
-        daemon.process.wait()
+    try:
+        yield daemon
+    finally:
+        if daemon.process is not None:
+            daemon.process.kill()
+            daemon.process.wait()
 
 
 @pytest.fixture

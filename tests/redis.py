@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,13 @@ class RedisServer:
 
     Args:
         folder: Where it keeps it.
-        options: Further settings.
+        through: A command that runs what follows it.
+        options: Further settings; with a ``unixsocket``, that is where it is asked.
     """
 
-    def __init__(self, folder: Path, **options: str) -> None:
+    def __init__(self, folder: Path, *, through: Sequence[str] = (), **options: str) -> None:
         self.folder = folder
+        self.through = through
         self.port = free_port()
         self.settings = {
             "appendonly": "yes",
@@ -57,7 +60,8 @@ class RedisServer:
             **options,
         }
         words = [word for name, value in asked.items() for word in (f"--{name}", *value.split(" "))]
-        process = self.process = subprocess.Popen([binary, *self.first_words(), *words])
+        command = [*self.through, binary, *self.first_words(), *words]
+        process = self.process = subprocess.Popen(command)
         wait_for(lambda: self.answers() or process.poll() is not None, "redis answers")
         assert process.poll() is None, (self.folder / "redis.log").read_text()
 
@@ -81,7 +85,7 @@ class RedisServer:
         command = b"*%d\r\n" % len(words)
         for word in words:
             command += b"$%d\r\n%b\r\n" % (len(word.encode()), word.encode())
-        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as peer:
+        with self._connect() as peer:
             peer.sendall(command)
             with peer.makefile("rb") as answer:
                 line = answer.readline()
@@ -91,6 +95,18 @@ class RedisServer:
     def tells(self, what: bytes, *words: str) -> bool:
         """Tell whether the answer to a command has something in it."""
         return what in self.ask_all(*words)
+
+    def _connect(self) -> socket.socket:
+        if "unixsocket" not in self.settings:
+            return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        peer = socket.socket(socket.AF_UNIX)
+        peer.settimeout(PATIENCE)
+        try:
+            peer.connect(self.settings["unixsocket"])
+        except OSError:
+            peer.close()
+            raise
+        return peer
 
     def kill(self) -> None:
         """End it as a crash does."""

@@ -7,9 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-FAULTS = frozenset(range(1, 43)) - {39, 40}
-"""F39 and F40 are those of Redis."""
-
+FAULTS = frozenset(range(1, 43))
 ATTACKS = frozenset(range(1, 27))
 
 

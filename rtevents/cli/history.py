@@ -22,6 +22,7 @@ def history(
     sources: options.Sources = [],
     paths: options.PathGlobs = [],
     wheres: options.Wheres = [],
+    logs: options.Logs = [],
     since: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Where to begin: as in tail; all by default.")
     ] = None,
@@ -49,7 +50,7 @@ def history(
     """
     since, until = place(since), place(until)
     options.refuse_empty("--after", [] if after is None else [after])
-    wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
+    wanted = options.wanted(types, not_types, projects, sources, paths, wheres, logs)
     pretty = is_terminal() if output is None else output == "pretty"
     left = limit
     with options.client() as client:

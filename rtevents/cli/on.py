@@ -42,6 +42,7 @@ def on(
     sources: options.Sources = [],
     paths: options.PathGlobs = [],
     wheres: options.Wheres = [],
+    logs: options.Logs = [],
     name: Annotated[
         str | None,
         typer.Option(
@@ -95,7 +96,7 @@ def on(
         raise typer.BadParameter("--since: last-per-type is no place to go on from")
     if shutil.which(command[0]) is None:
         raise typer.BadParameter(f"no program {command[0]!r}")
-    wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
+    wanted = options.wanted(types, not_types, projects, sources, paths, wheres, logs)
     seconds = options.seconds(timeout, "--timeout")
     from rtevents.sinks.engine import Terms
 

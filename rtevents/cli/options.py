@@ -52,6 +52,15 @@ Wheres = Annotated[
         help="Only where this holds, such as 'data.severity >= \"high\"'; see rtevents docs where.",
     ),
 ]
+Logs = Annotated[
+    list[str],
+    typer.Option(
+        "--log",
+        metavar="NAME",
+        help="Only this log, where there are several.",
+        autocompletion=suggest.logs,
+    ),
+]
 Until = Annotated[
     str | None, typer.Option("--until", help="Where to end; as --since.", metavar="WHEN")
 ]
@@ -83,6 +92,7 @@ def wanted(
     sources: list[str],
     paths: list[str],
     wheres: list[str],
+    logs: list[str],
 ) -> Filter:
     """
     Return the filter; whether a type is known is the daemon's to say, its own ones included.
@@ -93,7 +103,8 @@ def wanted(
     from rtevents.core.event import type_name
     from rtevents.core.filter import Filter
 
-    for option, values in (("--type", types), ("--not-type", not_types), ("--project", projects)):
+    lists = {"--type": types, "--not-type": not_types, "--project": projects, "--log": logs}
+    for option, values in lists.items():
         refuse_empty(option, [part for value in values for part in value.split(",")])
     for option, values in (("--source", sources), ("--path", paths), ("--where", wheres)):
         refuse_empty(option, values)
@@ -108,6 +119,7 @@ def wanted(
         sources=frozenset(sources),
         paths=frozenset(paths),
         wheres=frozenset(wheres),
+        logs=frozenset(logs),
     )
 
 

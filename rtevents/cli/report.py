@@ -43,6 +43,7 @@ def report(
     sources: options.Sources = [],
     paths: options.PathGlobs = [],
     wheres: options.Wheres = [],
+    logs: options.Logs = [],
     since: Annotated[str, typer.Option(metavar="WHEN", help="Where to begin: as in tail.")] = "7d",
     output: Annotated[
         Literal["pretty", "json"] | None,
@@ -57,7 +58,7 @@ def report(
     rtevents report --since 30d --project web
     rtevents report -o json | jq .together
     """
-    wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
+    wanted = options.wanted(types, not_types, projects, sources, paths, wheres, logs)
     with options.client() as client:
         tell_unknown(client, projects)
         found = client.analytics(wanted, place(since) or "all")

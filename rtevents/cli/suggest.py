@@ -38,6 +38,12 @@ def projects(incomplete: str) -> list[tuple[str, str]]:
     return _beginning(((each["id"], each["path"]) for each in found), incomplete)
 
 
+def logs(incomplete: str) -> list[tuple[str, str]]:
+    """Return the names of logs that begin so."""
+    found = _ask(lambda client: [{"name": name} for name in client.check_token()["logs"]])
+    return _beginning(((each["name"], "log") for each in found), incomplete)
+
+
 def connections(incomplete: str) -> list[tuple[str, str]]:
     """Return the ids of connections that begin so, with who they are."""
     found = _ask(lambda client: client.connections())

@@ -46,6 +46,7 @@ def tail(
     sources: options.Sources = [],
     paths: options.PathGlobs = [],
     wheres: options.Wheres = [],
+    logs: options.Logs = [],
     since: Annotated[
         str | None,
         typer.Option(
@@ -91,7 +92,7 @@ def tail(
     if since is not None and last is not None:
         raise typer.BadParameter("--since and --last exclude each other")
     since, until = place(since), place(until)
-    wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
+    wanted = options.wanted(types, not_types, projects, sources, paths, wheres, logs)
     ahead = _seconds_ahead(until)
     _end_with_reader()
     _end_after(options.seconds(timeout, "--timeout"), ahead)
@@ -108,8 +109,8 @@ def tail(
             printer.end = client.history(wanted, until=until, limit=1, order="desc").until
             if "," in str(printer.end):
                 raise BadInput(
-                    "--until: these events are in several logs: name the project of one, or read "
-                    "them with rtevents history",
+                    "--until: these events are in several logs: name one (--log), or read them "
+                    "with rtevents history",
                     field="until",
                 )
         if last is not None:

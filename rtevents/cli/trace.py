@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rtevents.client.sync import Client
     from rtevents.core.causes import Node
     from rtevents.core.event import Entry
+    from rtevents.core.filter import Filter
 
 MOST = 5000
 """Events of a tree that are shown, at most."""
@@ -38,6 +39,7 @@ def trace(
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, max=MOST, metavar="N", help="Events at most.")
     ] = 1000,
+    logs: options.Logs = [],
     output: Annotated[
         Literal["pretty", "json"] | None,
         typer.Option("--output", "-o", help="pretty on a terminal, else json."),
@@ -56,9 +58,10 @@ def trace(
     """
     from rtevents.core.causes import tree
 
+    wanted = options.wanted([], [], [], [], [], [], logs)
     with options.client() as client:
-        asked = _entry(client, event)
-        found = _Search(client, limit)
+        asked = _entry(client, event, wanted)
+        found = _Search(client, limit, wanted)
         found.follow(asked)
     nodes = tree(found.entries.values())
     pretty = is_terminal() if output is None else output == "pretty"
@@ -70,10 +73,10 @@ def trace(
         notice(f"there are more than the {len(nodes)} events shown: --limit")
 
 
-def _entry(client: Client, event: str) -> Entry:
+def _entry(client: Client, event: str, wanted: Filter) -> Entry:
     """Return the event that a person means: by its seq, else by its id."""
     if event.isascii() and event.isdecimal() and len(event) <= 18 and int(event):
-        page = client.history(after=str(int(event) - 1), limit=1).of_one_log()
+        page = client.history(wanted, after=str(int(event) - 1), limit=1).of_one_log()
         if page.events and page.events[0].seq == int(event):
             return page.events[0]
         if len(event) < 18:
@@ -82,13 +85,14 @@ def _entry(client: Client, event: str) -> Entry:
 
 
 class _Search:
-    """Gathers the events that hang together, as many as are wanted."""
+    """Gathers the events that hang together, as many as are wanted, where they are looked for."""
 
-    def __init__(self, client: Client, limit: int) -> None:
+    def __init__(self, client: Client, limit: int, wanted: Filter) -> None:
         self.entries: dict[str, Entry] = {}
         self.is_whole = True
         self._client = client
         self._limit = limit
+        self._wanted = wanted
 
     def follow(self, asked: Entry) -> None:
         """Gather all that hangs together with an event."""
@@ -148,11 +152,12 @@ class _Search:
 
     def _pages(self, wheres: frozenset[str], after: int) -> Iterator[list[Entry]]:
         """Yield the pages of what fulfils a condition, until there are enough events."""
-        from rtevents.core.filter import Filter
+        import msgspec
 
+        wanted = msgspec.structs.replace(self._wanted, wheres=wheres)
         place = str(after)
         while self.is_whole:
-            page = self._client.history(Filter(wheres=wheres), after=place, limit=1000).of_one_log()
+            page = self._client.history(wanted, after=place, limit=1000).of_one_log()
             yield page.events
             if page.next.seq >= page.newest:
                 return

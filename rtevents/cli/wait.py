@@ -36,6 +36,7 @@ def wait(
     sources: options.Sources = [],
     paths: options.PathGlobs = [],
     wheres: options.Wheres = [],
+    logs: options.Logs = [],
     since: Annotated[
         str | None,
         typer.Option(
@@ -66,7 +67,7 @@ def wait(
     rtevents wait -t TASK_UPDATE --where 'data.task_id == "T-12" and data.status == "done"'
     rtevents wait -t RISK_ALERT --timeout 1h && notify-send 'look at this'
     """
-    wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
+    wanted = options.wanted(types, not_types, projects, sources, paths, wheres, logs)
     begin = place(since) or "new"
     if begin == "last-per-type":
         raise typer.BadParameter("--since: last-per-type is no place to go on from")

@@ -308,7 +308,7 @@ class Client:
         return await self._ask(calls.get_list("/v1/tokens", "sessions"))
 
     async def check_token(self) -> Object:
-        """Return what the credential of this client may do: ``role projects types expires``."""
+        """Return what this client's credential may do: ``role projects types expires logs``."""
         return await self._ask(calls.get("/v1/tokens/self"))
 
     async def create_token(self, role: str, **settings: Any) -> Object:

@@ -96,9 +96,9 @@ class History(msgspec.Struct, frozen=True):
         """
         if "," in self.next.epoch:
             raise BadInput(
-                "these events are in several logs, and are read from one: name the projects of one "
-                "(--project)",
-                field="project",
+                "these events are in several logs, and are read from one: name it (--log), or its "
+                "projects (--project)",
+                field="log",
             )
         return self
 

@@ -300,7 +300,7 @@ class Client:
         return self._ask(calls.get_list("/v1/tokens", "sessions"))
 
     def check_token(self) -> Object:
-        """Return what the credential of this client may do: ``role projects types expires``."""
+        """Return what this client's credential may do: ``role projects types expires logs``."""
         return self._ask(calls.get("/v1/tokens/self"))
 
     def create_token(self, role: str, **settings: Any) -> Object:

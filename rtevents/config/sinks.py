@@ -103,6 +103,7 @@ class SinkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         source: Sources.
         path: Globs for the event's files, of a COMMIT all that it lists.
         where: Conditions on any field, such as `data.severity >= "high"`.
+        log: The log that it reads, where there are several; needless where `project` says it.
         command: A command that is run.
         webhook: An address to which events are posted.
         file: A file to which they are written.
@@ -129,6 +130,7 @@ class SinkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     source: Values = []
     path: Values = []
     where: Values = []
+    log: Values = []
     command: CommandSettings | None = None
     webhook: WebhookSettings | None = None
     file: FileSinkSettings | None = None
@@ -160,7 +162,7 @@ class SinkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 KINDS = ("command", "webhook", "file", "notify")
 """The settings of which a sink has one."""
 
-FILTER_KEYS = ("type", "not_type", "project", "source", "path", "where")
+FILTER_KEYS = ("type", "not_type", "project", "source", "path", "where", "log")
 """The settings that are its filter."""
 
 STRUCTS: tuple[type[msgspec.Struct], ...] = (

@@ -38,6 +38,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         sources: Sources.
         paths: Globs for the event's files: ``*`` stays within a folder, ``**`` does not.
         wheres: Conditions on any of its fields, in the language of ``core/where.py``.
+        logs: Names of logs, where there are several: who has them looks there alone. An entry does
+            not say in which it is, so that ``matches`` does not ask.
     """
 
     types: frozenset[str] = frozenset()
@@ -46,6 +48,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     sources: frozenset[str] = frozenset()
     paths: frozenset[str] = frozenset()
     wheres: frozenset[str] = frozenset()
+    logs: frozenset[str] = frozenset()
 
     def matches(self, entry: Entry) -> bool:
         """Tell whether the reader wants `entry`."""
@@ -61,7 +64,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_everything(self) -> bool:
         """Whether every entry matches."""
-        return self == _EVERYTHING
+        return msgspec.structs.replace(self, logs=_EVERYTHING.logs) == _EVERYTHING
 
     def as_query(self) -> list[tuple[str, str]]:
         """Return the filter as the pairs of a query string; ``parse_filter`` reads them back."""
@@ -196,6 +199,7 @@ _KEYS = {
     "source": "sources",
     "path": "paths",
     "where": "wheres",
+    "log": "logs",
 }
 """The keys of a query string and the fields of ``Filter``; DESIGN section 6."""
 
@@ -229,7 +233,7 @@ def condition(text: str) -> Where:
 
 def _values(key: str, given: Iterable[str]) -> list[str]:
     """Split what was given; a path, a source or a condition may itself hold a comma."""
-    split = key in ("type", "not_type", "project")
+    split = key in ("type", "not_type", "project", "log")
     values = [part for value in given for part in (value.split(",") if split else [value])]
     values = [value.strip() if split else value for value in values]
     if len(values) > MAX_VALUES:

@@ -60,11 +60,16 @@ class Routes:
         return first
 
     def within(self, wanted: Filter) -> list[str]:
-        """Return the names of the logs that may have what a filter wants."""
+        """
+        Return the names of the logs that may have what a filter wants.
+
+        Raises:
+            FilterError: It names another log.
+        """
         if not wanted.projects:
-            return self.names
-        named = {self.log_of(project_id) for project_id in wanted.projects}
-        return [name for name in self.names if name in named]
+            return named(wanted, self.names)
+        having = {self.log_of(project_id) for project_id in wanted.projects}
+        return named(wanted, [name for name in self.names if name in having])
 
     def _find(self, project_id: str) -> str:
         return next((name for name, claims in self._claims if claims(project_id)), MAIN)
@@ -92,13 +97,13 @@ class Logs:
         Return the service of the log that has all that a filter wants.
 
         Raises:
-            FilterError: Several may have it.
+            FilterError: Several may have it, or none that it names.
         """
         first, *others = self.routes.within(wanted)
         if others:
             raise FilterError(
                 f"this is in several logs ({', '.join([first, *others])}), and is read from one: "
-                "name its projects",
+                "name one, as log=main, or its projects",
                 field="project",
             )
         return self.services[first]
@@ -110,3 +115,20 @@ class Logs:
     async def publish_many(self, events: Sequence[Event]) -> list[Stored]:
         """Store events of one log, all or none; see ``EventService.publish_many``."""
         return await self.services[self.routes.log_of_all(events)].publish_many(events)
+
+
+def named(wanted: Filter, names: Sequence[str]) -> list[str]:
+    """
+    Return those of some logs that a filter names; all of them where it names none.
+
+    Args:
+        names: The logs that may have what it wants.
+    Raises:
+        FilterError: It names another.
+    """
+    if unknown := sorted(wanted.logs.difference(names)):
+        raise FilterError(
+            f"log: {unknown[0][:48]!r} has nothing of this, expected {' or '.join(names)}",
+            field="log",
+        )
+    return [name for name in names if not wanted.logs or name in wanted.logs]

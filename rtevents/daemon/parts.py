@@ -71,12 +71,25 @@ class Parts:
             service.retention = _retention(config, settings.get(name))
 
     def told(self) -> list[dict[str, Any]]:
-        """Return what is to be told of each log: its name, its store and its projects."""
-        main = {"name": MAIN, "store": store_name(self._config.store), "projects": []}
-        return [main] + [
-            {"name": each.name, "store": store_name(each.store), "projects": each.projects}
-            for each in self._config.logs
+        """Return what is to be told of each log: its name, store, durability and projects."""
+        logs = [PartSettings(name=MAIN, projects=[], store=self._config.store), *self._config.logs]
+        return [
+            {
+                "name": each.name,
+                "store": store_name(each.store),
+                "durability": self.durability(each.name),
+                "projects": each.projects,
+            }
+            for each in logs
         ]
+
+    def durability(self, name: str) -> str:
+        """Return what a log survives: ``full``, ``normal``, or what is not known (``weak``)."""
+        store = self.stores[name]
+        if not store.is_shared:
+            return self._config.durability
+        # What a store that daemons share promises is not ours to set: the health tells why.
+        return "weak" if store.weaknesses else "full"
 
     async def watch(self) -> None:
         """Let the main log's health tell what is amiss with the others, until cancelled."""

@@ -183,6 +183,7 @@ async def _open(
         reload=reload,
         risk_rules=projects.risk_rules,
         nodes=nodes.all,
+        look=nodes.look,
     )
     _furnish(house, parts, fanouts)
 
@@ -356,9 +357,7 @@ async def _add(projects: Projects, folder: Path, running: Running) -> None:
 
 
 def _status(config: Config, running: Running, parts: Parts) -> Callable[[], dict[str, Any]]:
-    store = parts.stores[MAIN]
     started_at = time.time()
-    several = {"logs": parts.told()} if parts.others else {}
 
     def status() -> dict[str, Any]:
         return {
@@ -369,12 +368,9 @@ def _status(config: Config, running: Running, parts: Parts) -> Callable[[], dict
             "url": running.url,
             "listen_error": running.listen_error,
             "store": store_name(config.store),
-            # What a store that daemons share promises is not ours to set: the health tells why.
-            "durability": ("weak" if store.weaknesses else "full")
-            if store.is_shared
-            else config.durability,
+            "durability": parts.durability(MAIN),
             "spooled": sum(each.waiting for each in parts.spools.each.values()),
-            **several,
+            **({"logs": parts.told()} if parts.others else {}),
         }
 
     return status

@@ -57,7 +57,11 @@ async def status(request: web.Request) -> web.Response:
         | (
             {}
             if grant.is_limited
-            else {"sinks": house.sinks.all(), "audit": house.guard.audit.state()}
+            else {
+                "sinks": house.sinks.all(),
+                "audit": house.guard.audit.state(),
+                "nodes": house.nodes().total,
+            }
         )
     )
 
@@ -77,7 +81,7 @@ def _logs(house: House, grant: Grant, told: list[dict[str, Any]]) -> list[dict[s
 
 async def nodes(request: web.Request) -> web.Response:
     """Return the daemons that share this one's log, and the sum of their figures."""
-    return answer(request.app[HOUSE].nodes())
+    return answer(await request.app[HOUSE].look())
 
 
 async def reload(request: web.Request) -> web.Response:
@@ -391,8 +395,8 @@ async def revoke_token(request: web.Request) -> web.Response:
 
 
 async def own_token(request: web.Request) -> web.Response:
-    """Return what the credential of this request may do, and until when."""
-    principal = request[PRINCIPAL]
+    """Return what the credential of this request may do, until when, and in which logs."""
+    house, principal = request.app[HOUSE], request[PRINCIPAL]
     grant = principal.grant
     return answer(
         {
@@ -401,6 +405,7 @@ async def own_token(request: web.Request) -> web.Response:
             "projects": sorted(grant.projects),
             "types": sorted(grant.types),
             "expires": grant.expires,
+            "logs": [each.log for each in house.within(grant.visible)],
         }
     )
 

@@ -9,6 +9,7 @@ import msgspec
 from rtevents.core.analysis import Report
 from rtevents.core.event import Stored
 from rtevents.core.health import Health
+from rtevents.core.node import Sum
 from rtevents.core.reference import FieldReference
 from rtevents.server.log_answers import Extent, LogState, Seq
 from rtevents.server.sink_answers import SinkState
@@ -290,6 +291,7 @@ class OwnCredential(msgspec.Struct):
         projects: The projects it is limited to; empty for every project.
         types: The event types it is limited to; empty for every type.
         expires: Unix seconds; null for never.
+        logs: The logs that may have what it holds; `main`, where there is one alone.
     """
 
     principal: str
@@ -297,6 +299,7 @@ class OwnCredential(msgspec.Struct):
     projects: list[str]
     types: list[str]
     expires: float | None
+    logs: list[str]
 
 
 class MadeTicket(msgspec.Struct):
@@ -335,6 +338,7 @@ class Status(msgspec.Struct, kw_only=True):
         logs: Each log, where there are several; what is told of one is of the first of them.
         sinks: What is done when something happens; not told to a limited grant.
         audit: Of the audit log, the last line's number and hash; not told to a limited grant.
+        nodes: The sum of all daemons on a log that several share; not told to a limited grant.
     """
 
     version: str
@@ -357,6 +361,7 @@ class Status(msgspec.Struct, kw_only=True):
     logs: list[LogState] | msgspec.UnsetType = msgspec.UNSET
     sinks: list[SinkState] | msgspec.UnsetType = msgspec.UNSET
     audit: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    nodes: Sum | msgspec.UnsetType = msgspec.UNSET
 
 
 class Statistics(msgspec.Struct):

@@ -192,8 +192,8 @@ ROUTES = (
 
 SCRIPTS = (
     "activity", "api", "app", "commits", "connections", "detail", "feed", "filter", "form",
-    "health", "keys", "list", "rates", "risks", "rows", "source", "stream", "summary", "tasks",
-    "text", "theme", "worker",
+    "health", "keys", "list", "logs", "rates", "risks", "rows", "source", "stream", "summary",
+    "tasks", "text", "theme", "worker",
 )  # fmt: skip
 """The dashboard's JavaScript: a file for each panel or part."""
 

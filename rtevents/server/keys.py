@@ -17,7 +17,7 @@ from rtevents.core.draft import not_json, refusal
 from rtevents.core.event import NOT_JSON, Event, Stored
 from rtevents.core.filter import Filter
 from rtevents.core.forecast import Forecast
-from rtevents.core.logs import MAIN, Routes
+from rtevents.core.logs import MAIN, Routes, named
 from rtevents.core.node import Nodes
 from rtevents.core.service import EventService
 from rtevents.errors import BadInput, EventTooLarge, RteventsError, outcome
@@ -95,7 +95,8 @@ class House(msgspec.Struct):
         own_types: The JSON Schema of each event type of the user's own; None for any object.
         reload: Reads the configuration again; returns what ``POST /v1/reload`` tells.
         risk_rules: Returns what ``GET /v1/risks/rules`` tells.
-        nodes: Returns the daemons that share the log.
+        nodes: Returns the daemons that share the log, as they were heard last.
+        look: Returns them as they are just now.
     """
 
     service: EventService
@@ -110,6 +111,7 @@ class House(msgspec.Struct):
     reload: Callable[[], Awaitable[dict[str, Any]]]
     risk_rules: Callable[[], Awaitable[list[dict[str, Any]]]]
     nodes: Callable[[], Nodes]
+    look: Callable[[], Awaitable[Nodes]]
     log: str = MAIN
     """The name of the log that `service` has."""
     routes: Routes | None = None
@@ -140,9 +142,14 @@ class House(msgspec.Struct):
         return self if self.routes is None else self.logs[self.routes.log_of_all(events)]
 
     def within(self, wanted: Filter) -> list[House]:
-        """Return the rooms of each log that may have what a filter wants."""
+        """
+        Return the rooms of each log that may have what a filter wants.
+
+        Raises:
+            FilterError: It names another log.
+        """
         if self.routes is None:
-            return [self]
+            return [self for _ in named(wanted, [self.log])]
         return [self.logs[name] for name in self.routes.within(wanted)]
 
     def one(self, wanted: Filter) -> House:
@@ -151,14 +158,15 @@ class House(msgspec.Struct):
 
         Raises:
             BadInput: Several may have it.
+            FilterError: It names another log.
         """
         first, *others = self.within(wanted)
         if others:
             names = ", ".join(house.log for house in [first, *others])
             raise BadInput(
-                f"this is in several logs ({names}), and is asked of one: name its projects, as "
-                "project=web",
-                field="project",
+                f"this is in several logs ({names}), and is asked of one: name it, as "
+                f"log={first.log}, or its projects",
+                field="log",
             )
         return first
 

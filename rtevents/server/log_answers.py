@@ -24,11 +24,13 @@ class LogState(msgspec.Struct, kw_only=True):
     One of several logs.
 
     Args:
+        durability: As for the daemon's own `store`.
         projects: The ids, or patterns of ids, that it has; the log `main` has all others.
     """
 
     name: str
     store: str
+    durability: str
     projects: list[str]
     epoch: str
     oldest: Seq

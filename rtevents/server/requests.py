@@ -43,6 +43,8 @@ class FilterQuery(msgspec.Struct, kw_only=True):
         path: Globs for the event's files (a COMMIT lists several): `*` stays within a folder,
             `**` does not.
         where: Conditions on any field, such as `data.severity >= "high"`.
+        log: Names of logs, where there are several (`GET /v1/tokens/self` names them): what they
+            keep, and not what others do.
     """
 
     type: list[str] = []
@@ -51,6 +53,7 @@ class FilterQuery(msgspec.Struct, kw_only=True):
     source: list[str] = []
     path: list[Glob] = []
     where: list[Condition] = []
+    log: list[str] = []
 
 
 class HistoryQuery(FilterQuery):

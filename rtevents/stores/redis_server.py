@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -40,6 +41,13 @@ CONNECT_SECONDS = 2.0
 
 ANSWER_SECONDS = 5.0
 """Seconds to wait for an answer; what was asked may have been done all the same."""
+
+UNHEARD_MS = int(ANSWER_SECONDS * 1000) + 500
+"""
+Milliseconds after which the system gives up what a server has not confirmed to have got. Otherwise
+it goes on sending what was asked on a connection that is closed: an append that was refused long
+ago would be stored after the network is back, behind what was published since.
+"""
 
 CONNECTIONS = 8
 """Most connections at once, besides the one that waits: who finds none free waits for one."""
@@ -106,6 +114,8 @@ class Server:
         else:
             kind = SSLConnection if place.is_tls else Connection
             where = dict(zip(("host", "port"), place.hosts[0], strict=True))
+        if not place.path:
+            where["socket_keepalive_options"] = _keepalive()
         pool = BlockingConnectionPool(
             max_connections=connections,
             timeout=ANSWER_SECONDS,
@@ -224,6 +234,17 @@ class Server:
         failover = "" if offset == "-1" else f"{info.get('master_replid2')}:{offset}"
         is_weak = info.get("aof_enabled") != "1" or (settings or {}).get("appendfsync") != "always"
         return Found(failover, info.get("run_id", ""), is_weak)
+
+
+def _keepalive() -> dict[int, int]:
+    """Return how TCP is to find out that nobody is there any more, as far as the system can."""
+    wanted = {
+        "TCP_KEEPIDLE": 30,
+        "TCP_KEEPINTVL": 5,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": UNHEARD_MS,
+    }
+    return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
 
 
 def explain(error: Exception, place: Place) -> str:

@@ -41,8 +41,8 @@ WARM = 0.3
 """Share of the time after which it is measured."""
 
 MEASURED = Costs(
-    publish=9.9, request=400.0, append=230.0, follow=5.9, follow_call=270.0, store=6.6, fetch=0.54,
-    call=17.0, sync=300.0, deliver=0.085, write=3.1, match=0.09,
+    publish=12.667, request=232.153, append=382.68, follow=9.292, follow_call=248.208, store=7.667,
+    fetch=0.833, call=12.917, sync=831.822, deliver=0.082, write=1.811, match=12.73,
 )  # fmt: skip
 """What ``several cost`` found on two cores of a virtual machine, Python 3.11, Redis 7.0."""
 

@@ -18,7 +18,9 @@ from rtevents.cli.record.intake import _chunks
 from rtevents.cli.record.recording import last, read
 from rtevents.core.event import Entry, Event
 from rtevents.errors import BadInput
-from tests.conftest import Daemon
+from tests.cli.test_on import Process
+from tests.conftest import Daemon, wait_for
+from tests.test_readme import PAGES, block
 
 COUNT = 2300
 
@@ -70,10 +72,15 @@ def test_what_is_exported_is_imported_as_it_was(daemon: Daemon, other: Daemon, f
     assert file.stat().st_mode & 0o777 == 0o600
     done = other.run("import", str(file))
     assert done.stderr == f"rtevents: {COUNT + 1} stored, 0 there before, 0 refused\n"
-    assert kept(other) == kept(daemon)
+    there = kept(other)
+    for each in there:
+        assert each["extensions"].pop("imported") == "true"
+        if not each["extensions"]:
+            del each["extensions"]
+    assert there == kept(daemon)
     # Begun anew, it stores nothing twice; nor where it comes from.
-    for each in (other, daemon):
-        done = each.run("import", "-", stdin=file.read_bytes())
+    for one in (other, daemon):
+        done = one.run("import", "-", stdin=file.read_bytes())
         assert done.stderr == f"rtevents: 0 stored, {COUNT + 1} there before, 0 refused\n"
     with daemon.client() as client, other.client() as imported:
         assert client.status()["newest"] == imported.status()["newest"]
@@ -191,6 +198,39 @@ def test_what_the_daemon_told_itself_is_imported_under_another_name(
     assert commit["event_id"] == f"imported:{told['event_id']}"
     assert (commit["source"], commit["project_id"]) == ("imported/git", "copy")
     assert (commit["data"], commit["timestamp"]) == (told["data"], told["timestamp"])
+
+
+def test_what_is_imported_is_no_risk_and_is_reacted_to_unless_a_condition_leaves_it_out(
+    daemon: Daemon, other: Daemon
+) -> None:
+    def failed(number: int, task: str) -> Event:
+        return Event(
+            type="TASK_UPDATE", data={"task_id": task, "status": "failed"},
+            event_id=f"{task}-{number}", project_id="web", extensions={"a": "b"},
+        )  # fmt: skip
+
+    [condition] = block("where imported", (PAGES / "reactions.md").read_text()).splitlines()
+    assert condition in block("sh imported", (PAGES / "recording.md").read_text())
+    file = daemon.home / "week.ndjson"
+    with daemon.client() as client:
+        client.publish_many([failed(number, "old") for number in range(3)])
+    daemon.run("export", str(file), "-t", "TASK_UPDATE")
+    assert other.run("import", str(file)).returncode == 0
+    with other.client() as client:
+        client.publish_many([failed(number, "new") for number in range(3)])
+
+    # The rules see events in order: had they seen the imported ones, their risk came first.
+    done = other.run("wait", "-t", "RISK_ALERT", "--since", "all", "--timeout", "30s")
+    assert json.loads(done.stdout)["data"]["message"] == "new failed 3 times or more within 24 h"
+    for words, count in ([], 6), (["-w", condition], 3):
+        ran = other.home / f"ran-{count}"
+        react = f'echo "$RTEVENTS_EVENT_ID" >> {ran}'
+        on = Process(
+            other, "-t", "TASK_UPDATE", "--since", "all", *words, "--", "sh", "-c", react
+        )  # fmt: skip
+        wait_for(lambda: ran.exists() and "new-2" in ran.read_text(), "it reacts")  # noqa: B023
+        assert on.end() == 130
+        assert len(ran.read_text().split()) == count
 
 
 def test_what_is_no_event_is_told_with_its_line(daemon: Daemon) -> None:

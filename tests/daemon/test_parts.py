@@ -136,6 +136,15 @@ def test_what_each_log_has_is_told(stopped_daemon: Daemon, redis_server: RedisSe
         assert done.returncode != 0, words
         assert "several logs" in done.stderr or "a seq is of one log" in done.stderr, done.stderr
     assert daemon.run("export", "-", "--project", "team").stdout.count("TASK_UPDATE") == 4
+    for command in ("export -", "replay --speed max -o ndjson"):
+        done = daemon.run(*command.split(), "--log", "team")
+        assert done.stdout.count("TASK_UPDATE") == 4, done.stderr
+    done = daemon.run("wait", "--log", "team", "--since", "all", "--count", "4")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(daemon.run("trace", "2", "--log", "team").stdout)["event_id"] == "t1"
+    assert "4 events" in daemon.run("report", "--log", "team", "-o", "pretty").stdout
+    done = daemon.run("tail", "--since", "all", "-T", "--log", "nobody")
+    assert "'nobody' has nothing of this, expected main or web or team or scratch" in done.stderr
     more = daemon.run("history", "--type", "TASK_UPDATE", "--limit", "2")
     assert "more" in more.stderr, more.stderr
 
@@ -178,6 +187,7 @@ def test_sinks_and_retention_are_of_one_log(
         "retention: {interval: 0.1}\n"
         + LOGS % redis_server.url("kept")
         + f"sinks:\n  - {{name: one, project: team, since: all, file: {{path: {out}}}}}\n"
+        f"  - {{name: named, log: team, since: all, file: {{path: {out}.named}}}}\n"
         f"  - {{name: several, file: {{path: {out}}}}}\n",
     )
     daemon.start()
@@ -195,7 +205,10 @@ def test_sinks_and_retention_are_of_one_log(
         reasons = " ".join(client.status()["health"]["reasons"])
     assert "several" in reasons
     assert "this is in several logs (main, web, team, scratch), and is read from one" in reasons
-    assert {json.loads(line)["project_id"] for line in out.read_bytes().splitlines()} == {"team"}
+    for file in (out, Path(f"{out}.named")):
+        assert {json.loads(line)["project_id"] for line in file.read_bytes().splitlines()} == {
+            "team"
+        }
 
 
 def test_the_example_of_the_page_runs(stopped_daemon: Daemon, redis_server: RedisServer) -> None:
@@ -226,6 +239,6 @@ def test_the_example_of_the_page_runs(stopped_daemon: Daemon, redis_server: Redi
     assert done.returncode == 0, done.stderr
     told = [line for line in done.stdout.splitlines() if line.startswith('{"seq":')]
     assert [json.loads(line)["data"]["task_id"] for line in told] == [
-        "T-2", "T-1", "T-2", "T-1", "T-2",
+        "T-2", "T-1", "T-1", "T-2", "T-1", "T-2",
     ]  # fmt: skip
-    assert [json.loads(line)["seq"] for line in told] == [1] * 5
+    assert [json.loads(line)["seq"] for line in told] == [1] * 6

@@ -1,4 +1,4 @@
-"""A network of one's own, in which links can be cut; and links that can be cut without one."""
+"""Networks of one's own, in which links can be cut; and links that can be cut without one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ import pytest
 
 
 @contextmanager
-def namespace() -> Iterator[str]:
-    """Make a network in which loopback is all there is; skip the test where that is not allowed."""
+def namespace(label: str = "") -> Iterator[str]:
+    """
+    Make a network in which loopback is all there is; skip the test where that is not allowed.
+
+    Args:
+        label: Tells it from others of the same test.
+    """
     if shutil.which("ip") is None:
         pytest.skip("ip is not installed")
-    name = f"rtevents-{os.getpid()}"
+    name = f"rtevents-{os.getpid()}{label}"
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if made.returncode:
         pytest.skip(f"no network namespace may be made here: {made.stderr.strip()}")
@@ -33,6 +38,63 @@ def namespace() -> Iterator[str]:
 def ip(name: str, command: str) -> None:
     """Run ip in a namespace."""
     subprocess.run(["ip", "-n", name, *command.split()], check=True, capture_output=True)
+
+
+class Way:
+    """
+    Two networks, and a router between them that may lose what it is given; there is nothing else.
+
+    Whoever sends something is told nothing of its loss, nor does any device of theirs go down.
+
+    Args:
+        near, far, between: The networks' names, and that of the router's.
+    """
+
+    NEAR, FAR, MOVED = "192.0.2.1", "198.51.100.1", "198.51.100.2"
+    """The addresses of the two ends, and one that the far end may move to (RFC 5737)."""
+
+    def __init__(self, near: str, far: str, between: str) -> None:
+        self.far = far
+        self.between = between
+        ends = ((near, "near", self.NEAR), (far, "far", self.FAR))
+        for name, end, address in ends:
+            router = _router(address)
+            ip(between, f"link add {end} type veth peer name way netns {name}")
+            ip(between, f"addr add {router}/24 dev {end}")
+            ip(between, f"link set {end} up")
+            ip(name, f"addr add {address}/24 dev way")
+            ip(name, "link set way up")
+            ip(name, f"route add default via {router}")
+        forward = "echo 1 > /proc/sys/net/ipv4/ip_forward"
+        done = subprocess.run(
+            ["ip", "netns", "exec", between, "sh", "-c", forward], capture_output=True, check=False
+        )
+        if done.returncode:
+            pytest.skip("no network namespace may forward here")
+
+    def cut(self) -> None:
+        """Let nothing through from now on."""
+        ip(self.between, "rule add pref 5 blackhole")
+
+    def mend(self) -> None:
+        """Let all through again."""
+        ip(self.between, "rule flush pref 5")
+
+    def mute(self) -> None:
+        """Let nothing through any more that the near end says."""
+        ip(self.between, "rule add pref 5 iif near blackhole")
+
+    def move(self) -> None:
+        """Give the far end another address: who was connected from there is so no more, untold."""
+        ip(self.far, f"addr del {self.FAR}/24 dev way")
+        ip(self.far, f"addr add {self.MOVED}/24 dev way")
+        # It is gone with the address.
+        ip(self.far, f"route add default via {_router(self.MOVED)}")
+
+
+def _router(address: str) -> str:
+    """Return where the router is, to who has this address."""
+    return f"{address.rpartition('.')[0]}.254"
 
 
 class Link:

@@ -210,6 +210,68 @@ async def test_a_log_that_a_bookmark_does_not_name_begins_anew(logs: Server) -> 
     assert sorted(ids(messages)) == ["e1", "e2", "e3"]
 
 
+async def test_a_log_is_read_by_its_name(logs: Server) -> None:
+    for number, project_id in enumerate(["web", None, "team", "web-7"]):
+        await publish(logs, f"e{number}", project_id)
+    stream = await logs.stream("?since=all&log=web")
+    socket = await logs.ws("?since=all&log=web&type=TASK_UPDATE")
+
+    hello, *rest = await stream.until("live")
+    await publish(logs, "c", "web")
+    await publish(logs, "d", None)
+    rest += await some(stream, 1)
+    said = [await socket.message() for _ in range(5)]
+    await socket.say(op="subscribe", ref=1, log=["web"], type=["COMMIT"])
+    await socket.say(op="subscribe", ref=2, type=["COMMIT"])
+    await socket.say(op="subscribe", ref=3, log=["main"])
+    answers: dict[int, Object] = {}
+    while len(answers) < 3:
+        each = await socket.message()
+        answers |= {each["ref"]: each} if "ref" in each else {}
+
+    assert (hello.json["epoch"], hello.json["filter"]) == (epochs(logs)["web"], {"log": ["web"]})
+    assert ids(rest) == ["e0", "e3", "c"]
+    assert [each["event_id"] for each in said if "seq" in each] == ["e0", "e3", "c"]
+    assert answers[1]["filter"] == {"type": ["COMMIT"], "log": ["web"]}
+    assert "in several logs (main, web, team), and is asked of one" in answers[2]["detail"]
+    assert "in another log than the stream's" in answers[3]["detail"]
+    page = await logs.owner.get("/v1/events?log=web&order=desc")
+    assert [each["event_id"] for each in page.json["events"]] == ["c", "e3", "e0"]
+    assert ("logs" in page.json, page.json["newest"]) == (False, 3)
+    two = await logs.owner.get("/v1/events?log=web,team")
+    assert set(two.json["logs"]) == {"web", "team"}
+    assert [each["event_id"] for each in two.json["events"]] == ["e0", "e2", "e3", "c"]
+    after = await logs.owner.get("/v1/events?log=team&since=e2")
+    assert (after.status, after.json["events"]) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("log=web,nobody", "log: 'nobody' has nothing of this, expected main or web or team"),
+        ("log=web&project=team", "log: 'web' has nothing of this, expected team"),
+    ],
+)
+async def test_a_log_that_has_nothing_of_it_is_refused(
+    logs: Server, query: str, expected: str
+) -> None:
+    for path in ("/v1/events", "/v1/events/stream", "/v1/analytics"):
+        refused = await logs.owner.get(f"{path}?{query}")
+        assert (refused.status, refused.json["detail"]) == (400, expected)
+        assert refused.json["field"] == "log"
+
+
+async def test_where_there_is_one_log_it_is_main(houses: Houses) -> None:
+    server = await houses.open()
+    await publish(server, "a", "web")
+    page = await server.owner.get("/v1/events?log=main")
+    refused = await server.owner.get("/v1/events?log=web")
+
+    assert [each["event_id"] for each in page.json["events"]] == ["a"]
+    assert (refused.status, "expected main" in refused.json["detail"]) == (400, True)
+    assert (await server.owner.get("/v1/tokens/self")).json["logs"] == ["main"]
+
+
 async def test_a_grant_sees_the_logs_of_its_projects_alone(logs: Server) -> None:
     for name, project_id in [("a", "web"), ("b", "team"), ("c", None)]:
         await publish(logs, name, project_id)
@@ -218,11 +280,16 @@ async def test_a_grant_sees_the_logs_of_its_projects_alone(logs: Server) -> None
 
     page = await admin.get("/v1/events")
     refused = await admin.get("/v1/stats?log=team")
+    named = await admin.get("/v1/events?log=team")
+    own = await admin.get("/v1/tokens/self")
     stream = await logs.tcp_stream("?since=all", Authorization=f"Bearer {viewer}")
 
     assert [each["event_id"] for each in page.json["events"]] == ["a"]
     assert page.json["epoch"] == epochs(logs)["web"]
     assert refused.status == 404
+    assert named.json["detail"] == "log: 'team' has nothing of this, expected web"
+    assert own.json["logs"] == ["web"]
+    assert (await logs.owner.get("/v1/tokens/self")).json["logs"] == ["main", "web", "team"]
     assert (await admin.get("/v1/stats?log=web")).json["log"]["newest"] == 1
     hello, *messages = await stream.until("live")
     assert set(hello.json["logs"]) == {"web", "team"}
@@ -328,6 +395,8 @@ async def until_place(stream: Stream, place: str) -> None:
 async def test_analytics_are_of_one_log(logs: Server) -> None:
     await publish(logs, "a", "web")
     assert (await logs.owner.get("/v1/analytics?project=web")).json["events"] == 1
+    assert (await logs.owner.get("/v1/analytics?log=web")).json["events"] == 1
+    assert (await logs.owner.get("/v1/analytics?log=main")).json["events"] == 0
     refused = await logs.owner.get("/v1/analytics")
     assert refused.status == 400
     assert "in several logs (main, web, team)" in refused.json["detail"]

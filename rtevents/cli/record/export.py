@@ -34,6 +34,7 @@ def export(
     sources: options.Sources = [],
     paths: options.PathGlobs = [],
     wheres: options.Wheres = [],
+    logs: options.Logs = [],
     since: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Where to begin: as in tail; all by default.")
     ] = None,
@@ -62,7 +63,7 @@ def export(
     from rtevents.cli.record.recording import last
 
     since, until = place(since), place(until)
-    wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
+    wanted = options.wanted(types, not_types, projects, sources, paths, wheres, logs)
     with options.client() as client:
         tell_unknown(client, projects)
         exporting = _Export(client, wanted, form or "ndjson", fail_on_gap)

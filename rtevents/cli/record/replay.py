@@ -44,6 +44,7 @@ def replay(
     sources: options.Sources = [],
     paths: options.PathGlobs = [],
     wheres: options.Wheres = [],
+    logs: options.Logs = [],
     since: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Where to begin in the log: as in tail.")
     ] = None,
@@ -83,10 +84,10 @@ def replay(
     from rtevents.cli.record.recording import is_readable
 
     factor, longest = _factor(speed), options.seconds(pause, "--max-pause") or 0.0
-    wanted = options.wanted(types, not_types, projects, sources, paths, wheres)
+    wanted = options.wanted(types, not_types, projects, sources, paths, wheres, logs)
     since, until = place(since), place(until)
-    if file is not None and (since or until):
-        raise typer.BadParameter("--since and --until are places in the log, not in a recording")
+    if file is not None and (since or until or logs):
+        raise typer.BadParameter("--since, --until and --log are of what is kept, not a recording")
     if file is not None and not is_readable(file):
         raise typer.BadParameter(f"no file {str(file)!r}")
     if as_project is not None and not publish:

@@ -9,7 +9,7 @@ const HEIGHT = 40;
 export class Activity {
   constructor({ attempt }) {
     this.box = document.getElementById("activity");
-    this.box.addEventListener("toggle", () => this.box.open && attempt(() => this.#load()));
+    this.box.ontoggle = () => this.box.open && attempt(() => this.#load());
   }
 
   async #load() {

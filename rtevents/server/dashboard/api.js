@@ -7,8 +7,9 @@ export class Refused extends Error {
   }
 }
 
+// Of several logs, the one that the page's address names is asked.
 export async function ask(path, query = {}, options = {}) {
-  const search = new URLSearchParams();
+  const search = new URLSearchParams(location.search);
   for (const [key, value] of Object.entries(query)) {
     for (const each of [value].flat()) search.append(key, each);
   }
@@ -28,7 +29,7 @@ export const epochOf = (bookmark) => bookmark.slice(0, bookmark.lastIndexOf("-")
 async function logIn() {
   const ticket = new URLSearchParams(location.hash.slice(1)).get("t");
   if (!ticket) return;
-  window.history.replaceState(null, "", location.pathname);
+  window.history.replaceState(null, "", location.pathname + location.search);
   await ask("login", {}, {
     method: "POST",
     headers: { "Content-Type": "application/json" },

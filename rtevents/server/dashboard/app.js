@@ -10,6 +10,7 @@ import { Form } from "./form.js";
 import { HealthPanel } from "./health.js";
 import { listen } from "./keys.js";
 import { List } from "./list.js";
+import { choose } from "./logs.js";
 import { Rates } from "./rates.js";
 import { Risks } from "./risks.js";
 import { fillRow, makeRow, widen } from "./rows.js";
@@ -44,6 +45,7 @@ const panels = [commits, risks, tasks]; // what begins with a page of its own ty
 const stream = new Stream({ events, gap, state, update: poll, lost: () => (mustBegin = true) });
 let connection = null;
 let mustBegin = false;
+let log = "";
 
 function events(batch) {
   for (const event of batch) {
@@ -77,13 +79,14 @@ function state(text, id) {
 
 // Another tab may be in front: the title has what is amiss here.
 function entitle() {
-  const amiss = [$("state").textContent, health.status].filter((word) => !["live", "ok", ""].includes(word));
-  document.title = [...amiss, "rtevents"].join(" · ");
+  const words = [$("state").textContent, health.status, log].filter((word) => !["live", "ok", ""].includes(word));
+  document.title = [...words, "rtevents"].join(" · ");
 }
 
 // Everything from the newest back, and the stream from there on.
 async function begin() {
   mustBegin = false;
+  log = await choose();
   const bookmark = await feed.load(form.filter).catch((error) => {
     if (![400, 403].includes(error.status)) throw error;
     notice(error.message); // the filter of the address is refused
@@ -255,33 +258,33 @@ listen({
   search: () => (detail.isOpen ? false : search()),
   pause: () => (detail.isOpen ? false : pause()),
   live,
-  theme: () => dispatchEvent(new Event("rtevents-theme")),
-  help: () => !$("help").open && $("help").showModal(),
+  theme: () => $("theme").click(),
+  help: () => !$("help").open && $("help-open").click(),
 });
 
-$("feed").addEventListener("click", (event) => {
+$("feed").onclick = (event) => {
   const item = list.itemOf(event.target.closest(".row"));
   if (!item) return;
   list.select(item);
   if (item.seq) open(item);
-});
+};
 $("feed").addEventListener("scroll", () => (due ??= requestAnimationFrame(controls)), { passive: true });
-$("pause").addEventListener("click", pause);
-$("live").addEventListener("click", live);
-$("further").addEventListener("click", () => attempt(() => feed.loadOlder({ isAsked: true })));
-$("theme").addEventListener("click", () => dispatchEvent(new Event("rtevents-theme")));
-$("help-open").addEventListener("click", () => $("help").showModal());
-$("help-close").addEventListener("click", () => $("help").close());
-$("travel").addEventListener("submit", (event) => {
+$("pause").onclick = pause;
+$("live").onclick = live;
+$("further").onclick = () => attempt(() => feed.loadOlder({ isAsked: true }));
+$("theme").onclick = () => dispatchEvent(new Event("rtevents-theme"));
+$("help-open").onclick = () => $("help").showModal();
+$("help-close").onclick = () => $("help").close();
+$("travel").onsubmit = (event) => {
   event.preventDefault();
   const moment = new Date($("when").value).getTime() / 1000;
   if (Number.isFinite(moment)) jump(moment);
-});
+};
 for (const button of document.querySelectorAll(".more")) {
-  button.addEventListener("click", () => {
+  button.onclick = () => {
     const isAll = button.parentElement.toggleAttribute("data-all");
     say(button, isAll ? "Show fewer" : "Show all");
-  });
+  };
 }
 document.addEventListener("visibilitychange", () => {
   draw();

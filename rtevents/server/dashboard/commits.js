@@ -1,7 +1,7 @@
 // The newest commits: who, what, and which files.
 
 import { history } from "./api.js";
-import { ago, count, el, plural, say, sync, visible } from "./text.js";
+import { ago, count, el, find, plural, say, sync, visible } from "./text.js";
 
 const KEPT = 30;
 
@@ -10,8 +10,8 @@ export class Commits {
 
   // `open(event)` shows an event whole.
   constructor({ open }) {
-    this.list = document.querySelector("#commits ol");
-    this.empty = document.querySelector("#commits .none");
+    this.list = find("#commits ol");
+    this.empty = find("#commits .none");
     this.open = open;
     this.commits = []; // {event, item, when}, the newest first
   }
@@ -45,7 +45,7 @@ export class Commits {
     const data = event.data;
     const message = String(data.message ?? "");
     const subject = message.trim().split("\n", 1)[0] || "(no message)";
-    const meta = el("span", { className: "meta" });
+    const meta = el("span.meta");
     for (const part of [event.project_id, data.branch, data.author]) {
       if (part) meta.append(el("bdi", { textContent: visible(part, 60) }));
     }
@@ -53,24 +53,24 @@ export class Commits {
     if (data.files_changed !== undefined) {
       meta.append(el("span", { textContent: plural(data.files_changed, "file") }), changes(data));
     }
-    const whole = el("button", { type: "button", className: "small", textContent: "Whole event" });
-    whole.addEventListener("click", () => this.open(event));
+    const onclick = () => this.open(event);
+    const whole = el("button.small", { textContent: "Whole event", onclick });
     const files = (Array.isArray(data.files) ? data.files : []).slice(0, 200).map(file);
-    const head = el("summary", {}, el("bdi", { className: "subject", textContent: visible(subject) }), meta);
-    const body = el("ul", { className: "files" }, ...files);
+    const head = el("summary", {}, el("bdi", { textContent: visible(subject) }), meta);
+    const body = el("ul.files", {}, ...files);
     const id = el("code", { textContent: visible(String(data.commit_hash ?? "").slice(0, 12)) });
-    return el("li", {}, el("details", {}, head, body, el("p", { className: "foot" }, id, whole)));
+    return el("li", {}, el("details", {}, head, body, el("p.foot", {}, id, whole)));
   }
 }
 
 function file({ path, insertions, deletions }) {
-  const name = el("bdi", { className: "path", textContent: visible(path), title: visible(path) });
+  const name = el("bdi", { textContent: visible(path), title: visible(path) });
   const figures = insertions === null ? el("span", { textContent: "binary" }) : changes({ insertions, deletions });
   return el("li", {}, name, figures);
 }
 
 function changes({ insertions, deletions }) {
-  return el("span", { className: "changes" },
+  return el("span", {},
     el("ins", { textContent: `+${count(insertions ?? 0)}` }), " ",
     el("del", { textContent: `−${count(deletions ?? 0)}` }));
 }

@@ -1,15 +1,15 @@
 // Who listens, and how far behind each is.
 
-import { count, duration, el, plural, rate, say, sync, visible } from "./text.js";
+import { count, duration, el, find, plural, rate, say, sync, visible } from "./text.js";
 
 const SHOWN = 30;
 
 export class Connections {
   constructor() {
-    this.body = document.querySelector("#connections tbody");
-    this.table = document.querySelector("#connections table");
-    this.note = document.querySelector("#connections .note");
-    this.empty = document.querySelector("#connections .none");
+    this.body = find("#connections tbody");
+    this.table = find("#connections table");
+    this.note = find("#connections .note");
+    this.empty = find("#connections .none");
     this.rows = new Map();
   }
 

@@ -9,17 +9,17 @@ export class Detail {
   constructor({ step, jump }) {
     this.dialog = $("detail");
     this.step = step;
-    $("detail-close").addEventListener("click", () => this.dialog.close());
-    $("detail-copy").addEventListener("click", () => this.#copy());
-    $("detail-jump").addEventListener("click", () => {
+    $("detail-close").onclick = () => this.dialog.close();
+    $("detail-copy").onclick = () => this.#copy();
+    $("detail-jump").onclick = () => {
       this.dialog.close();
       jump(this.event.timestamp);
-    });
-    $("detail-newer").addEventListener("click", () => this.move(-1));
-    $("detail-older").addEventListener("click", () => this.move(1));
-    this.dialog.addEventListener("click", (event) => {
+    };
+    $("detail-newer").onclick = () => this.move(-1);
+    $("detail-older").onclick = () => this.move(1);
+    this.dialog.onclick = (event) => {
       if (event.target === this.dialog) this.dialog.close(); // beside it
-    });
+    };
   }
 
   get isOpen() {

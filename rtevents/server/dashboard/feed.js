@@ -15,14 +15,11 @@ export class Feed {
   constructor(filter, changed) {
     this.filter = filter;
     this.changed = changed;
-    this.items = [];
-    this.pending = []; // what came while paused, or the newest of it
-    this.waited = 0; // how many came while paused
     this.isPaused = false;
     this.isLive = true;
-    this.missed = 0; // events that came while looking at the past
     this.high = 0;
     this.generation = 0;
+    this.#reset({ events: [] });
   }
 
   // The newest events under the filter; returns the bookmark up to which they tell of everything.
@@ -38,9 +35,7 @@ export class Feed {
     if (generation !== this.generation) return page.until;
     this.#reset(page);
     this.isLive = true;
-    this.missed = 0;
     this.high = seqOf(page.until);
-    this.#older(page, PAGE);
     this.early = null;
     early.forEach((batch) => this.#add(batch));
     this.changed(null);
@@ -61,8 +56,6 @@ export class Feed {
     this.#reset(before);
     this.isLive = false;
     this.isPaused = false;
-    this.missed = 0;
-    this.#older(before, PAGE);
     this.items.push({ moment }, ...after.events.filter((event) => this.filter.says(event)));
     this.newer = after.next;
     this.isAtEnd = after.events.length < PAGE;
@@ -73,11 +66,12 @@ export class Feed {
     this.items = [];
     this.isTired = false;
     this.isCut = false;
-    this.pending = [];
-    this.waited = 0;
-    this.older = null;
+    this.pending = []; // what came while paused, or the newest of it
+    this.waited = 0; // how many came while paused
+    this.missed = 0; // events that came while looking at the past
     this.newer = null;
     this.epoch = page.epoch;
+    this.#older(page, PAGE);
   }
 
   // What the stream brings, in order.

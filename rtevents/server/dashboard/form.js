@@ -14,19 +14,19 @@ export class Form {
     this.known = { project: new Set(), source: new Set(), type: new Set() };
     const given = new URLSearchParams(location.hash.slice(1));
     for (const field of FIELDS) if (given.has(field)) this.#set(field, given.get(field));
-    $("filter").addEventListener("submit", (event) => {
+    $("filter").onsubmit = (event) => {
       event.preventDefault();
       this.#apply();
-    });
-    $("filter").addEventListener("input", () => {
+    };
+    $("filter").oninput = () => {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.#apply(), TYPING_MS);
-    });
-    $("type").addEventListener("change", () => this.#apply()); // chosen, not typed
-    $("clear").addEventListener("click", () => {
+    };
+    $("type").onchange = () => this.#apply(); // chosen, not typed
+    $("clear").onclick = () => {
       this.clear();
       this.changed(this.filter);
-    });
+    };
     this.last = this.#said();
     this.#note();
   }
@@ -76,7 +76,7 @@ export class Form {
     const kept = new URLSearchParams();
     for (const field of FIELDS) if ($(field).value.trim()) kept.set(field, $(field).value.trim());
     const hash = kept.size ? `#${kept}` : "";
-    if (location.hash !== hash) history.replaceState(null, "", location.pathname + hash);
+    if (location.hash !== hash) history.replaceState(null, "", location.pathname + location.search + hash);
     $("clear").hidden = kept.size === 0;
   }
 

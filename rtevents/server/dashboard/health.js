@@ -1,6 +1,6 @@
 // How the daemon is: its verdict and why, its figures beside their thresholds, its projects.
 
-import { $, count, duration, el, rate, say, size, sync, visible } from "./text.js";
+import { $, count, duration, el, plural, rate, say, size, sync, visible } from "./text.js";
 
 const ms = (number) => `${number < 10 ? number.toFixed(1) : Math.round(number)} ms`;
 const percent = (share) => `${Math.round(share * 100)} %`;
@@ -25,7 +25,7 @@ export class HealthPanel {
     this.projects = find(".watched");
     this.rows = new Map();
     this.status = "";
-    $("verdict").addEventListener("click", () => $("health").scrollIntoView());
+    $("verdict").onclick = () => $("health").scrollIntoView();
   }
 
   // Nobody knows how a daemon is that does not answer.
@@ -46,11 +46,13 @@ export class HealthPanel {
   }
 
   draw(status, stats) {
-    const { health } = status;
+    // Of several logs, that whose figures these are.
+    const log = status.logs?.find(({ epoch }) => epoch === stats.log.epoch) ?? status;
+    const { health } = log;
     this.judge(health);
     this.#list(this.reasons, health.reasons.map((reason) => [reason, visible(reason), ""]));
     this.#figures(stats, status.thresholds ?? stats.thresholds ?? {});
-    this.#facts(status, stats);
+    this.#facts(status, stats, log);
     this.#list(this.projects, status.projects.map(({ id, path, state, error }) => [
       id,
       `${visible(id, 48)} · ${visible(error ? `${state}: ${error}` : state)} · ${visible(path, 80)}`,
@@ -62,7 +64,7 @@ export class HealthPanel {
     if (!stats.queue) return void (this.figures.hidden = true); // a limited grant is not told
     const rows = FIGURES.map(([label, name, figure, write]) => {
       const [value, limit] = [figure(stats), thresholds[name]];
-      const row = this.#row(name, () => el("li", { className: "bar" }, el("span"), el("span", { className: "figure" })));
+      const row = this.#row(name, () => el("li.bar", {}, el("span"), el("span.figure")));
       say(row.children[0], label);
       const isBeyond = limit !== undefined && value > limit;
       say(row.children[1], limit === undefined ? write(value) : `${write(value)} of ${write(limit)}`);
@@ -73,15 +75,19 @@ export class HealthPanel {
     sync(this.figures, rows);
   }
 
-  #facts(status, stats) {
-    const { events, log } = stats;
+  #facts(status, { events, log, uptime }, { name, store, durability }) {
+    const all = status.nodes;
     const facts = [
       ["Events a second", events.rate_1m === undefined ? "–" : rate(events.rate_1m)],
       ["Published, delivered", `${count(events.published)}, ${count(events.delivered)}`],
-      ["Log", log.newest < log.oldest ? "empty" : `${count(log.oldest)} to ${count(log.newest)}`],
-      ["Store", `${visible(status.store, 60)}, ${status.durability}`],
-      ["Version, up for", `${status.version}, ${duration(stats.uptime)}`],
+      [name ? `Log ${name}` : "Log", log.newest < log.oldest ? "empty" : `${count(log.oldest)} to ${count(log.newest)}`],
+      ["Store", `${visible(store, 60)}, ${durability}`],
+      ["Version, up for", `${status.version}, ${duration(uptime)}`],
     ];
+    if (all?.nodes > 1) {
+      const lost = all.lost ? ` (${all.lost} lost)` : "";
+      facts.push([`All ${all.nodes} daemons${lost}`, `${plural(all.connections, "connection")}, ${rate(all.rate)}/s`]);
+    }
     const rows = facts.map(([label, value]) => {
       const row = this.#row(`fact ${label}`, () => el("div", {}, el("dt", { textContent: label }), el("dd")));
       say(row.lastChild, value);

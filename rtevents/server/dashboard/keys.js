@@ -8,7 +8,7 @@ const KEPT = "rtevents keys";
 export function listen(acts) {
   const box = $("keys");
   box.checked = read();
-  box.addEventListener("change", () => write(box.checked));
+  box.onchange = () => write(box.checked);
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const { target, key } = event;

@@ -1,7 +1,7 @@
 // How many events of each type there are over the last ten minutes, as a line each.
 
 import { history } from "./api.js";
-import { brief, clock, el, plural, say, sync } from "./text.js";
+import { brief, clock, el, find, plural, say, sync } from "./text.js";
 
 const STEP = 5; // seconds of a column
 const COLUMNS = 120; // ten minutes
@@ -13,8 +13,8 @@ const SVG = "http://www.w3.org/2000/svg";
 export class Rates {
   // `choose(type)` shows that type alone; `jump(moment)` goes to a moment in unix seconds.
   constructor({ choose, jump }) {
-    this.list = document.querySelector("#rates ul");
-    this.note = document.querySelector("#rates .note");
+    this.list = find("#rates ul");
+    this.note = find("#rates .note");
     this.choose = choose;
     this.jump = jump;
     this.counts = new Map(); // by type: how many by the number of the column
@@ -67,14 +67,14 @@ export class Rates {
     svg.setAttribute("preserveAspectRatio", "none");
     svg.setAttribute("role", "img");
     svg.append(line);
-    svg.addEventListener("click", (event) => {
+    svg.onclick = (event) => {
       const box = svg.getBoundingClientRect();
       const share = (event.clientX - box.left) / box.width;
       this.jump(Date.now() / 1000 - (1 - share) * STEP * COLUMNS);
-    });
-    const button = el("button", { type: "button", className: "plain kind", textContent: type });
-    button.addEventListener("click", () => this.choose(type));
-    const figure = el("span", { className: "figure" });
+    };
+    const onclick = () => this.choose(type);
+    const button = el("button", { className: "plain kind", textContent: type, onclick });
+    const figure = el("span.figure");
     return { item: el("li", {}, button, svg, figure), button, svg, line, figure };
   }
 

@@ -1,7 +1,7 @@
 // Open risks, the worst first. The newest word on a fingerprint counts, whatever order it comes in.
 
 import { history } from "./api.js";
-import { ago, clock, el, plural, say, sync, visible } from "./text.js";
+import { ago, clock, el, find, plural, say, sync, visible } from "./text.js";
 
 const SEVERITIES = ["critical", "high", "medium", "low"];
 const SHOWN = 60;
@@ -12,9 +12,9 @@ export class Risks {
   types = new Set(["RISK_ALERT"]);
 
   constructor({ open }) {
-    this.list = document.querySelector("#risks ol");
-    this.empty = document.querySelector("#risks .none");
-    this.note = document.querySelector("#risks .note");
+    this.list = find("#risks ol");
+    this.empty = find("#risks .none");
+    this.note = find("#risks .note");
     this.open = open;
     this.risks = new Map(); // by key: {event, times, item}, the one heard of last at the end
     this.since = null; // what was before is not known, in unix seconds
@@ -68,11 +68,10 @@ export class Risks {
     for (const risk of shown) this.#update(risk);
     sync(this.list, shown.map((risk) => risk.item));
     this.empty.hidden = !this.isKnown || open.length > 0;
-    const counts = SEVERITIES.map((severity) => [
-      open.filter(({ event }) => event.data.severity === severity).length,
-      severity,
-    ]);
-    const words = counts.filter(([number]) => number).map(([number, severity]) => `${number} ${severity}`);
+    const words = SEVERITIES.flatMap((severity) => {
+      const number = open.filter(({ event }) => event.data.severity === severity).length;
+      return number ? `${number} ${severity}` : [];
+    });
     if (open.length > SHOWN) words.push(`the first ${SHOWN} are shown`);
     if (this.since !== null) words.push(`known since ${clock(this.since)}`);
     say(this.note, words.join(" · "));
@@ -82,9 +81,8 @@ export class Risks {
   #update(risk) {
     if (!risk.item) {
       risk.severity = el("span");
-      risk.words = el("button", { type: "button", className: "plain" });
-      risk.words.addEventListener("click", () => this.open(risk.event));
-      risk.meta = el("span", { className: "meta" });
+      risk.words = el("button.plain", { onclick: () => this.open(risk.event) });
+      risk.meta = el("span.meta");
       risk.item = el("li", {}, risk.severity, risk.words, risk.meta);
     }
     const { severity, message, rule } = risk.event.data;

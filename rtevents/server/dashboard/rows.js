@@ -12,8 +12,8 @@ const REASONS = {
 };
 
 export function makeRow() {
-  const cells = CELLS.map((name) => el("span", { className: name }));
-  return el("div", { className: "row", role: "option" }, ...cells);
+  const cells = CELLS.map((name) => el(`span.${name}`));
+  return el("div.row", { role: "option" }, ...cells);
 }
 
 export function fillRow(row, item) {

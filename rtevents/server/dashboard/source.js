@@ -24,7 +24,8 @@ export class Source {
     clearTimeout(this.timer);
     // Events may wait a little for one another: fewer wake-ups here and in the daemon.
     const query = new URLSearchParams({ since: this.bookmark, max_latency: "100ms" });
-    const stream = (this.stream = new EventSource(`v1/events/stream?${query}`));
+    const log = location.search.replace("?", "&"); // the worker's address names it as the page's does
+    const stream = (this.stream = new EventSource(`v1/events/stream?${query}${log}`));
     stream.onmessage = (message) => this.#arrive(message);
     stream.onerror = () => this.#fail();
     for (const name of ["hello", "live", "gap", "bye", "HEALTH_CHECK"]) {

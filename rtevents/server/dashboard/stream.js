@@ -85,7 +85,7 @@ export class Stream {
 
 // Trusted Types guard where code comes from: this one file is the worker.
 function address() {
-  const url = "worker.js";
+  const url = `worker.js${location.search}`; // each log has a stream of its own
   if (!globalThis.trustedTypes) return url;
   const policy = trustedTypes.createPolicy("rtevents", { createScriptURL: () => url });
   return policy.createScriptURL(url);

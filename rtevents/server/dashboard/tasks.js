@@ -1,7 +1,7 @@
 // Tasks and progress of each project, as bars. The newest word on each counts.
 
 import { history } from "./api.js";
-import { ago, clock, count, duration, el, say, sync, visible } from "./text.js";
+import { ago, clock, count, duration, el, find, say, sync, visible } from "./text.js";
 
 const DONE = new Set(["done", "completed", "closed"]);
 const GONE = new Set(["removed", "gone", "deleted", "cancelled"]);
@@ -16,13 +16,14 @@ export class Tasks {
   types = new Set(["TASK_UPDATE", "PROGRESS_UPDATE"]);
 
   constructor({ open }) {
-    this.list = document.querySelector("#tasks .projects");
-    this.empty = document.querySelector("#tasks .none");
+    this.list = find("#tasks .projects");
+    this.empty = find("#tasks .none");
     this.open = open;
-    this.note = document.querySelector("#tasks .note");
+    this.note = find("#tasks .note");
     this.newest = new Map(); // by project, type and id: the newest event, the newest of all at the end
     this.since = null; // what was before is not known, in unix seconds
     this.items = new Map(); // elements by key, so that they stay
+    this.old = this.items; // those that were drawn before
   }
 
   async load() {
@@ -69,9 +70,9 @@ export class Tasks {
     }
     const shown = [...projects].filter(([, project]) => project.tasks.length + project.bars.length);
     shown.sort(([, one], [, other]) => other.seq - one.seq);
-    const old = this.items;
+    this.old = this.items;
     this.items = new Map();
-    sync(this.list, shown.slice(0, PROJECTS).map(([name, project]) => this.#project(old, name, project)));
+    sync(this.list, shown.slice(0, PROJECTS).map(([name, project]) => this.#project(name, project)));
     const words = [];
     if (shown.length > PROJECTS) words.push(`the newest ${PROJECTS} of ${shown.length} projects`);
     if (this.since !== null) words.push(`known since ${clock(this.since)}`);
@@ -81,41 +82,41 @@ export class Tasks {
   }
 
   // The element of a key: the one that was there, or a new one.
-  #keep(old, key, make) {
-    const item = old.get(key) ?? make();
+  #keep(key, make) {
+    const item = this.old.get(key) ?? make();
     this.items.set(key, item);
     return item;
   }
 
-  #project(old, name, { tasks, bars }) {
-    const item = this.#keep(old, `project ${name}`, () => {
+  #project(name, { tasks, bars }) {
+    const item = this.#keep(`project ${name}`, () => {
       const made = el("li", {}, el("h3"), el("ul"));
       say(made.firstChild, name ? visible(name) : "no project");
       return made;
     });
     const rows = [];
-    if (tasks.length) rows.push(this.#total(old, name, tasks));
+    if (tasks.length) rows.push(this.#total(name, tasks));
     bars.sort(([, one], [, other]) => isOver(one) - isOver(other) || other.seq - one.seq);
-    for (const [key, event] of bars.slice(0, BARS)) rows.push(this.#bar(old, key, event));
+    for (const [key, event] of bars.slice(0, BARS)) rows.push(this.#bar(key, event));
     const busy = tasks.filter(([, event]) => BUSY.includes(event.data.status));
     busy.sort(([, one], [, other]) => order(one) - order(other) || other.seq - one.seq);
-    for (const [key, event] of busy.slice(0, NAMED)) rows.push(this.#task(old, key, event));
+    for (const [key, event] of busy.slice(0, NAMED)) rows.push(this.#task(key, event));
     const more = Math.max(bars.length - BARS, 0) + Math.max(busy.length - NAMED, 0);
-    if (more) rows.push(this.#more(old, name, more));
+    if (more) rows.push(this.#more(name, more));
     sync(item.lastChild, rows);
     return item;
   }
 
-  #total(old, name, tasks) {
+  #total(name, tasks) {
     const done = tasks.filter(([, event]) => DONE.has(String(event.data.status).toLowerCase())).length;
-    const row = this.#keep(old, `total ${name}`, () => this.#makeBar(() => this.open(row.event)));
+    const row = this.#keep(`total ${name}`, () => this.#makeBar(() => this.open(row.event)));
     row.event = tasks.reduce((one, other) => (other[1].seq > one[1].seq ? other : one))[1];
     fill(row, { label: "Tasks", value: done, most: tasks.length, words: `${count(done)} of ${count(tasks.length)} done` });
     return row;
   }
 
-  #bar(old, key, event) {
-    const row = this.#keep(old, key, () => this.#makeBar(() => this.open(row.event)));
+  #bar(key, event) {
+    const row = this.#keep(key, () => this.#makeBar(() => this.open(row.event)));
     row.event = event;
     const { done, total, percent, label, unit, eta } = event.data;
     const share = percent ?? (total ? (100 * done) / total : 0);
@@ -130,23 +131,21 @@ export class Tasks {
     return row;
   }
 
-  #more(old, name, number) {
-    const row = this.#keep(old, `more ${name}`, () => el("li", { className: "meta" }));
+  #more(name, number) {
+    const row = this.#keep(`more ${name}`, () => el("li.meta"));
     say(row, `and ${count(number)} more`);
     return row;
   }
 
   #makeBar(act) {
-    const button = el("button", { type: "button", className: "plain" });
-    button.addEventListener("click", act);
-    return el("li", { className: "bar" }, button, el("span", { className: "figure" }), el("progress"));
+    const button = el("button.plain", { onclick: act });
+    return el("li.bar", {}, button, el("span.figure"), el("progress"));
   }
 
-  #task(old, key, event) {
-    const row = this.#keep(old, key, () => {
-      const button = el("button", { type: "button", className: "plain" });
-      button.addEventListener("click", () => this.open(row.event));
-      return el("li", { className: "task" }, el("span"), button, el("span", { className: "meta" }));
+  #task(key, event) {
+    const row = this.#keep(key, () => {
+      const button = el("button.plain", { onclick: () => this.open(row.event) });
+      return el("li.task", {}, el("span"), button, el("span.meta"));
     });
     row.event = event;
     const [status, button, when] = row.children;

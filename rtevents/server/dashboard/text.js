@@ -9,6 +9,7 @@ const SHORT = { "\t": "\\t", "\n": "\\n", "\r": "\\r" };
 const LINE = 400;
 
 export const $ = (id) => document.getElementById(id);
+export const find = (selector) => document.querySelector(selector);
 
 export function visible(text, most = LINE) {
   const given = String(text ?? "");
@@ -27,9 +28,10 @@ function escaped(character) {
   return code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, "0")}`;
 }
 
-// An element with properties and children; a child that is text stays text.
-export function el(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
+// An element such as "li.bar" with properties and children; a child that is text stays text.
+export function el(kind, properties = {}, ...children) {
+  const [tag, className = ""] = kind.split(".");
+  const made = Object.assign(document.createElement(tag), { className });
   for (const [name, value] of Object.entries(properties)) {
     if (name in made) made[name] = value;
     else made.setAttribute(name, value);
@@ -88,20 +90,18 @@ export function ago(timestamp) {
 }
 
 const pad = (number, width = 2) => String(number).padStart(width, "0");
+const day = (time) => `${pad(time.getMonth() + 1)}-${pad(time.getDate())}`;
+const hours = (time) => time.toTimeString().slice(0, 8);
 
-// The time of today, with its date any other day; a number that no calendar holds as it is.
-export function clock(timestamp) {
+// A number that no calendar holds stays as it is.
+function written(timestamp, write) {
   const time = new Date(timestamp * 1000);
-  if (Number.isNaN(time.getTime())) return String(timestamp);
-  const hours = `${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;
-  return time.toDateString() === new Date().toDateString()
-    ? hours
-    : `${pad(time.getMonth() + 1)}-${pad(time.getDate())} ${hours}`;
+  return isNaN(time) ? String(timestamp) : write(time);
 }
 
-export function local(timestamp) {
-  const time = new Date(timestamp * 1000);
-  if (Number.isNaN(time.getTime())) return String(timestamp);
-  const day = `${pad(time.getFullYear(), 4)}-${pad(time.getMonth() + 1)}-${pad(time.getDate())}`;
-  return `${day}T${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;
-}
+// The time of today, with its date any other day.
+export const clock = (timestamp) => written(timestamp, (time) =>
+  time.toDateString() === new Date().toDateString() ? hours(time) : `${day(time)} ${hours(time)}`);
+
+export const local = (timestamp) =>
+  written(timestamp, (time) => `${pad(time.getFullYear(), 4)}-${day(time)}T${hours(time)}`);

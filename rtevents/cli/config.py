@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -74,10 +73,9 @@ def check(file: File = None) -> None:
 
 def _all(paths: Paths, first: ConfigError, *, named: bool) -> ConfigError:
     """Tell every mistake but the last, and return that."""
-    from rtevents.config.mistakes import find_mistakes
-    from rtevents.daemon.check import check as look
+    from rtevents.cli.serve import mistakes
 
-    *others, last = find_mistakes(paths, os.environ, look, named=named) or [str(first)]
+    *others, last = mistakes(paths, named=named) or [str(first)]
     for text in others:
         notice(text)
     return ConfigError(last, field=first.field)

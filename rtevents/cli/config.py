@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rtevents.cli.output import notice, safe
-from rtevents.errors import Taken
+from rtevents.errors import ConfigError, Taken
+
+if TYPE_CHECKING:
+    from rtevents.config.paths import Paths
 
 HELP = """
 Show, check or print the settings.
@@ -43,7 +46,8 @@ def check(file: File = None) -> None:
     """
     Check the configuration; exit code 2 when it is unusable.
 
-    It is looked at as `rtevents serve` does; what has no effect is a warning.
+    It is looked at as `rtevents serve` does; every mistake is told, and what has no effect is a
+    warning.
 
     \b
     rtevents config check
@@ -53,7 +57,10 @@ def check(file: File = None) -> None:
     from rtevents.config.paths import find_paths
 
     paths = find_paths(config=file)
-    loaded, unwatched = load_checked(paths, named=file is not None)
+    try:
+        loaded, unwatched = load_checked(paths, named=file is not None)
+    except ConfigError as error:
+        raise _all(paths, error, named=file is not None) from error
     warnings = [*loaded.warnings, *unwatched]
     for warning in warnings:
         notice(warning)
@@ -62,6 +69,16 @@ def check(file: File = None) -> None:
         return
     there = "is fine" if paths.config.exists() else "is not there: every setting has its default"
     print(f"{paths.config} {there}")
+
+
+def _all(paths: Paths, first: ConfigError, *, named: bool) -> ConfigError:
+    """Tell every mistake but the last, and return that."""
+    from rtevents.cli.serve import mistakes
+
+    *others, last = mistakes(paths, named=named) or [str(first)]
+    for text in others:
+        notice(text)
+    return ConfigError(last, field=first.field)
 
 
 @app.command()

@@ -73,9 +73,7 @@ def tell_gap(gap: Gap, *, fail: bool) -> None:
     Raises:
         GapFound: It is.
     """
-    text = f"gap: entries {gap.after + 1} to {gap.before - 1} can no longer be read ({gap.reason})"
-    if gap.before - gap.after <= 1:
-        text = f"gap: it is not known what was missed ({gap.reason}); going on with what is kept"
+    text = f"gap: {gap.words}"
     if fail:
         raise GapFound(text)
     notice(text)

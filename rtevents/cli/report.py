@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
@@ -17,8 +18,11 @@ from rtevents.cli.status import span
 BLOCKS = " ▁▂▃▄▅▆▇█"
 """How much of something there is, from none to most."""
 
-COLUMNS = 72
-"""Columns of a picture over time, at most."""
+BESIDE = 32
+"""Columns of what stands beside a picture over time."""
+
+LEAST = 24
+"""Columns of a picture over time, however narrow the terminal is."""
 
 BAR = 24
 """Columns of the longest bar."""
@@ -89,7 +93,7 @@ def _over_time(found: dict[str, Any]) -> Iterator[str]:
     size = found["span_seconds"]
     first, last = found["spans"][0]["start"], found["spans"][-1]["start"]
     steps = int((last - first) // size) + 1
-    width = min(COLUMNS, steps)
+    width = min(max(LEAST, shutil.get_terminal_size().columns - BESIDE), steps)
     yield ""
     yield f"by the {'hour' if size == 3600 else 'day'}"
     for kind, count in list(found["by_type"].items())[:SHOWN]:

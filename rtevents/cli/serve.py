@@ -130,6 +130,14 @@ def load_checked(places: Paths, *, named: bool = False) -> tuple[Loaded, list[st
     return loaded, check(loaded, added=kept_types(places.types))
 
 
+def mistakes(places: Paths, *, named: bool = False) -> list[str]:
+    """Return all that ``load_checked`` would refuse, each with its place."""
+    from rtevents.config.mistakes import find_mistakes
+    from rtevents.daemon.check import check
+
+    return find_mistakes(places, os.environ, check, named=named)
+
+
 def _run(folders: list[Path], *, quiet: bool, strict: bool) -> NoReturn:
     from rtevents.config.paths import find_paths
     from rtevents.daemon import run

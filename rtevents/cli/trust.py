@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rtevents.cli import options
 from rtevents.cli.output import moment, notice, safe
-from rtevents.errors import ConfigError, NotFound
+from rtevents.errors import ConfigError, NotFound, RteventsError
 
 if TYPE_CHECKING:
     from rtevents.config.project_file import ProjectFile
@@ -89,6 +91,7 @@ def _give(known: Trust, path: Path | None, *, is_shown_only: bool, is_sure: bool
     if not is_sure:
         _ask()
     known.give(found)
+    _tell_daemon()
     print("trusted, as it is now")
 
 
@@ -105,7 +108,14 @@ def _ask() -> None:
 def _refuse(known: Trust, path: Path | None) -> None:
     found = _read(_root(path))
     known.refuse(found)
+    _tell_daemon()
     print(f"refused: nothing of {safe(str(found.file))} runs, whatever it comes to say")
+
+
+def _tell_daemon() -> None:
+    """Have a daemon that runs know it by now; it would look by itself within some seconds."""
+    with suppress(RteventsError), options.own_client() as client:
+        client.sinks()
 
 
 def _shown(command: CommandSettings) -> str:
@@ -122,6 +132,7 @@ def _revoke(known: Trust, path: Path | None) -> None:
     file = (_root(path) if path is None else _folder(path)) / NAME
     if not known.take(file):
         raise NotFound(f"{file} was not trusted, nor refused; see: rtevents trust --list")
+    _tell_daemon()
     print(f"not trusted any more: {safe(str(file))}")
 
 

@@ -75,9 +75,34 @@ def read(paths: Paths, environ: Mapping[str, str] = os.environ, *, named: bool =
     Raises:
         ConfigError: A setting cannot be used; the text names the file, the line and the key.
     """
+    document, lines = read_document(paths, environ, named=named)
+    return load_document(document, lines, paths, environ)
+
+
+def read_document(
+    paths: Paths, environ: Mapping[str, str], *, named: bool = False
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """
+    Return what the file and the variables say, and the line of each key, as ``parse_yaml``.
+
+    Raises:
+        ConfigError: One of them cannot be read.
+    """
     text = _read(paths.config, is_named=named or bool(environ.get("RTEVENTS_CONFIG")))
     document, lines = parse_yaml(text, str(paths.config))
     _overlay(document, environ)
+    return document, lines
+
+
+def load_document(
+    document: Mapping[str, Any], lines: Mapping[str, int], paths: Paths, environ: Mapping[str, str]
+) -> Loaded:
+    """
+    Return the configuration of what ``read_document`` returned.
+
+    Raises:
+        ConfigError: As ``read``.
+    """
     try:
         config = msgspec.convert(document, Config)
     except msgspec.ValidationError as error:

@@ -263,6 +263,20 @@ class Gap(msgspec.Struct, frozen=True):
     before: int
     reason: str
 
+    @property
+    def words(self) -> str:
+        """What is missing, for people."""
+        if self.reason == "ahead":
+            return (
+                f"the place {self.before - 1} is beyond the end of the log, {self.after}: "
+                "it has lost its end, or the place was never in it"
+            )
+        if self.before - self.after <= 1:
+            return f"it is not known what was missed ({self.reason}); going on with what is kept"
+        return (
+            f"entries {self.after + 1} to {self.before - 1} can no longer be read ({self.reason})"
+        )
+
 
 class Bookmark(msgspec.Struct, frozen=True):
     """

@@ -76,7 +76,7 @@ class Reload:
         Take on what has changed, and tell it in the stream.
 
         Returns:
-            The names of the settings that changed, and what is not watched, in words.
+            The names of what changed, and what is not watched, in words.
         Raises:
             ConfigError: A setting cannot be used, or not while the daemon runs; nothing changed.
         """
@@ -129,7 +129,9 @@ class Reload:
         self._parts.take_on(config)
         logging.getLogger().setLevel(config.log_level.upper())
         warnings += await self._projects.reload(config)
-        warnings += await self._sinks.reload(config)
+        secrets, refused = await self._sinks.reload(config)
+        changed += [f"secrets of sink {name}" for name in secrets]
+        warnings += refused
         self._config = config
         self._has_file = self._paths.config.exists()
         return changed, warnings

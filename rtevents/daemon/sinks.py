@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rtevents.core.logs import MAIN, Logs, Routes
 from rtevents.core.service import EventService
 from rtevents.daemon.check_sinks import check_sink
 from rtevents.daemon.projects import folder_name
+from rtevents.daemon.secrets import fingerprint, secret_file
 from rtevents.errors import ConfigError, FilterError, NotFound, RteventsError
 from rtevents.sinks import Reaction, open_reaction
 from rtevents.sinks.engine import Sink, Terms
@@ -97,12 +99,16 @@ class Sinks:
         self._projects = projects
         self._running: dict[str, Running] = {}
         self._refused: dict[str, Wanted] = {}
+        # What the files with their secrets held when they were started.
+        self._secrets: dict[str, bytes] = {}
         # What projects' own files ask for and are trusted to.
         self._own: dict[str, Wanted] = {}
         self._read: dict[str, tuple[str, list[SinkSettings] | ConfigError]] = {}
         self._untrusted: dict[str, str] = {}
         self._turn = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
+        self._asked = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._is_stopped = False
 
     def start(self) -> None:
@@ -111,19 +117,21 @@ class Sinks:
             self._start(wanted)
         self._watching = asyncio.create_task(self._watch(), name="rtevents trust")
 
-    async def reload(self, config: Config) -> list[str]:
+    async def reload(self, config: Config) -> tuple[list[str], list[str]]:
         """
         Act on what another configuration names; a sink of which it says the same goes on.
 
         One whose secrets are in a file reads that again.
 
         Returns:
-            Why something is not acted on.
+            The sinks whose file holds other secrets than before, and why something is not acted on.
         """
         self._config = config
+        before = self._secrets.copy()
         await self._take_on(reads_again=True)
+        other = [name for name, of in self._secrets.items() if before.get(name, of) != of]
         refused = [name for name in self._refused if name in self._wanted()]
-        return [f"sink {name}: {self._service.warnings[f'sink {name}']}" for name in refused]
+        return other, [f"sink {name}: {self._service.warnings[f'sink {name}']}" for name in refused]
 
     async def stop(self) -> None:
         """End every sink: what runs has some seconds to come to its end."""
@@ -255,11 +263,12 @@ class Sinks:
                 for name, running in self._running.items()
                 if wanted.get(name) != running.wanted
                 or running.task.done()
-                or (reads_again and _has_secrets(running.wanted.settings))
+                or (reads_again and secret_file(running.wanted.settings))
             }
             await asyncio.gather(*map(_end, ending.values()))
             for name in ending:
                 del self._running[name]
+                del self._secrets[name]
                 self._service.warnings.pop(f"sink {name}", None)
             for name in self._refused:
                 self._service.warnings.pop(f"sink {name}", None)
@@ -270,6 +279,7 @@ class Sinks:
 
     def _start(self, wanted: Wanted) -> None:
         name, settings = wanted.name, wanted.settings
+        self._secrets[name] = fingerprint(settings)
         try:
             asked = parse_filter(settings.query, self._service.types)
             if wanted.project is not None:
@@ -315,10 +325,27 @@ class Sinks:
                 self._warn(name, f"{error}; tried again in {PAUSE:g} s")
             await asyncio.sleep(PAUSE)
 
+    async def catch_up(self) -> None:
+        """
+        Return when what was trusted, or refused, before is known.
+
+        A folder that does not answer keeps nobody waiting for longer than ``LOOK_SECONDS``.
+        """
+        if self._watching is None or self._watching.done():
+            return
+        known = asyncio.get_running_loop().create_future()
+        self._waiting.append(known)
+        self._asked.set()
+        await asyncio.wait([known], timeout=LOOK_SECONDS)
+
     async def _watch(self) -> None:
         told = ""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._asked.wait()
+            self._asked.clear()
+            waiting, self._waiting = self._waiting, []
             try:
                 await self.look()
             except Exception as error:
@@ -328,6 +355,9 @@ class Sinks:
                 told = str(error)
             else:
                 told = ""
+            for known in waiting:
+                if not known.done():
+                    known.set_result(None)
 
     async def look(self) -> None:
         """Look what projects' own files ask for, and whether they are trusted to."""
@@ -431,12 +461,6 @@ def _terms(settings: SinkSettings, reaction: Reaction) -> Terms:
     given["batch"] = settings.batch or reaction.at_once
     given["every"] = reaction.every if settings.every is None else settings.every
     return Terms(**given)
-
-
-def _has_secrets(settings: SinkSettings) -> bool:
-    """Tell whether a file of its own, which may be another by now, holds what it needs."""
-    webhook, notify = settings.webhook, settings.notify
-    return bool((webhook and webhook.secret_file) or (notify and notify.urls_file))
 
 
 def _target(settings: SinkSettings) -> str:

@@ -399,7 +399,8 @@ class Reloaded(msgspec.Struct):
     What the daemon took on of its configuration.
 
     Args:
-        changed: The names of the settings that changed.
+        changed: The names of the settings that changed, and `secrets of sink NAME` where a file
+            holds others than before.
         warnings: What is not watched, in words.
     """
 

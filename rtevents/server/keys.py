@@ -63,6 +63,9 @@ class Sinks(Protocol):
     def one(self, name: str) -> dict[str, Any]:
         """Return one of them."""
 
+    async def catch_up(self) -> None:
+        """Return when what was trusted, or refused, before is known."""
+
     async def dead(self, name: str) -> tuple[list[Any], int]:
         """Return the dead letters of a sink, as many as an answer takes, and how many there are."""
 

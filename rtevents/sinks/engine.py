@@ -16,7 +16,7 @@ from rtevents.core.keep import ended
 from rtevents.errors import LogClosed, ReactionFailed, StoreError
 from rtevents.sinks import Batch, Reaction
 from rtevents.sinks.breaker import Breaker, jittered
-from rtevents.sinks.notice import Notice, gap_words
+from rtevents.sinks.notice import Notice
 from rtevents.sinks.place import DeadLetters, Letter, Place
 from rtevents.sinks.reader import Reader
 
@@ -227,8 +227,8 @@ class Sink:
         if self._gap is not None:
             gap = Gap(self._gap.after, gap.before, gap.reason)
         self._gap = gap
-        self.notice.tell(f"{gap_words(gap)}")
-        self.notice.amiss(gap_words(gap))
+        self.notice.tell(gap.words)
+        self.notice.amiss(gap.words)
 
     async def _settle_unless_newer(self, batch: Batch) -> None:
         """Do it, or rather what comes meanwhile."""
@@ -486,5 +486,5 @@ class Sink:
             "breaker": self.breaker.state,
             "dead": len(self.dead) if self.dead else 0,
             "dropped": kept.dropped,
-            "gap": gap_words(self._gap) if self._gap else None,
+            "gap": self._gap.words if self._gap else None,
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rtevents.core.event import Gap
 from rtevents.sinks.place import DeadLetters
 
 
@@ -62,10 +61,3 @@ class Notice:
         """Know that an attempt did not fail."""
         self._failure = ""
         self.amiss(None)
-
-
-def gap_words(gap: Gap) -> str:
-    """Return what is missing, in words."""
-    if gap.before - gap.after <= 1:
-        return f"it is not known what was missed ({gap.reason}); going on with what is kept"
-    return f"entries {gap.after + 1} to {gap.before - 1} can no longer be read ({gap.reason})"

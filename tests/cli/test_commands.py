@@ -458,6 +458,37 @@ def test_the_configuration_is_shown_checked_and_explained(stopped_daemon: Daemon
     assert (other.returncode, other.stderr) == (2, "rtevents: nothing.yaml: no such file\n")
 
 
+def test_every_mistake_of_the_configuration_is_told(stopped_daemon: Daemon) -> None:
+    file = stopped_daemon.home / "config" / "rtevents" / "config.yaml"
+    file.parent.mkdir()
+    file.write_text(
+        "tls: {cert: a}\n"
+        "queue_timeout: soon\n"
+        "colour: red\n"
+        "files: {settle_ms: soon, no_such: 1}\n"
+        "event_types: [COMMIT, DEPLOY, RISK_ALERT]\n"
+        "sinks:\n"
+        "  - {name: a b, command: {run: [a]}}\n"
+        "  - {name: good, command: {run: [a]}}\n"
+        "  - {name: c, webhook: {url: x}}\n"
+        "  - {name: good, command: {runs: [a]}}\n"
+        "projects:\n"
+        "  - {path: /, id: 'a:b'}\n"
+    )
+
+    done = stopped_daemon.run("config", "check")
+    assert (done.returncode, done.stdout) == (2, "")
+    told = [
+        line.removeprefix(f"rtevents: {file}:").split(": ")[:2] for line in done.stderr.splitlines()
+    ]
+    assert told == [
+        ["1", "tls"], ["2", "queue_timeout"], ["3", "colour"], ["4", "files.settle_ms"],
+        ["4", "files.no_such"], ["5", "event_types[0]"], ["5", "event_types[2]"],
+        ["7", "sinks[0].name"], ["9", "sinks[2].webhook.url"], ["10", "sinks[3].command.runs"],
+        ["12", "projects[0].id"],
+    ]  # fmt: skip
+
+
 def test_the_defaults_are_written_to_a_file_that_is_new(stopped_daemon: Daemon) -> None:
     file = stopped_daemon.home / "config" / "rtevents" / "config.yaml"
     other = stopped_daemon.home / "a" / "b.yaml"

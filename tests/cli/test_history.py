@@ -60,7 +60,8 @@ def test_a_place_that_is_not_kept_is_told_as_a_gap(filled: Daemon) -> None:
     said = {
         "id:xx": f"{gone} (unknown-id); going on with what is kept",
         "0badc0de-1": f"{gone} (other-epoch); going on with what is kept",
-        f"{epoch}-9": "gap: entries 6 to 9 can no longer be read (ahead)",
+        f"{epoch}-9": "gap: the place 9 is beyond the end of the log, 5: it has lost its end, "
+        "or the place was never in it",
     }
     for place, words in said.items():
         done = filled.run("history", "--since", place)

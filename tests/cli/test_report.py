@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from rtevents.cli.report import blocks
+from rtevents.cli.report import BLOCKS, _over_time, blocks
 from rtevents.core.event import Event
 from tests.conftest import Daemon, wait_for
 
@@ -19,6 +19,18 @@ COMMITS = 24
 )
 def test_numbers_become_blocks(row: list[int], drawn: str) -> None:
     assert blocks(row) == drawn
+
+
+@pytest.mark.parametrize(("columns", "drawn"), [("20", 24), ("80", 48), ("132", 100), ("500", 168)])
+def test_a_picture_is_as_wide_as_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: str, drawn: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    spans = [{"start": hour * 3600, "by_type": {"COMMIT": 1}} for hour in range(168)]
+
+    *_, row = _over_time({"span_seconds": 3600, "spans": spans, "by_type": {"COMMIT": 168}})
+    assert sum(map(row.count, BLOCKS.strip())) == drawn
+    assert len(row) <= max(56, int(columns))
 
 
 def test_it_is_learned_from_what_happens_and_told(daemon: Daemon) -> None:

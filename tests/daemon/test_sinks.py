@@ -220,6 +220,7 @@ def test_a_projects_own_commands_run_only_while_its_file_is_trusted(
         assert told.stdout.splitlines()[1] == shown
         assert told.returncode == code
         assert state in daemon.run("trust", "--list").stdout or words == "--show"
+    assert sink(daemon, "web:t")["state"] == "running"
     wait_for(lambda: sink(daemon, "web:t").get("bookmark"), "it runs")
     publish(daemon, "of no project")
     publish(daemon, "two", project="web")
@@ -241,12 +242,12 @@ def test_a_projects_own_commands_run_only_while_its_file_is_trusted(
     assert daemon.run("trust", "--yes", str(root)).returncode == 0
     wait_for(lambda: len(lines(daemon.home / "own")) == 2, "what it missed is done")
     assert daemon.run("trust", "--revoke", str(root)).returncode == 0
-    wait_for(lambda: sink(daemon, "web:t") == {}, "it runs no more")
+    assert "rtevents trust --refuse" in reasons(daemon), "it asks again at once"
+    assert sink(daemon, "web:t") == {}
     assert daemon.run("trust", "--revoke", str(root)).returncode == 1
-    wait_for(lambda: "rtevents trust --refuse" in reasons(daemon), "it asks again")
 
     assert daemon.run("trust", "--refuse", str(root)).returncode == 0
-    wait_for(lambda: reasons(daemon) == "", "nothing is amiss")
+    assert reasons(daemon) == "", "nothing is amiss, at once"
     (root / ".rtevents.yaml").write_text(asked + "# yet another\n")
     publish(daemon, "four", project="web")
     assert "refused: nothing of it runs" in daemon.run("trust", "--list").stdout
@@ -408,12 +409,14 @@ async def test_a_reload_reads_a_secret_again_that_was_replaced(home: Path) -> No
     await sinks.reload(config)
     before = dict(sinks._running)
     secret.write_text("none")
-    refused = await sinks.reload(config)
+    changed, refused = await sinks.reload(config)
 
+    assert changed == ["chat"]
     assert "sink chat: it does not run: webhook.secret_file: expected whsec_" in refused[0]
     assert sinks._running == {"one": before["one"]}
     secret.write_text("whsec_" + "B" * 32)
-    assert await sinks.reload(config) == []
+    assert await sinks.reload(config) == (["chat"], [])
+    assert await sinks.reload(config) == ([], [])
     assert service.warnings == {}
     await sinks.stop()
 

@@ -193,9 +193,16 @@ def test_reload_tells_what_changed_and_what_is_not_watched(
     assert states(daemon) == {"web": "watching", "gone": "degraded"}
     assert "gone" in daemon.run("status").stdout
 
-    config.write_text(naming(daemon.home / "web"))
-    daemon.run("reload")
+    secret = daemon.home / "secret"
+    secret.write_text("whsec_" + "A" * 32)
+    hook = {"url": "http://127.0.0.1:9/", "secret_file": str(secret)}
+    settings = json.loads(naming(daemon.home / "web"))
+    config.write_text(json.dumps({**settings, "sinks": [{"name": "chat", "webhook": hook}]}))
+    assert daemon.run("reload").stdout == "changed: projects, sinks\n"
     assert "gone" not in daemon.run("status").stdout
+    secret.write_text("whsec_" + "B" * 32)
+    assert daemon.run("reload").stdout == "changed: secrets of sink chat\n"
+    assert daemon.run("reload").stdout == "nothing changed\n"
 
 
 def test_a_project_of_which_the_same_is_said_goes_on(stopped_daemon: Daemon, config: Path) -> None:

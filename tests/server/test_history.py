@@ -209,7 +209,7 @@ async def test_what_was_trimmed_is_told_by_the_oldest(filled: Server) -> None:
         ("until=no-such-id", "until: unknown-id"),
         ("until=00000000-5", "until: other-epoch"),
         ("type=COMIT", "unknown event type 'COMIT', did you mean COMMIT?"),
-        ("kind=COMMIT", "unknown parameter 'kind', expected one of after, limit, not_type, order,"),
+        ("kind=COMMIT", "unknown parameter 'kind', expected one of after, limit, log, not_type,"),
         ("%ff%fe=1", "unknown parameter "),
         ("path=", ""),
     ],

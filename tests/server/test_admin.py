@@ -51,6 +51,7 @@ async def test_the_status_tells_what_this_daemon_is(server: Server) -> None:
         "projects": [],
         "sinks": [],
         "audit": server.guard.audit.state(),
+        "nodes": msgspec.to_builtins(server.house.nodes().total),
     }
 
 

@@ -124,9 +124,10 @@ def load_checked(places: Paths, *, named: bool = False) -> tuple[Loaded, list[st
     """
     from rtevents.config.load import read
     from rtevents.daemon.check import check
+    from rtevents.daemon.types import kept_types
 
     loaded = read(places, named=named)
-    return loaded, check(loaded)
+    return loaded, check(loaded, added=kept_types(places.types))
 
 
 def _run(folders: list[Path], *, quiet: bool, strict: bool) -> NoReturn:

@@ -71,8 +71,10 @@ def dead(
     rtevents sinks dead
     rtevents sinks dead chat --json
     """
-    names = [name] if name is not None else _names()
-    found = [letter | {"sink": each} for each in names for letter in _letters(each)]
+    if name is not None:
+        found = [letter | {"sink": name} for letter in _letters(name)]
+    else:
+        found = _all_letters()
     if as_json:
         print_json(found)
         return
@@ -226,6 +228,16 @@ def _names() -> list[str]:
     folder = find_paths().names
     own = sorted(each.name for each in folder.glob("*") if _own(each.name) is not None)
     return found + [each for each in own if each not in found]
+
+
+def _all_letters() -> list[dict[str, Any]]:
+    found = []
+    for name in _names():
+        try:
+            found += [letter | {"sink": name} for letter in _letters(name)]
+        except NotFound as error:  # the daemon has another configuration meanwhile
+            notice(str(error))
+    return found
 
 
 def _letters(name: str) -> list[dict[str, Any]]:

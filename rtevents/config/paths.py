@@ -64,6 +64,11 @@ class Paths(msgspec.Struct, frozen=True):
         return self.state / "trust"
 
     @property
+    def types(self) -> Path:
+        """File of the event types that were added while a daemon ran."""
+        return self.state / "types.json"
+
+    @property
     def names(self) -> Path:
         """Folder of the places of `rtevents on --as NAME`."""
         return self.state / "on"

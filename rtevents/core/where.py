@@ -151,6 +151,34 @@ def _comparison(node: Comparison) -> Predicate:
     return lambda entry: any(map(test, values_of(entry, field)))
 
 
+def files_of(entry: Entry, node: Node | None = None) -> Sequence[str]:
+    """
+    Return the files of an entry that a condition is about; all where it says nothing of one.
+
+    Args:
+        node: The condition, which the entry fulfils; None for none.
+    """
+    paths = paths_of(entry)
+    chooses = None if node is None or len(paths) < 2 else _chooses(node)
+    return (chooses and [path for path in paths if chooses(path)]) or paths
+
+
+def _chooses(node: Node) -> Callable[[str], bool] | None:
+    """Return what tells whether a file is one a condition asks for; None where it asks for none."""
+    if isinstance(node, Not):
+        inner = _chooses(node.part)
+        return None if inner is None else lambda path: not inner(path)
+    if isinstance(node, And | Or):
+        parts = [part for each in node.parts if (part := _chooses(each)) is not None]
+        every = all if isinstance(node, And) else any
+        return (lambda path: every(part(path) for part in parts)) if parts else None
+    if node.field not in (("path",), ("data", "files", "path")):
+        return None
+    if node.op == "!=":
+        return lambda path: not is_equal(path, node.value)
+    return Glob(node.value).matches if node.op == "matches" else _test(node)
+
+
 def _texts(values: Sequence[Any]) -> Iterable[str]:
     """Yield what is text that ``matches`` looks at, as far as there is room for it."""
     room = MAX_TEXT

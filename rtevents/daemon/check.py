@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from rtevents.config.load import Loaded
@@ -20,12 +21,13 @@ from rtevents.producers.taskfiles import wrong_name
 from rtevents.server.tls import Certificate
 
 
-def check(loaded: Loaded, *, is_running: bool = False) -> list[str]:
+def check(loaded: Loaded, *, is_running: bool = False, added: Iterable[str] = ()) -> list[str]:
     """
     Check what would be refused, or left out, when the daemon starts.
 
     Args:
         is_running: Whether a daemon asks, which knows its event types better.
+        added: The event types that were added while a daemon ran.
     Returns:
         What it could not watch as things are now, in words.
     Raises:
@@ -42,7 +44,7 @@ def check(loaded: Loaded, *, is_running: bool = False) -> list[str]:
         load_issuers(loaded.config)
     except ConfigError as error:
         raise _wrong(loaded, "issuers", str(error).removeprefix("issuers: ")) from error
-    unknown = check_sinks(loaded)
+    unknown = check_sinks(loaded, added)
     return [
         f"{loaded.where(f'projects[{index}].path')}: {problem}"
         for index, project in enumerate(loaded.config.projects)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rtevents.config.load import Loaded
 from rtevents.config.settings import TypeSettings
 from rtevents.config.sinks import KINDS, NAME, SinkSettings
@@ -13,17 +15,19 @@ from rtevents.producers import DECLARED
 from rtevents.sinks import open_reaction
 
 
-def check_sinks(loaded: Loaded) -> list[str]:
+def check_sinks(loaded: Loaded, added: Iterable[str] = ()) -> list[str]:
     """
     Check the sinks.
 
+    Args:
+        added: The event types that were added while a daemon ran.
     Returns:
         The event types that are not known, in words: one may be added while the daemon runs.
     Raises:
         ConfigError: A setting cannot be used; the text names the file, the line and the key.
     """
     types = EventTypes()
-    for name in DECLARED:
+    for name in {*DECLARED, *added}:
         types.add(name, None)
     for own in loaded.config.event_types:
         types.add(own.name if isinstance(own, TypeSettings) else own, None)

@@ -33,6 +33,9 @@ Heartbeats after which one is a SYSTEM_STATUS though nothing has changed. The ot
 nodes alone: at one of 30 seconds they would fill the log of who has little to tell.
 """
 
+LOOK_SECONDS = 2.0
+"""Longest time, in seconds, that who asks for the nodes waits for the shared log."""
+
 LEAVE_SECONDS = 2.0
 """Longest time, in seconds, that the end waits for the others to be told of it."""
 
@@ -75,6 +78,15 @@ class NodeBook:
             heard(node, age + now - asked) for node, age, asked in list(self._others.values())
         ]
         return together([heard(self._here(), 0.0, is_here=True), *others])
+
+    async def look(self) -> Nodes:
+        """Return every node as it tells of itself just now; as is known here where nobody can."""
+        if self._store is not None:
+            told = msgspec.json.encode(self._here())
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    self._hear(await self._store.meet(self.name, told, FORGOTTEN_AFTER))
+        return self.all()
 
     async def run(self) -> None:
         """Tell and listen, until cancelled or the log ends."""

@@ -146,7 +146,7 @@ async def _open(
 ) -> AsyncIterator[tuple[Running, Reload]]:
     """Put the house together; leaving it stops everything in reverse."""
     running = Running(paths.socket)
-    own_types = OwnTypes(config, paths.state / "types.json")
+    own_types = OwnTypes(config, paths.types)
     parts = await open_parts(config, paths, own_types.types, strict=strict)
     service, logs = parts.main, parts.services
     fanouts = {name: _fanout(config, each) for name, each in logs.items()}
@@ -183,6 +183,7 @@ async def _open(
         reload=reload,
         risk_rules=projects.risk_rules,
         nodes=nodes.all,
+        look=nodes.look,
     )
     _furnish(house, parts, fanouts)
 

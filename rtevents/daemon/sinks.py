@@ -155,6 +155,7 @@ class Sinks:
                 "project": wanted.project,
                 "filter": {key: values for key, values in wanted.settings.query.items() if values},
                 "last_error": self._service.warnings.get(f"sink {name}"),
+                "dead": len(self._dead(name)),
             }
         running = self._get(name)
         found = running.sink.as_dict() | {
@@ -207,7 +208,8 @@ class Sinks:
         chosen = _chosen(dead, letter_id)
         for each in chosen:
             await asyncio.to_thread(dead.remove, each)
-        self._get(name).sink.notice.look()
+        if name in self._running:
+            self._running[name].sink.notice.look()
         return len(chosen)
 
     def resume(self, name: str) -> None:
@@ -223,9 +225,13 @@ class Sinks:
         try:
             return self._running[name]
         except KeyError:
-            raise NotFound(f"no sink {name[:80]!r}; see: rtevents sinks") from None
+            words = "no sink {!r}" if name not in self._refused else "sink {!r} does not run"
+            raise NotFound(f"{words.format(name[:80])}; see: rtevents sinks") from None
 
     def _dead(self, name: str) -> DeadLetters:
+        if (wanted := self._refused.get(name)) is not None:
+            # What it gave up while it ran is there still.
+            return DeadLetters(wanted.folder, wanted.settings.max_dead)
         dead = self._get(name).sink.dead
         assert dead is not None  # noqa: S101 - every sink of a daemon has them
         return dead
@@ -403,7 +409,6 @@ _NEVER: dict[str, Any] = {
     "failures": 0,
     "last_success": None,
     "breaker": "closed",
-    "dead": 0,
     "dropped": 0,
     "gap": None,
 }

@@ -30,7 +30,7 @@ class OwnTypes:
 
     def __init__(self, config: Config, file: Path) -> None:
         self._file = file
-        self._added = load(file, dict[str, dict[str, Any] | None], {})
+        self._added = kept_types(file)
         self.schemas: dict[str, dict[str, Any] | None] = {}
         self.types = EventTypes()
         self.reload(config)
@@ -81,6 +81,11 @@ class OwnTypes:
             raise
         self._added = added
         self.schemas[name] = schema
+
+
+def kept_types(file: Path) -> dict[str, dict[str, Any] | None]:
+    """Return the types that were added while a daemon ran, each with its schema."""
+    return load(file, dict[str, dict[str, Any] | None], {})
 
 
 def compile_schema(schema: dict[str, Any] | None) -> Checker | None:

@@ -15,7 +15,7 @@ MAX_LINE = 2048
 reading must not take long."""
 
 MAX_NESTED = 32
-"""Most list items within one another; a marker that is deeper is text."""
+"""Most quotations and list items within one another; a marker that is deeper is text."""
 
 STATES = {
     " ": "open",
@@ -33,7 +33,6 @@ STATES = {
 
 _BOX = re.compile(r"\[(.)\][ \t]+(\S.*)")
 _MARKER = re.compile(r"([-*+]|(\d{1,9})[.)])(?:([ \t]+)(.*)|$)")
-_QUOTE = re.compile(r"(?: {0,3}> ?)+")
 _FENCE = re.compile(r"(`{3,})[^`]*$|(~{3,})")
 _HEADING = re.compile(r"#{1,6}(?![^ \t])")
 _UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*$")
@@ -92,7 +91,7 @@ class TaskList(msgspec.Struct, frozen=True):
 
 def parse(text: str) -> TaskList:
     """
-    Return the tasks of a text, read as CommonMark 0.31 reads lists, fences and comments.
+    Return the tasks of a text, as CommonMark 0.31 reads quotations, lists, fences and comments.
 
     What is in code, in comments, or in the front matter is no task.
     """
@@ -116,20 +115,33 @@ def _after_front_matter(lines: list[str]) -> int:
     return 0
 
 
+class _Container(msgspec.Struct):
+    """
+    A quotation or a list item that is open.
+
+    Args:
+        needs: The columns by which a line has to be indented to be in the item; 0 for a quotation.
+        task: The index of the task that the item is.
+        is_bare: Whether nothing is in the item yet: a blank line ends it then.
+    """
+
+    needs: int = 0
+    task: int | None = None
+    is_bare: bool = False
+
+
 class _Reader:
-    """Reads line by line; knows which lists, and which code, a line is in."""
+    """Reads line by line; knows which quotations, lists and code a line is in."""
 
     def __init__(self) -> None:
         self.items: list[Item] = []
         self.sections: set[str] = set()
         self._headings: list[tuple[int, str]] = []
-        # The open list items: the column of their content, and the task that each is.
-        self._lists: list[tuple[int, int | None]] = []
-        # What ends the code or the comment that is open, and the column of what it is in.
+        # From the outermost.
+        self._containers: list[_Container] = []
+        # What ends the code or the comment that is open in the innermost of them.
         self._end: re.Pattern[str] | None = None
-        self._column = 0
         self._is_fence = False
-        self._quotes = 0
         # The paragraph that the next line may go on with.
         self._paragraph: str | None = None
 
@@ -140,59 +152,78 @@ class _Reader:
 
     def read(self, number: int, line: str) -> None:
         """Take the next line."""
-        line = self._unquoted(line)
-        text = line.lstrip(" \t")
-        indent = _width(line[: len(line) - len(text)])
-        if self._end is not None and self._is_hidden(self._end, indent, text):
-            return
-        if not text.strip():
+        rest, kept = self._within(line.expandtabs(4))
+        if self._end is not None:
+            if kept == len(self._containers):
+                self._look_for(self._end, rest)
+                return
+            self._end = None  # what it was in is over
+        while text := rest.strip() and rest.lstrip(" "):
+            indent = len(rest) - len(text)
+            if indent >= 4 or not self._begins(text, kept):
+                self._go_on(text, indent, kept)
+                return
+            del self._containers[kept:]
             self._paragraph = None
-            return
-        before = self._lists
-        self._lists = [each for each in before if each[0] <= indent]
-        is_sibling = len(self._lists) < len(before)
-        column = self._lists[-1][0] if self._lists else 0
-        if indent - column >= 4:
-            if self._paragraph is not None:
-                self._lists = before
-            return
-        if self._begins(text, column, is_sibling=is_sibling):
-            self._paragraph = None
-            self._block(number, text, indent, column)
-        elif self._paragraph is not None and is_sibling:
-            self._lists = before  # it goes on with a paragraph, lazily
-        elif not self._is_underline(text):
+            inner = self._block(number, text, indent)
+            if inner is None:
+                return
+            rest, kept = inner, len(self._containers)
+        del self._containers[kept:]
+        self._paragraph = None
+
+    def _within(self, line: str) -> tuple[str, int]:
+        """Return what a line holds within the containers, and in how many of them it is."""
+        for number, each in enumerate(self._containers):
+            text = line.lstrip(" ")
+            indent = len(line) - len(text)
+            if not each.needs:
+                if indent >= 4 or not text.startswith(">"):
+                    return line, number
+                line = text[1:].removeprefix(" ")
+            elif each.is_bare if not text.strip() else indent < each.needs:
+                return line, number
+            else:
+                each.is_bare = False
+                line = line[each.needs :]
+        return line, len(self._containers)
+
+    def _look_for(self, end: re.Pattern[str], rest: str) -> None:
+        """Close what is open where a line ends it."""
+        if self._is_fence:
+            text = rest.lstrip(" ")
+            found = end.match(text) if len(rest) - len(text) < 4 else None
+        else:
+            found = end.search(rest)
+        if found:
+            self._end = None
+
+    def _go_on(self, text: str, indent: int, kept: int) -> None:
+        """Take a line that goes on with a paragraph, lazily if not within all that it is in."""
+        if self._paragraph is None:
+            del self._containers[kept:]
+        if indent < 4 and not (kept == len(self._containers) and self._is_underline(text)):
             self._paragraph = text
 
-    def _unquoted(self, line: str) -> str:
-        """Return a line without the marks of a quotation; another depth ends every list."""
-        found = _QUOTE.match(line)
-        quotes = found[0].count(">") if found else 0
-        if quotes != self._quotes and not (quotes == 0 and self._paragraph and line.strip()):
-            self._quotes, self._lists, self._end, self._paragraph = quotes, [], None, None
-        return line[found.end() :] if found else line
+    def _begins(self, text: str, kept: int) -> bool:
+        """
+        Tell whether a line begins something, and does not go on with a paragraph.
 
-    def _is_hidden(self, end: re.Pattern[str], indent: int, text: str) -> bool:
-        """Tell whether a line is in what is open, or ends it."""
-        if text.strip() and indent < self._column:
-            self._end = None  # the list item that it was in is over
-            return False
-        found = end.match(text) if self._is_fence else end.search(text)
-        if found and not (self._is_fence and indent - self._column >= 4):
-            self._end = None
-        return True
-
-    def _begins(self, text: str, column: int, *, is_sibling: bool) -> bool:
-        """Tell whether a line begins something, and does not go on with a paragraph."""
+        Args:
+            kept: The number of containers that it is in; the paragraph is in all that are open.
+        """
+        paragraph = self._paragraph if kept == len(self._containers) else None
+        if text[0] == ">":
+            return kept < MAX_NESTED
         found = _MARKER.match(text)
         if found and not _RULE.match(text):
-            if self._paragraph is None or is_sibling:
-                return True
+            if paragraph is None or kept >= MAX_NESTED:
+                return kept < MAX_NESTED
             return bool((found[4] or "").strip()) and found[2] in (None, "1")
         if text[0] not in "`~#<%*-_":
             return False
-        if self._paragraph is not None and text[0] == "-" and _UNDERLINE.match(text):
-            return is_sibling
+        if paragraph is not None and text[0] == "-" and _UNDERLINE.match(text):
+            return False
         return bool(
             _FENCE.match(text)
             or _HEADING.match(text)
@@ -202,22 +233,27 @@ class _Reader:
             or _RULE.match(text)
         )
 
-    def _block(self, number: int, text: str, indent: int, column: int) -> None:
+    def _block(self, number: int, text: str, indent: int) -> str | None:
+        """Take what begins; return what is left of the line within a container that it opens."""
+        if text[0] == ">":
+            self._containers.append(_Container())
+            return text[1:].removeprefix(" ")
         if _RULE.match(text):
-            return
+            return None
         if found := _MARKER.match(text):
-            self._item(number, found, indent)
-        elif found := _FENCE.match(text):
+            return self._item(number, found, indent)
+        if found := _FENCE.match(text):
             mark = found[1] or found[2]
             end = re.compile(rf"{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$")
-            self._open(end, column, is_fence=True)
+            self._open(end, is_fence=True)
         elif found := _HEADING.match(text):
-            if not self._lists and not self._quotes:
+            if not self._containers:
                 self._head(found.end(), _unclosed(text[found.end() :]))
         else:
-            self._hide(text, column)
+            self._hide(text)
+        return None
 
-    def _hide(self, text: str, column: int) -> None:
+    def _hide(self, text: str) -> None:
         """Leave out a comment, or HTML that is no text, unless it ends in its first line."""
         if text.startswith("<!--"):
             end, rest = "-->", text[4:]
@@ -226,25 +262,21 @@ class _Reader:
         else:
             end, rest = "</(?:pre|script|style|textarea)>", text
         if not re.search(end, rest, re.IGNORECASE):
-            self._open(re.compile(end, re.IGNORECASE), column)
+            self._open(re.compile(end, re.IGNORECASE))
 
-    def _item(self, number: int, found: re.Match[str], indent: int) -> None:
-        """Take a list item, and what begins in its line."""
+    def _item(self, number: int, found: re.Match[str], indent: int) -> str | None:
+        """Take a list item; return the rest of its line, unless it is a task."""
         space, rest = found[3] or "", found[4] or ""
-        width = _width(space, indent + len(found[1]))
+        is_bare = not rest.strip()
         # Of five columns or more the others are the indent of code in the item.
-        width = width if 1 <= width <= 4 and rest.strip() else 1
-        column = indent + len(found[1]) + width
-        self._lists.append((column, None))
-        if not rest.strip() or _width(space, indent + len(found[1])) > 4:
-            return
-        if box := _BOX.match(rest):
+        width = len(space) if 1 <= len(space) <= 4 and not is_bare else 1
+        item = _Container(indent + len(found[1]) + width, is_bare=is_bare)
+        self._containers.append(item)
+        if len(space) == width and (box := _BOX.match(rest)):
             self._task(number, box)
             self._paragraph = rest
-        elif len(self._lists) < MAX_NESTED and self._begins(rest, column, is_sibling=False):
-            self._block(number, rest, column, column)
-        else:
-            self._paragraph = rest
+            return None
+        return space[width:] + rest
 
     def _task(self, number: int, box: re.Match[str]) -> None:
         status = STATES.get(box[1])
@@ -254,17 +286,17 @@ class _Reader:
         title = " ".join(_ENDED.sub("", title).split())[:MAX_TITLE]
         if status is None or not title:
             return
-        column = self._lists[-1][0]
-        parent = next((each for _, each in reversed(self._lists) if each is not None), None)
+        outer = (each.task for each in reversed(self._containers) if each.task is not None)
+        parent = next(outer, None)
         section = " / ".join(text for _, text in self._headings)[:MAX_TITLE]
-        self._lists[-1] = (column, len(self.items))
+        self._containers[-1].task = len(self.items)
         self.items.append(Item(title, status, number, section, parent, ref))
 
     def _is_underline(self, text: str) -> bool:
         """Take a line that makes a heading of the paragraph before it; tell whether it is one."""
         if self._paragraph is None or not _UNDERLINE.match(text):
             return False
-        if not self._lists and not self._quotes:
+        if not self._containers:
             self._head(1 if text[0] == "=" else 2, self._paragraph)
         self._paragraph = None
         return True
@@ -275,8 +307,8 @@ class _Reader:
         self._headings.append((level, words))
         self.sections.add(" / ".join(text for _, text in self._headings)[:MAX_TITLE])
 
-    def _open(self, end: re.Pattern[str], column: int, *, is_fence: bool = False) -> None:
-        self._end, self._column, self._is_fence = end, column, is_fence
+    def _open(self, end: re.Pattern[str], *, is_fence: bool = False) -> None:
+        self._end, self._is_fence = end, is_fence
 
 
 def _uncommented(text: str) -> str:
@@ -309,14 +341,6 @@ def _named(written: str) -> tuple[str | None, str]:
     if found := _LEADING.match(written) or _TRAILING.search(_ENDED.sub("", written).rstrip()):
         return found[1], written
     return None, written
-
-
-def _width(space: str, column: int = 0) -> int:
-    """Return how many columns some blanks take that begin at a column; a tab goes to the fourth."""
-    start = column
-    for each in space:
-        column += 4 - column % 4 if each == "\t" else 1
-    return column - start
 
 
 @lru_cache(maxsize=65_536)

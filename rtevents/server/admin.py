@@ -81,7 +81,7 @@ def _logs(house: House, grant: Grant, told: list[dict[str, Any]]) -> list[dict[s
 
 async def nodes(request: web.Request) -> web.Response:
     """Return the daemons that share this one's log, and the sum of their figures."""
-    return answer(request.app[HOUSE].nodes())
+    return answer(await request.app[HOUSE].look())
 
 
 async def reload(request: web.Request) -> web.Response:

@@ -92,7 +92,8 @@ class House(msgspec.Struct):
         own_types: The JSON Schema of each event type of the user's own; None for any object.
         reload: Reads the configuration again; returns what ``POST /v1/reload`` tells.
         risk_rules: Returns what ``GET /v1/risks/rules`` tells.
-        nodes: Returns the daemons that share the log.
+        nodes: Returns the daemons that share the log, as they were heard last.
+        look: Returns them as they are just now.
     """
 
     service: EventService
@@ -107,6 +108,7 @@ class House(msgspec.Struct):
     reload: Callable[[], Awaitable[dict[str, Any]]]
     risk_rules: Callable[[], Awaitable[list[dict[str, Any]]]]
     nodes: Callable[[], Nodes]
+    look: Callable[[], Awaitable[Nodes]]
     log: str = MAIN
     """The name of the log that `service` has."""
     routes: Routes | None = None

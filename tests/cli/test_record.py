@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -17,7 +18,9 @@ from rtevents.cli.record.intake import _chunks
 from rtevents.cli.record.recording import last, read
 from rtevents.core.event import Entry, Event
 from rtevents.errors import BadInput
-from tests.conftest import Daemon
+from tests.cli.test_on import Process
+from tests.conftest import Daemon, wait_for
+from tests.test_readme import PAGES, block
 
 COUNT = 2300
 
@@ -60,7 +63,7 @@ def kept(daemon: Daemon) -> list[dict[str, Any]]:
 def test_what_is_exported_is_imported_as_it_was(daemon: Daemon, other: Daemon, form: str) -> None:
     fill(daemon)
     with daemon.client() as client:
-        client.publish(risk(COUNT, project_id="web", source="ci", extensions={"a": "b"}))
+        client.publish(risk(COUNT, project_id="web", source="ci", extensions={"causation_id": "b"}))
     file = daemon.home / "all.ndjson"
 
     done = daemon.run("export", str(file), "--format", form)
@@ -69,15 +72,16 @@ def test_what_is_exported_is_imported_as_it_was(daemon: Daemon, other: Daemon, f
     assert file.stat().st_mode & 0o777 == 0o600
     done = other.run("import", str(file))
     assert done.stderr == f"rtevents: {COUNT + 1} stored, 0 there before, 0 refused\n"
-    there, here = kept(other), kept(daemon)
-    if form == "cloudevents":  # microseconds, and a source that nobody named is rtevents there
-        for each in here:
-            each["source"] = each["source"] or "rtevents"
-            each["timestamp"] = round(each["timestamp"], 6)
-    assert there == here
-    # Begun anew, it stores nothing twice.
-    done = other.run("import", "-", stdin=file.read_bytes())
-    assert done.stderr == f"rtevents: 0 stored, {COUNT + 1} there before, 0 refused\n"
+    there = kept(other)
+    for each in there:
+        assert each["extensions"].pop("imported") == "true"
+        if not each["extensions"]:
+            del each["extensions"]
+    assert there == kept(daemon)
+    # Begun anew, it stores nothing twice; nor where it comes from.
+    for one in (other, daemon):
+        done = one.run("import", "-", stdin=file.read_bytes())
+        assert done.stderr == f"rtevents: 0 stored, {COUNT + 1} there before, 0 refused\n"
     with daemon.client() as client, other.client() as imported:
         assert client.status()["newest"] == imported.status()["newest"]
 
@@ -108,6 +112,26 @@ def test_an_export_goes_on_behind_what_it_has(daemon: Daemon) -> None:
     assert [each["seq"] for each in lines(file)] == [3]
 
 
+def test_an_export_goes_on_in_the_form_that_is_there(daemon: Daemon) -> None:
+    fill(daemon, 3)
+    file = daemon.home / "cloud.ndjson"
+    assert daemon.run("export", str(file), "--format", "cloudevents").returncode == 0
+    whole = file.read_bytes()
+    fill(daemon, 5)
+
+    refused = daemon.run("export", str(file), "--resume", "--format", "ndjson")
+    assert refused.returncode == 2
+    assert f"{file} has cloudevents: go on without --format ndjson" in refused.stderr
+    assert file.read_bytes() == whole
+    assert daemon.run("export", str(file), "--resume").returncode == 0
+    assert [each["id"] for each in lines(file)] == [f"r-{number}" for number in range(5)]
+    # Not one line of it is whole; of an empty one it is to be said.
+    for left, form in ((whole[:40], []), (b"", ["--format", "cloudevents"])):
+        file.write_bytes(left)
+        assert daemon.run("export", str(file), "--resume", *form).returncode == 0
+        assert [each["id"] for each in lines(file)] == [f"r-{number}" for number in range(5)]
+
+
 def test_a_recording_stays_while_there_is_nothing_to_put_in_its_place(
     stopped_daemon: Daemon,
 ) -> None:
@@ -116,6 +140,9 @@ def test_a_recording_stays_while_there_is_nothing_to_put_in_its_place(
 
     assert stopped_daemon.run("export", str(file), "--force").returncode == 3
     assert file.read_bytes() == b"the only one\n"
+    file.unlink()
+    assert stopped_daemon.run("export", str(file)).returncode == 3
+    assert not file.exists()
 
 
 @pytest.mark.parametrize("text", [b"one\ntwo", b"all in one line", b'{"a": 1}'])
@@ -171,6 +198,39 @@ def test_what_the_daemon_told_itself_is_imported_under_another_name(
     assert commit["event_id"] == f"imported:{told['event_id']}"
     assert (commit["source"], commit["project_id"]) == ("imported/git", "copy")
     assert (commit["data"], commit["timestamp"]) == (told["data"], told["timestamp"])
+
+
+def test_what_is_imported_is_no_risk_and_is_reacted_to_unless_a_condition_leaves_it_out(
+    daemon: Daemon, other: Daemon
+) -> None:
+    def failed(number: int, task: str) -> Event:
+        return Event(
+            type="TASK_UPDATE", data={"task_id": task, "status": "failed"},
+            event_id=f"{task}-{number}", project_id="web", extensions={"a": "b"},
+        )  # fmt: skip
+
+    [condition] = block("where imported", (PAGES / "reactions.md").read_text()).splitlines()
+    assert condition in block("sh imported", (PAGES / "recording.md").read_text())
+    file = daemon.home / "week.ndjson"
+    with daemon.client() as client:
+        client.publish_many([failed(number, "old") for number in range(3)])
+    daemon.run("export", str(file), "-t", "TASK_UPDATE")
+    assert other.run("import", str(file)).returncode == 0
+    with other.client() as client:
+        client.publish_many([failed(number, "new") for number in range(3)])
+
+    # The rules see events in order: had they seen the imported ones, their risk came first.
+    done = other.run("wait", "-t", "RISK_ALERT", "--since", "all", "--timeout", "30s")
+    assert json.loads(done.stdout)["data"]["message"] == "new failed 3 times or more within 24 h"
+    for words, count in ([], 6), (["-w", condition], 3):
+        ran = other.home / f"ran-{count}"
+        react = f'echo "$RTEVENTS_EVENT_ID" >> {ran}'
+        on = Process(
+            other, "-t", "TASK_UPDATE", "--since", "all", *words, "--", "sh", "-c", react
+        )  # fmt: skip
+        wait_for(lambda: ran.exists() and "new-2" in ran.read_text(), "it reacts")  # noqa: B023
+        assert on.end() == 130
+        assert len(ran.read_text().split()) == count
 
 
 def test_what_is_no_event_is_told_with_its_line(daemon: Daemon) -> None:
@@ -311,3 +371,41 @@ def test_a_replay_is_shown_as_asked(daemon: Daemon) -> None:
     done = daemon.run("replay", "--speed", "max", "-o", "ndjson")
     assert [json.loads(line)["event_id"] for line in done.stdout.splitlines()] == ["r-0", "r-1"]
     assert daemon.run("replay", "--as-project", "demo").returncode == 2
+
+
+def test_a_replay_goes_on_where_an_event_is_refused(daemon: Daemon) -> None:
+    file = daemon.home / "some.ndjson"
+    events = [risk(number, type=("RISK_ALERT", "NO_TYPE")[number in (1, 2)]) for number in range(4)]
+    file.write_bytes(b"\n" + b"".join(event.body + b"\n" for event in events) + b"{half\n")
+
+    words = ("replay", str(file), "--publish", "--speed", "max", "--as-project", "demo")
+    done = daemon.run(*words)
+    first, second, counted, failed = done.stderr.splitlines()
+    assert first.startswith("rtevents: line 3: ")
+    assert second.startswith("rtevents: line 4: ")
+    assert counted == "rtevents: 2 events published, 2 refused"
+    assert failed.startswith("rtevents: line 6: not an entry: ")
+    assert done.returncode == 2
+    file.write_bytes(file.read_bytes().removesuffix(b"{half\n"))
+    done = daemon.run(*words)
+    assert done.stderr.splitlines()[2:] == [
+        "rtevents: 2 events published, 2 refused",
+        "rtevents: 2 events are not in the log",
+    ]
+    assert done.returncode == 5
+    assert len(kept(daemon)) == 4
+
+
+@pytest.mark.parametrize("command", [["import"], ["replay", "--speed", "max"]])
+def test_what_is_no_file_is_read_as_a_stream(daemon: Daemon, command: list[str]) -> None:
+    fifo = daemon.home / "pipe"
+    os.mkfifo(fifo)
+    good = risk(1).body + b"\n"
+    run = [sys.executable, "-m", "rtevents", *command]
+    with subprocess.Popen([*run, str(fifo)], env=daemon.env, stdout=-1, stderr=-1) as started:
+        fifo.write_bytes(good * 3)
+        out, told = started.communicate()
+    assert started.returncode == 0, told
+    assert out.count(b"r-1") == 3 or told == b"rtevents: 1 stored, 2 there before, 0 refused\n"
+    assert daemon.run(*command, "/dev/stdin", stdin=good).returncode == 0
+    assert daemon.run(*command, str(daemon.home)).returncode == 2

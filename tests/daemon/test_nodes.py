@@ -181,3 +181,22 @@ async def test_a_log_of_ones_own_has_one_node_and_tells_nothing(tmp_path: Path) 
 
         assert [(each.name, each.is_here) for each in book.all().nodes] == [("a", True)]
         assert service.log.last == 0
+
+
+async def test_who_asks_is_told_of_those_that_came_since_the_last_heartbeat(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    """Beats are half a minute apart; where the log is not to be asked, what is known is told."""
+    url = redis.url(uuid4().hex)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    async with (
+        node(url, tmp_path / "a", "a") as (service, a),
+        node(url, tmp_path / "b", "b") as (_, b),
+    ):
+        await a.look()
+        assert [each.name for each in a.all().nodes] == ["a"]
+        await b.look()
+        assert {each.name for each in (await a.look()).nodes} == {"a", "b"}
+        assert service.log.last == 0  # nothing is told to the stream
+    assert {each.name for each in (await a.look()).nodes} == {"a", "b"}

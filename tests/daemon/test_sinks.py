@@ -171,6 +171,37 @@ def test_a_reload_takes_sinks_on_and_leaves_the_others_alone(stopped_daemon: Dae
     assert sink(daemon, "one")["state"] == "running"
 
 
+def test_what_a_sink_gave_up_is_there_while_it_does_not_run(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    bad = command("bad", "exit 1", retries=0)
+    configure(daemon, "sinks:\n" + bad + command("good", "exit 1", retries=0))
+    daemon.start("--no-project")
+    for name in ("bad", "good"):
+        wait_for(partial(has_place, daemon, name), "it has its place")
+    publish(daemon, "one")
+    for name in ("bad", "good"):
+        wait_for(lambda name=name: sink(daemon, name)["dead"], "it gave up")  # type: ignore[misc]
+
+    never = command("never", "true", type="DEPLOYY")
+    configure(
+        daemon,
+        "sinks:\n"
+        + never
+        + bad.replace("RISK_ALERT", "DEPLOYY")
+        + command("good", "exit 1", retries=0),
+    )
+    assert "sink bad: it does not run" in daemon.run("reload").stderr
+    assert [sink(daemon, name)["dead"] for name in ("bad", "good", "never")] == [1, 1, 0]
+    done = daemon.run("sinks", "dead", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(each["sink"] for each in json.loads(done.stdout)) == ["bad", "good"]
+    done = daemon.run("sinks", "replay", "bad")
+    assert done.returncode == 1
+    assert "sink 'bad' does not run" in done.stderr
+    assert daemon.run("sinks", "discard", "bad").stdout == "discarded 1\n"
+    assert daemon.run("sinks", "dead", "bad", "--json").stdout == "[]\n"
+
+
 def test_a_projects_own_commands_run_only_while_its_file_is_trusted(
     stopped_daemon: Daemon,
 ) -> None:
@@ -451,3 +482,16 @@ def test_a_type_that_nobody_knows_is_a_warning(tmp_path: Path) -> None:
     )
     (warning,) = check(read(paths, {}))
     assert "config.yaml:2: sinks[0].where: column 9: unknown event type 'COMIT'" in warning
+
+
+def test_a_type_that_was_added_while_the_daemon_ran_is_known(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    text = "sinks:\n" + command("s", "true", type="PING") + command("t", "true", type="PONG")
+    configure(daemon, text)
+    daemon.start("--no-project")
+    assert daemon.run("types", "add", "PING").returncode == 0
+
+    told = daemon.run("config", "check").stderr
+    assert "sinks[1].type: unknown event type 'PONG'" in told
+    assert "PING" not in told.splitlines()[0].partition("did you mean")[0]
+    assert len(told.splitlines()) == 1

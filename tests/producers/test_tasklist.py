@@ -33,9 +33,9 @@ def oracle(text: str) -> list[tuple[int, str]]:
     return found
 
 
-def lines() -> st.SearchStrategy[str]:
-    """Return lines of which Markdown is made."""
-    indent = st.sampled_from(["", "", "", " ", "  ", "    ", "      ", "\t", "\t\t"])
+def lines(*deeper: str) -> st.SearchStrategy[str]:
+    """Return lines of which Markdown is made; `deeper` is how some are indented besides."""
+    indent = st.sampled_from(["", "", "", " ", "  ", *deeper])
     # Where a line goes on with a paragraph though it is indented as code is, the oracle differs
     # from the specification: no item is so wide here that one could be.
     start = st.one_of(
@@ -50,8 +50,19 @@ def lines() -> st.SearchStrategy[str]:
     return st.one_of(task, st.builds(lambda space, text: space + text, indent, other))
 
 
+def quoted() -> st.SearchStrategy[str]:
+    """Return lines that are quoted, or are not."""
+    # Not indented as code is: there the oracle differs, of lazy lines, from the specification.
+    quote = st.sampled_from(["", "", "", "> ", ">", "> > ", ">> ", "  > ", "- > ", ">\t", "> - "])
+    return st.builds(str.__add__, quote, lines())
+
+
 @settings(max_examples=400, deadline=None)
-@given(st.lists(lines(), max_size=12))
+@given(
+    st.one_of(
+        st.lists(lines("    ", "      ", "\t", "\t\t"), max_size=12), st.lists(quoted(), max_size=8)
+    )
+)
 def test_tasks_are_where_markdown_has_them(written: list[str]) -> None:
     text = "\n\n" + "\n".join(written) + "\n"
 
@@ -100,6 +111,29 @@ def test_what_is_hidden_is_no_task() -> None:
     assert [(item.line, item.title) for item in parse(text).items] == [(14, "e")]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- [ ] 1\n> Run this first:\n```\nmake\n- [ ] code\n```\n- [ ] 7",
+        "> - [ ] 1\n- [ ] 2\n```\n- [ ] code\n```\n- [ ] 6",
+        "> text\n<!--\n- [ ] hidden\n-->\n- [ ] 5",
+        "> text\n# head\n- [ ] 3\n> a\n> - [ ] 5\n---\n- [ ] 7",
+        "> ```\n> - [ ] code\n- [ ] 3",
+        "```\n> quoted in code\n- [ ] code\n```\n- [ ] 5",
+        "- [ ] 1\n  ```\n  > quoted in code\n  ```\n  - [ ] 5",
+        "- [ ] 1\n  > note\n  goes on\n    - [ ] 4\n- [ ] 5",
+        "> text\ngoes on\n> - [ ] 3\n>\n>       - [ ] code\n> > - [ ] 6",
+        "> text\n    - [ ] goes on\n>\n- [ ] 4",
+        "> > text\n> ~~~\n> - [ ] code\n> ~~~\n> - [ ] 5",
+    ],
+)
+def test_a_quotation_ends_where_a_block_begins_outside_of_it(text: str) -> None:
+    lines = [item.line for item in parse(text).items]
+
+    numbers = [int(line[-1]) for line in text.split("\n") if line.endswith(tuple("1234567"))]
+    assert lines == numbers == [line for line, _ in oracle(text)]
+
+
 @pytest.mark.parametrize("text", ["", "\n", "\r", "- [ ] a\r\n- [ ] b\r- [ ] c", "\ufeff- [ ] a"])
 def test_every_end_of_line_is_one(text: str) -> None:
     assert len(parse(text).items) == text.count("[")
@@ -114,6 +148,10 @@ def test_every_end_of_line_is_one(text: str) -> None:
         "# a" + " " * 200_000 + "b",
         "- + " * 50_000 + "x",
         "*" + " *" * 100_000 + "x",
+        ">" * 200_000 + "- [ ] x",
+        ">" * 2_000 + "x\n" + "> x\n" * 50_000,
+        (">" * 2_000 + "- [ ] x\n") * 2_000,
+        ("\t" * 2_000 + "x\n") * 500,
         "<<<<<<< \n" * 50_000,
     ],
 )

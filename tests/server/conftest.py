@@ -19,7 +19,7 @@ from rtevents.core.event import Event, Stored, type_name
 from rtevents.core.filter import OWNER, Filter
 from rtevents.core.forecast import Forecast
 from rtevents.core.health import Thresholds
-from rtevents.core.node import together
+from rtevents.core.node import Nodes, together
 from rtevents.core.service import EventService
 from rtevents.core.store import Page, Store
 from rtevents.daemon.sinks import Sinks
@@ -397,6 +397,9 @@ class Houses:
         async def reload() -> dict[str, Any]:
             return {"changed": [], "warnings": []}
 
+        async def look() -> Nodes:
+            return together([])
+
         async def rules() -> list[dict[str, Any]]:
             own = {"about": "x", "settings": {"count": 2}}
             return [
@@ -431,6 +434,7 @@ class Houses:
             reload=reload,
             risk_rules=rules,
             nodes=lambda: together([]),
+            look=look,
         )
         opened = Server(house, create_runner(house), folder, limits)
         self.servers.append(opened)

@@ -325,7 +325,7 @@ async def test_cloudevents_are_given_on_request(server: Server) -> None:
             "id": "a",
             "source": "ci",
             "type": "TASK_UPDATE",
-            "time": "2025-11-23T02:00:00.500000+00:00",
+            "time": "2025-11-23T02:00:00.5+00:00",
             "datacontenttype": "application/json",
             "data": {"task_id": "T-0", "status": "open"},
             "project": "web",
@@ -339,6 +339,7 @@ async def test_cloudevents_are_given_on_request(server: Server) -> None:
             "datacontenttype": "application/json",
             "data": {"severity": "high", "message": "disk nearly full"},
             "traceparent": "00-ab",
+            "rteventsextensions": '{"id": "no"}',
         },
     ]
 

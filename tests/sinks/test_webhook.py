@@ -94,6 +94,7 @@ async def test_cloudevents_are_sent_on_request(receiver: Receiver, sent: Batch, 
     found = json.loads(request.body)
     first = found[0] if isinstance(found, list) else found
     assert (first["specversion"], first["type"]) == ("1.0", "RISK_ALERT")
+    assert all(each.isascii() and each.isalnum() and each.islower() for each in first)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")

@@ -17,7 +17,6 @@ from rtevents.cli.since import place
 if TYPE_CHECKING:
     from rtevents.client.calls import History
     from rtevents.client.sync import Client
-    from rtevents.core.event import Gap
     from rtevents.core.filter import Filter
 
 PAGE = 1000
@@ -41,8 +40,9 @@ def export(
     ] = None,
     until: options.Until = None,
     form: Annotated[
-        Literal["ndjson", "cloudevents"], typer.Option("--format", help="What a line is.")
-    ] = "ndjson",
+        Literal["ndjson", "cloudevents"] | None,
+        typer.Option("--format", help="What a line is: ndjson, or as the recording has it."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on behind the last event of the recording.")
     ] = False,
@@ -60,87 +60,82 @@ def export(
 
     It ends with what is newest when it begins. What is interrupted goes on with --resume.
     """
+    from rtevents.cli.record.recording import last
+
     since, until = place(since), place(until)
     wanted = options.wanted(types, not_types, projects, sources, paths, wheres, logs)
     with options.client() as client:
         tell_unknown(client, projects)
+        exporting = _Export(client, wanted, form or "ndjson", fail_on_gap)
         if str(file) == "-":
-            _Export(client, wanted, form, fail_on_gap).write(sys.stdout.buffer, since, until)
+            exporting.begin(since, until)
+            exporting.write(sys.stdout.buffer)
             return
         begun = since
         if resume and file.exists():
-            begun = _behind(file) or since
+            event, exporting.form = last(file, form)
+            begun = since if event is None else event.event_id
         elif file.exists() and not force:
             raise typer.BadParameter(
                 f"{file} is there already: --resume goes on, --force overwrites"
             )
+        # Nothing is made, or overwritten, before there is something to write.
+        exporting.begin(begun, until)
         # Risks and commits of private projects: for you alone, as the log is.
-        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if resume else 0)
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if resume else os.O_TRUNC)
         with os.fdopen(os.open(file, flags, 0o600), "wb") as output:
-            exporting = _Export(client, wanted, form, fail_on_gap)
-            count = exporting.write(output, begun, until, anew=not resume)
+            count = exporting.write(output)
             output.flush()
             os.fsync(output.fileno())
     notice(f"{count} events written to {file}")
 
 
-def _behind(file: Path) -> str | None:
-    """Return the place behind the last event of a recording."""
-    from rtevents.cli.record.recording import last
-
-    event = last(file)
-    return None if event is None else event.event_id
-
-
 class _Export:
-    """Writes pages of the history."""
+    """Writes pages of the history, in the form `form`."""
 
     def __init__(self, client: Client, wanted: Filter, form: str, fail_on_gap: bool) -> None:
+        self.form = form
         self._client = client
         self._wanted = wanted
-        self._form = form
         self._fail_on_gap = fail_on_gap
 
-    def write(
-        self, output: BinaryIO, since: str | None, until: str | None, *, anew: bool = False
-    ) -> int:
-        """
-        Write everything from one place to another; return how many events that were.
+    def begin(self, since: str | None, until: str | None) -> None:
+        """Read the first page from one place to another, and tell what is missing before it."""
+        self._since, self._until = since, until
+        self._first = self._page(since=since, until=until)
+        self._tell(self._first)
 
-        Args:
-            anew: Whether what was there goes: not before there is something to write.
-        """
+    def write(self, output: BinaryIO) -> int:
+        """Write everything from there on; return how many events that were."""
         from rtevents.cli.record.progress import shown
         from rtevents.cli.record.recording import encode
 
-        page = self._page(since=since, until=until)
+        page = self._first
         end, start = page.newest, page.oldest
         count = 0
         with shown("export", end - start + 1) as advance:
             while True:
-                if page.gap is not None:
-                    self._tell(page.gap, since)
-                if anew:
-                    output.truncate(0)
-                anew = False
                 # Not beyond what was newest: on a busy log it would never end.
                 some = [entry for entry in page.events if entry.seq <= end]
-                output.writelines(encode(entry, self._form) for entry in some)
+                output.writelines(encode(entry, self.form) for entry in some)
                 output.flush()
                 count += len(some)
                 advance(page.next.seq - start + 1)
                 if not page.events or page.next.seq >= end:
                     return count
-                page = self._page(after=str(page.next), until=until)
+                page = self._page(after=str(page.next), until=self._until)
+                self._tell(page)
 
     def _page(self, **places: str | None) -> History:
         page = self._client.history(self._wanted, limit=PAGE, **places)  # type: ignore[arg-type]
         return page.of_one_log()
 
-    def _tell(self, gap: Gap, since: str | None) -> None:
+    def _tell(self, page: History) -> None:
+        if (gap := page.gap) is None:
+            return
         # Everything that is kept comes then: behind a recording that would be there twice.
-        if gap.reason in ("unknown-id", "other-epoch") and since is not None:
+        if gap.reason in ("unknown-id", "other-epoch") and self._since is not None:
             raise typer.BadParameter(
-                f"the log does not know {since}: it was trimmed, or is another"
+                f"the log does not know {self._since}: it was trimmed, or is another"
             )
         tell_gap(gap, fail=self._fail_on_gap)

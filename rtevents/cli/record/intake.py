@@ -46,18 +46,20 @@ def import_(
     \b
     rtevents import week.ndjson
     gunzip < events.gz | rtevents import -
+    rtevents import <(gunzip < events.gz)
     rtevents import damaged.ndjson --skip-bad
 
     A line is an event in the wire form or a CloudEvent. What is there already is not stored again:
     what was interrupted is begun anew. A line that is no event ends it, with its number, unless
     --skip-bad leaves such lines out; the exit code is 5 where anything was left out. What the
-    daemon's own producers told has `imported` in its source: nobody else may speak for them.
+    daemon's own producers told has `imported` in its source: nobody else may speak for them. Each
+    has the extension `imported`: the daemon's risk rules leave it out, as what is long over.
     """
     from rtevents.cli.record.progress import shown
-    from rtevents.cli.record.recording import read, size
+    from rtevents.cli.record.recording import is_readable, read, size
 
     options.refuse_empty("--project", [] if project is None else [project])
-    if str(file) != "-" and not file.is_file():
+    if not is_readable(file):
         raise typer.BadParameter(f"no file {str(file)!r}")
     with options.client() as client, shown("import", size(file)) as advance:
         intake = _Intake(client, project)
@@ -127,9 +129,11 @@ class _Intake:
     def take(self, lines: Sequence[Line]) -> None:
         """Publish some lines; wait while the daemon has no room."""
         from rtevents.cli.record.recording import outside
+        from rtevents.core.imported import IMPORTED, imported
 
         left = [
-            (line.number, outside(line.event, "imported", **self._changed).body) for line in lines
+            (line.number, imported(outside(line.event, IMPORTED, **self._changed)).body)
+            for line in lines
         ]
         while left:
             answered = 0

@@ -18,8 +18,11 @@ from rtevents.errors import BadInput, EventRefused
 OWN = "rtevents/"
 """How the sources of the daemon's own producers begin; nobody else may publish by such a name."""
 
+FORMS = ("ndjson", "cloudevents")
+"""What a line can be: an event in the wire form, or a CloudEvent."""
+
 BEGINS = (b'{"seq":', b'{"specversion":')
-"""How a line that was exported begins."""
+"""How a line of each form begins that was exported."""
 
 MAX_LINE = 2 * MAX_EVENT_BYTES
 """Longest line that can be an event, in bytes: a CloudEvent is somewhat longer than its event."""
@@ -77,19 +80,27 @@ def read(file: Path, skip: Callable[[BadInput], None] | None = None) -> Iterator
                 end += len(line)
 
 
+def is_readable(file: Path) -> bool:
+    """Tell whether a recording can be read there: from a file, a pipe or a device."""
+    return file == STANDARD_INPUT or (file.exists() and not file.is_dir())
+
+
 def size(file: Path) -> int | None:
     """Return the bytes of a recording; None where that cannot be told."""
     return None if file == STANDARD_INPUT or not file.is_file() else file.stat().st_size
 
 
-def last(file: Path) -> Event | None:
+def last(file: Path, form: str | None = None) -> tuple[Event | None, str]:
     """
     Return the last event of a recording, and cut off what was written of a next one.
 
+    Args:
+        form: What its lines are to be, as for ``encode``; None for what they are.
     Returns:
-        None for a recording without a whole line.
+        The event, None for a recording without a whole line; and what its lines are.
     Raises:
-        BadInput: What stands last is no event, nor the beginning of one: nothing is cut off.
+        BadInput: What stands last is no event, nor the beginning of one, or the lines are not what
+            they are to be: nothing is cut off.
     """
     with file.open("r+b") as recording:
         end = recording.seek(0, os.SEEK_END)
@@ -100,8 +111,22 @@ def last(file: Path) -> Event | None:
         event = _decode(lines[-1], None) if lines else None
         if not any(begin.startswith(half[: len(begin)]) for begin in BEGINS):
             raise BadInput(f"the last line of {file}: neither an event nor the beginning of one")
+        found = _form(lines[-1] if lines else half) or form or FORMS[0]
+        if form not in (None, found):
+            raise BadInput(
+                f"{file} has {found}: go on without --format {form}, or write another file"
+            )
         recording.truncate(end - len(half))
-    return event
+    return event, found
+
+
+def _form(line: bytes) -> str | None:
+    """Return what an event's line is, or its beginning; None where that cannot be told yet."""
+    try:
+        return FORMS["specversion" in msgspec.json.decode(line)]
+    except NOT_JSON:
+        found = [form for form, begin in zip(FORMS, BEGINS, strict=True) if line[:4] == begin[:4]]
+        return found[0] if found else None
 
 
 def outside(event: Event, word: str, **changed: object) -> Event:

@@ -14,6 +14,7 @@ from rtevents.config.project_file import NAME
 from rtevents.config.risks import RiskSettings
 from rtevents.core.event import Bookmark, Entry, Event
 from rtevents.core.filter import Filter
+from rtevents.core.imported import is_imported
 from rtevents.core.keep import load, save_aside
 from rtevents.core.log import Cursor
 from rtevents.core.since import Since
@@ -164,8 +165,7 @@ class RiskProducer:
             self._is_changed = True
             if not number % TURN:
                 await asyncio.sleep(0)
-            # Never its own: it would answer itself for ever.
-            if entry.source == SOURCE or entry.type in NEVER_SEEN or entry.is_corrupt:
+            if not _is_shown(entry):
                 continue
             when = entry.timestamp if entry.timestamp < now else now
             for rule in self._rules_of(entry.type):
@@ -277,6 +277,14 @@ class RiskProducer:
         self._saved_at = time.monotonic()
         # What was just told is to be forgotten, when there is time.
         self._is_changed = bool(events)
+
+
+def _is_shown(entry: Entry) -> bool:
+    """Tell whether an event is one for the rules."""
+    # Never its own: it would answer itself for ever.
+    if entry.source == SOURCE or entry.type in NEVER_SEEN or entry.is_corrupt:
+        return False
+    return not is_imported(entry)  # that is long over, and perhaps of another machine
 
 
 def _key(rule: Rule) -> str:

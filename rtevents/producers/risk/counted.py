@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from rtevents.config.risks import RiskRuleSettings
 from rtevents.core.event import Entry, type_name
 from rtevents.core.filter import condition
 from rtevents.core.hints import hints_of
-from rtevents.core.where import MISSING, Where, value_of
+from rtevents.core.where import MISSING, Where, files_of, value_of
 from rtevents.errors import FilterError
 from rtevents.producers.risk.book import Book, Finding
 from rtevents.producers.risk.template import Message, field_of, plain
@@ -20,6 +21,10 @@ MOST_KEYS = 500
 
 MOST_IDS = 10
 """Ids of the newest events that are remembered of each."""
+
+
+PATH = ("path",)
+"""The field that is a file of an event; of a commit there may be many."""
 
 
 class _Tally(msgspec.Struct):
@@ -62,12 +67,14 @@ class Counted:
         if self.project_id is not None and entry.project_id != self.project_id:
             return
         if self._until is not None and self._until.matches(entry):
-            self._end(entry, book)
+            for subject in self._subjects(entry, self._until):
+                self._end(entry, subject, book)
         if self._where is None or self._where.matches(entry):
-            self._count(entry, when, book)
+            for subject in self._subjects(entry, self._where):
+                self._count(entry, subject, when, book)
 
-    def _count(self, entry: Entry, when: float, book: Book) -> None:
-        settings, subject = self.settings, self._subject(entry)
+    def _count(self, entry: Entry, subject: str, when: float, book: Book) -> None:
+        settings = self.settings
         if settings.count > 1:
             tally = self._tally(entry, subject)
             tally.times.append(when)
@@ -79,7 +86,11 @@ class Counted:
             evidence = tally.ids[:-1]
         else:
             evidence = []
+        files = [subject] if self._per == PATH and subject else _files(entry, self._where)
         counted = {"count": settings.count, "within": in_words(settings.within)}
+        if files:
+            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+            counted["path"] = f"{plain(files[0])}{more}"
         book.found(
             Finding(
                 rule=self.name,
@@ -90,21 +101,23 @@ class Counted:
                 when=when,
                 cause=entry,
                 evidence=list(evidence),
-                file_path=entry.path or None if self._per else None,
+                file_path=files[0] if self._per and files else None,
                 close_after=settings.close_after,
             )
         )
 
-    def _end(self, entry: Entry, book: Book) -> None:
-        subject = self._subject(entry)
+    def _end(self, entry: Entry, subject: str, book: Book) -> None:
         self._tallies.pop(_key(entry, subject), None)
         book.over((self.name, entry.project_id, subject), "it is over", entry)
 
-    def _subject(self, entry: Entry) -> str:
+    def _subjects(self, entry: Entry, condition: _Condition | None) -> list[str]:
+        """Return what is counted apart of an event: of a commit, each file that it is about."""
         if self._per is None:
-            return ""
+            return [""]
+        if self._per == PATH:
+            return [plain(path) for path in _files(entry, condition)] or [""]
         value = value_of(entry, self._per)
-        return "" if value is MISSING else plain(value)
+        return ["" if value is MISSING else plain(value)]
 
     def _tally(self, entry: Entry, subject: str) -> _Tally:
         key = _key(entry, subject)
@@ -126,6 +139,11 @@ class Counted:
         self._tallies = msgspec.convert(kept, dict[str, _Tally])
 
 
+def _files(entry: Entry, condition: _Condition | None) -> Sequence[str]:
+    """Return the file of an event; of one that lists several, those that a condition is about."""
+    return (entry.path,) if entry.path else files_of(entry, condition.node if condition else None)
+
+
 def _key(entry: Entry, subject: str) -> str:
     return f"{entry.project_id or ''}\0{subject}"
 
@@ -135,6 +153,7 @@ class _Condition:
 
     def __init__(self, where: Where) -> None:
         self._where = where
+        self.node = where.node
         self._hints = hints_of(where.node)
 
     def matches(self, entry: Entry) -> bool:

@@ -132,6 +132,10 @@ class Watcher:
         data = [entry.event.data for entry in await self.entries()]
         return [(each["rule"], each["state"]) for each in data]
 
+    async def data(self) -> list[dict[str, Any]]:
+        """Return what each RISK_ALERT says."""
+        return [entry.event.data for entry in await self.entries()]
+
     async def told_of(self, rule: str) -> list[str]:
         """Return the states that were told of what a rule found."""
         data = [entry.event.data for entry in await self.entries()]

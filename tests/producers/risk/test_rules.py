@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from rtevents.config.risks import RiskSettings
+from rtevents.config.risks import RiskRuleSettings, RiskSettings
 from rtevents.core.causes import extensions_of
 from rtevents.core.event import Event
 from rtevents.errors import RteventsError
@@ -19,7 +19,7 @@ from rtevents.producers.risk.rate import limit
 from rtevents.producers.risk.work import uncommitted
 from tests.producers.conftest import commit, git
 
-from .conftest import Watch, Watcher, real_now
+from .conftest import Watch, Watcher, of_now, real_now
 
 TOKEN = "ghp_" + "a1B2" * 9
 """What a token of GitHub looks like."""
@@ -203,6 +203,37 @@ async def test_a_task_that_fails_again_and_again_until_it_does_not(watched: Watc
         await watcher.tell(ran(0, "lint"), ran(0))
 
         assert await watcher.told() == [("failing", "open"), ("failing", "closed")]
+
+
+async def test_a_rule_names_the_file_of_a_commit_that_its_condition_is_about(
+    watched: Watch, repository: Path
+) -> None:
+    where = 'path matches "gen/**" and not path matches "**/*.tmp"'
+    whole = RiskRuleSettings(name="whole", where=where, message="{path} is generated")
+    each = RiskRuleSettings(name="each", where=where, per="path", message="{path}")
+    kinds = RiskRuleSettings(name="kinds", type="COMMIT", message="{path}, {data.file_path}")
+    async with watched(whole, each, kinds, root=repository, protected="none") as watcher:
+        for name in ("a.py", "gen/b.sql", "src/c.py"):
+            (repository / name).parent.mkdir(exist_ok=True)
+            (repository / name).write_text(name)
+        sha = write(repository, "z.py", "z")
+        change = watcher.event("FILE_CHANGE", file_path="gen/b.sql", change_type="modified")
+        await committed(watcher, repository, sha)
+
+        told = {data["rule"]: data for data in await watcher.data()}
+        assert told["whole"]["message"] == "gen/b.sql is generated"
+        assert (told["each"]["message"], told["each"]["file_path"]) == ("gen/b.sql", "gen/b.sql")
+        assert told["kinds"]["message"] == "a.py and 3 more, -"
+        # A save of that file is the same risk.
+        await watcher.tell(*of_now([change], watcher.now))
+        assert await watcher.told_of("each") == ["open"]
+        (repository / "gen" / "d.sql").write_text("d")
+        (repository / "gen" / "b.sql").write_text("again")
+        sha = write(repository, "gen/e.sql", "again")
+        await committed(watcher, repository, sha)
+        assert [data["message"] for data in await watcher.data() if data["rule"] == "each"] == [
+            "gen/b.sql", "gen/d.sql", "gen/e.sql",
+        ]  # fmt: skip
 
 
 async def test_a_file_that_is_rewritten_again_and_again(watched: Watch, repository: Path) -> None:

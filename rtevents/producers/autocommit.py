@@ -25,6 +25,9 @@ LOOK_SECONDS = 60.0
 RETRY_SECONDS = 2.0
 """Seconds after which it is tried again when something was in the way that passes."""
 
+CAUSE_SECONDS = 1.0
+"""Longest time, in seconds, that changes wait for the event that tells of one of them."""
+
 PATIENCE = 60.0
 """Seconds after which what should have passed is told."""
 
@@ -169,8 +172,18 @@ class AutoCommitProducer:
             return
         if draft.tree == self._place.refused:
             return
+        if self._cause is None and await self._is_caused():
+            return
         async for event in self._tell(len(draft.changes), draft.tree, draft, None):
             yield event
+
+    async def _is_caused(self) -> bool:
+        """Wait for what is about to be told of the files; tell whether it came: it is a hint."""
+        self._hinted.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CAUSE_SECONDS):
+                await self._hinted.wait()
+        return self._cause is not None
 
     def _again(self, refusal: SaveError) -> float | None:
         """Return after how many seconds it is tried again without a word; None for telling it."""

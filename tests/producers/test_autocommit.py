@@ -86,6 +86,12 @@ async def automatic(world: World, root: Path, **changed: Any) -> AsyncIterator[A
         yield Auto(root, watching)
 
 
+@pytest.fixture(autouse=True)
+def nobody_tells_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for nobody: here is no producer of files."""
+    monkeypatch.setattr(autocommit, "CAUSE_SECONDS", 0)
+
+
 @pytest.fixture
 async def auto(world: World, repository: Path) -> AsyncIterator[Auto]:
     """Return a project with one commit that is committed automatically."""

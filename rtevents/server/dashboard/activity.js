@@ -1,14 +1,14 @@
 // The last days, counted: asked for when somebody opens it, for it is work.
 
 import { ask } from "./api.js";
-import { count, el, plural, say, sync, visible } from "./text.js";
+import { $, count, el, plural, say, sync, visible } from "./text.js";
 
 const SHOWN = 6;
 const HEIGHT = 40;
 
 export class Activity {
   constructor({ attempt }) {
-    this.box = document.getElementById("activity");
+    this.box = $("activity");
     this.box.ontoggle = () => this.box.open && attempt(() => this.#load());
   }
 
@@ -28,7 +28,7 @@ export class Activity {
   // A bar for each span: all events behind, commits in front.
   #draw({ spans, span_seconds }) {
     const place = ({ start }) => Math.round((start - spans[0].start) / span_seconds);
-    const all = ({ by_type }) => Object.values(by_type).reduce((sum, number) => sum + number, 0);
+    const all = ({ by_type }) => Object.values(by_type).reduce((a, b) => a + b, 0);
     const commits = ({ by_type }) => by_type.COMMIT ?? 0;
     const width = spans.length && place(spans.at(-1)) + 1;
     this.box.querySelector("svg").setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);

@@ -1,4 +1,4 @@
-// The last days, counted: asked for when somebody opens it, for it is work.
+// The last days, counted when somebody opens it: it is work.
 
 import { ask } from "./api.js";
 import { $, count, el, plural, say, sync, visible } from "./text.js";

@@ -135,6 +135,9 @@ class History:
     def __enter__(self) -> Self:
         for thread in (*self.publishers, self.subscriber):
             thread.start()
+        # Who has not been connected yet gives up where nobody answers.
+        followed = self.subscriber
+        wait_for(lambda: followed.epochs or followed.failure, "the subscriber is connected")
         return self
 
     def __exit__(
@@ -181,7 +184,7 @@ class History:
             lambda: followed.failure or not log or followed.entries[-1:] == log[-1:],
             "everything is delivered",
         )
-        assert followed.failure is None
+        assert followed.failure is None, followed.failure
         assert followed.gaps == []
         assert len(followed.epochs) == 1
         assert [entry.wire for entry in followed.entries] == [entry.wire for entry in log]

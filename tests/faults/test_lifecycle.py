@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from rtevents.client.sync import Client
-from rtevents.errors import RteventsError
+from rtevents.core.filter import Filter
+from rtevents.errors import RteventsError, Unavailable
 from tests.conftest import PATIENCE, Daemon, wait_for
 from tests.faults.checker import everything, risk
 from tests.faults.test_kill import integrity
@@ -187,6 +188,16 @@ def waiting(daemon: Daemon) -> int:
     """Return how many events wait to be stored."""
     with Client(daemon.socket, retry_for=0) as client:
         return int(client.stats()["queue"]["size"])
+
+
+def is_closed(daemon: Daemon) -> bool:
+    """Tell whether a new stream is refused."""
+    try:
+        with Client(daemon.socket, retry_for=0) as client:
+            next(client.stream(Filter(types=frozenset({"COMMIT"})), control=True))
+    except Unavailable:
+        return True
+    return False
 
 
 @STRACE

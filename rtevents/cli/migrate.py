@@ -46,12 +46,15 @@ def migrate(
     import asyncio
 
     from rtevents.config.load import load
+    from rtevents.config.logs import wrong_store
     from rtevents.config.paths import find_paths
-    from rtevents.stores import store_name
+    from rtevents.stores import STORES, store_name
 
     paths = find_paths()
     url = store or load(paths).store
-    if not url.startswith(("redis", "rediss")):
+    if words := wrong_store(url):
+        raise ConfigError(f"store: {words}", field="store")
+    if not url.startswith(tuple(f"{name}:" for name in STORES if name.startswith("redis"))):
         raise ConfigError(
             f"store: expected a log of Redis to move to, got {safe(store_name(url))}; "
             "name one, as redis://127.0.0.1:6379/0?log=team",

@@ -159,7 +159,12 @@ class Log:
                     if not page.entries or page.entries[0].seq > self.last + 1:
                         # Seqs are missing there: that is known before what comes after it.
                         self._take(await self._store.bounds())
-                    if new := [entry for entry in page.entries if entry.seq > self.last]:
+                    new = [entry for entry in page.entries if entry.seq > self.last]
+                    before = (new[0].seq if new else page.looked + 1) - 1
+                    if before > self.last:
+                        # Others have trimmed what never was here: that is told to who wants it.
+                        self._begin_after(before)
+                    if new:
                         self._grow(new)
             except LogClosed:
                 return
@@ -171,6 +176,13 @@ class Log:
         self._held_bytes += wire_bytes(entries)
         self._bounds = Bounds(self._bounds.first, entries[-1].seq, self._bounds.holes)
         self._trim()
+        self._wake()
+
+    def _begin_after(self, seq: int) -> None:
+        """Hold nothing up to a seq: what is before it is asked of the store."""
+        self._window, self._held_bytes = [], 0
+        self._floor = seq
+        self._bounds = Bounds(self._bounds.first, seq, self._bounds.holes)
         self._wake()
 
     def _trim(self) -> None:

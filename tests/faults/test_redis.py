@@ -340,6 +340,31 @@ def test_what_was_trimmed_by_others_is_told_as_a_gap(cluster: Cluster) -> None:
     assert last.seq >= seqs[-1]
 
 
+@pytest.mark.parametrize("kept", [1, 0])
+def test_what_was_trimmed_before_a_daemon_saw_it_is_told_by_it(cluster: Cluster, kept: int) -> None:
+    """As on a laptop that slept; with nothing kept it goes on with what comes next."""
+    one, two = cluster.daemons
+    reader = Reader(two)
+    before = publish(one)
+    wait_for(lambda: reader.has(before), "it follows")
+    assert two.process is not None
+    two.process.send_signal(signal.SIGSTOP)
+    missed = [publish(one) for _ in range(20)]
+    assert cluster.redis.ask("XTRIM", "{team}:entries", "MAXLEN", str(kept)).startswith(b":")
+    two.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: status(two)["newest"] >= missed[-1].seq, "it has come as far")
+    after = publish(one)
+
+    wait_for(lambda: reader.has(after), "it goes on")
+    seen = {seq for seq, _ in reader.entries}
+    assert reader.gaps
+    assert {gap.reason for gap in reader.gaps} == {"trimmed"}
+    told = {seq for gap in reader.gaps for seq in range(gap.after + 1, gap.before)}
+    assert {one.seq for one in missed} <= seen | told
+    assert not seen & told
+    reader.end()
+
+
 def test_a_policy_that_evicts_is_said_aloud(cluster: Cluster) -> None:
     one, _ = cluster.daemons
     cluster.redis.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")

@@ -185,3 +185,21 @@ def test_subscribers_go_on_where_they_were(stopped_daemon: Daemon, url: str) -> 
     assert "gap" not in seen.stderr
     assert again.returncode == 1
     assert "it went on there" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis+foo://127.0.0.1/0", "expected a log of Redis to move to"),
+        ("redisx://1", "expected a log of Redis to move to"),
+        ("redis://:geheim/x@127.0.0.1/0", "write %2F for /"),
+    ],
+)
+def test_what_names_no_redis_is_refused_without_its_password(
+    stopped_daemon: Daemon, url: str, said: str
+) -> None:
+    refused = stopped_daemon.run("migrate", url)
+
+    assert refused.returncode == 2
+    assert said in refused.stderr
+    assert "geheim" not in refused.stderr

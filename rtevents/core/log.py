@@ -72,12 +72,16 @@ class Log:
         # Every entry with a greater seq is in the window.
         self._floor = 0
         self._bounds = Bounds(1, 0)
+        self._epoch = ""
+        # Where it parted from a log of another epoch: the seq before, and the next.
+        self._parted: list[tuple[int, int]] = []
         self._growth = asyncio.Event()
         self._is_closed = False
 
     async def open(self) -> None:
         """Read the newest entries into the window."""
         self._bounds = await self._store.bounds()
+        self._epoch = self._store.epoch
         self._floor = self._bounds.last
         older: list[Entry] = []
         # From the newest back, a page at a time: the store ends a page when it grows too large.
@@ -156,6 +160,9 @@ class Log:
                 reach = await self._store.grown(self.last, FOLLOW_SECONDS)
                 while reach > self.last:
                     page = await self._store.read(self.last, PAGE)
+                    if self._store.epoch != self._epoch:
+                        self._part(await self._store.bounds())
+                        continue
                     if not page.entries or page.entries[0].seq > self.last + 1:
                         # Seqs are missing there: that is known before what comes after it.
                         self._take(await self._store.bounds())
@@ -184,6 +191,19 @@ class Log:
         self._floor = seq
         self._bounds = Bounds(self._bounds.first, seq, self._bounds.holes)
         self._wake()
+
+    def _part(self, bounds: Bounds) -> None:
+        """Go on in a log of another epoch: whoever has come as far as here is told so."""
+        self._epoch = self._store.epoch
+        if any(after <= self.last < before - 1 for after, before in bounds.holes):
+            self._take(bounds)
+            return
+        # Others have begun it anew and come further: what has the seqs of before is not of before.
+        jump = max((before for _, before in bounds.holes), default=0)
+        if jump > self.last + 1:
+            self._parted += [(self.last, jump)]
+        self._take(bounds)
+        self._begin_after(self.last)
 
     def _trim(self) -> None:
         surplus = max(0, len(self._window) - self._window_events)
@@ -377,11 +397,13 @@ class Log:
     def _take(self, bounds: Bounds) -> None:
         # Entries may have been appended since: the end is this log's own to know.
         last = self.last if self._store.is_shared else max(self.last, bounds.last)
-        for after, before in bounds.holes:
+        parted = [hole for hole in self._parted if hole[1] >= bounds.first]
+        holes = tuple(sorted({*bounds.holes, *parted}))
+        for after, before in holes:
             if after <= last < before - 1:
                 last = before - 1
         is_growth = last > self.last
-        self._bounds = Bounds(bounds.first, last, bounds.holes)
+        self._bounds = Bounds(bounds.first, last, holes)
         if is_growth:
             self._wake()
 

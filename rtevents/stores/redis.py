@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,12 @@ from rtevents.stores.redis_place import Place
 from rtevents.stores.redis_server import Ask, Found, Server, explain
 
 logger = logging.getLogger(__name__)
+
+SURE_SECONDS = 1.0
+"""
+Seconds after which it is asked again whether the log is the same: who empties Redis ends no
+connection.
+"""
 
 LOOKS = 16
 """Chunks that one `read` goes through, oldest first, before it answers how far it came."""
@@ -81,6 +88,8 @@ class RedisStore:
         # One after the other, so that what is published first comes first.
         self._appending = asyncio.Lock()
         self._portion = Portion()
+        # Until when what comes is taken for the same log's without asking.
+        self._sure_until = 0.0
         self._follower = Follower(
             server,
             self._portion,
@@ -247,7 +256,8 @@ class RedisStore:
         """Return the first and the last seq that are kept, and where some are missing."""
         self._growth.check()
         oldest, epoch, last, holes = await self._run(scripts.EXTENT)
-        if epoch is None or int(last) < self._last:
+        is_other = self.epoch and epoch != self.epoch.encode()
+        if epoch is None or is_other or int(last) < self._last:
             epoch, last, holes = await self._server.greet_again()
         self._take(epoch, last)
         first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1
@@ -302,11 +312,15 @@ class RedisStore:
         self._last = max(self._last, last)
         self._growth.tell(last)
 
-    async def _grown(self, last: int, is_missing: bool) -> None:
-        """Take how far others have brought the log."""
-        if is_missing:
+    async def _grown(self, last: int, is_missing: bool) -> bool:
+        """Take how far others have brought the log; tell whether it is still the same."""
+        epoch, now = self.epoch, time.monotonic()
+        if is_missing or now >= self._sure_until:
+            self._sure_until = now + SURE_SECONDS
             await self.bounds()
-        self._reach(last)
+        if self.epoch == epoch:
+            self._reach(last)
+        return self.epoch == epoch
 
     def _take(self, epoch: bytes, last: bytes) -> None:
         """Take what the log is called, and how far it reaches."""

@@ -57,7 +57,8 @@ class Follower:
         asking: Turns what is wrong with Redis into a ``StoreError``.
         appending: Held while this daemon appends: that is told by the answer to it.
         last: Returns the last seq that is known.
-        grown: Told how far the log reaches, and whether seqs are missing before that.
+        grown: Told how far the log reaches, and whether seqs are missing before that; tells
+            whether it is still the same log.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Follower:
         asking: Callable[[], AbstractAsyncContextManager[None]],
         appending: asyncio.Lock,
         last: Callable[[], int],
-        grown: Callable[[int, bool], Awaitable[None]],
+        grown: Callable[[int, bool], Awaitable[bool]],
     ) -> None:
         self._server = server
         self._portion = portion
@@ -106,8 +107,9 @@ class Follower:
                 count = self._portion.count if new else 1
                 if new:
                     self._portion.learn(rows)
-                    self._rows = new
-                    await self._grown(seq_of(new[-1]), seq_of(new[-1]) > known + len(new))
+                    is_missing = seq_of(new[-1]) > known + len(new)
+                    is_same = await self._grown(seq_of(new[-1]), is_missing)
+                    self._rows = new if is_same else []
             except StoreError as error:
                 logger.debug("redis cannot be followed: %s", error)
                 await asyncio.sleep(PAUSE)

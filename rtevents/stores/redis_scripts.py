@@ -139,9 +139,15 @@ local known, last = tonumber(ARGV[3]), tonumber(is[2] or '0')
 -- Of whatever epoch: who did not know the log began it anew, or an old master came back. What lost
 -- its end and goes on after what is known is further than that.
 local is_behind = ARGV[2] ~= '' and last < known
+-- Another one that began anew may have come further than what is known; one that goes on after it
+-- has jumped over it.
+local is_apart = ARGV[2] ~= '' and is[1] and is[1] ~= ARGV[2]
+for before in string.gmatch(is[3] or '', '%-(%d+) ') do
+  is_apart = is_apart and tonumber(before) <= known + 1
+end
 local is_replaced = ARGV[5] ~= '' and is[4] ~= ARGV[5]
 local is_older = ARGV[7] == '1' and is[5] ~= ARGV[6]
-if not is[1] or is_behind or is_replaced or is_older then
+if not is[1] or is_behind or is_apart or is_replaced or is_older then
   local first, holes = math.max(last, known), is[3] or ''
   if first > 0 then
     first = first + tonumber(ARGV[4])

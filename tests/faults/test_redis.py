@@ -489,6 +489,31 @@ def test_a_redis_that_comes_back_empty_is_another_log_told_once(
     assert len(losses(one, words)) == 1
 
 
+def test_a_log_that_was_begun_anew_and_came_further_is_told_by_those_before(
+    tmp_path: Path,
+) -> None:
+    """Nobody's connection ends, and the seqs that are known are there: they are of others."""
+    with ExitStack() as stack:
+        cluster = Cluster(tmp_path, stack)
+        one, two = cluster.daemons
+        readers = [Reader(one), Reader(two)]
+        before = publish(one)
+        wait_for(lambda: all(each.has(before) for each in readers), "all have it")
+        epoch = status(one)["epoch"]
+        assert cluster.redis.ask("FLUSHALL") == b"+OK"
+        three = cluster.start("three", cluster.link)
+        with three.client() as client:
+            client.publish_many([event() for _ in range(100)])
+        after = publish(one)
+
+        wait_for(lambda: all(each.has(after) for each in readers), "all go on")
+        assert len({status(each)["epoch"] for each in (one, two, three)} - {epoch}) == 1
+        for reader in readers:
+            assert "other-epoch" in {gap.reason for gap in reader.gaps}
+            assert all(gap.after >= before.seq for gap in reader.gaps)
+            reader.end()
+
+
 def test_a_daemon_that_is_cut_off_tells_its_subscribers_and_misses_nothing(
     cluster: Cluster, readers: list[Reader], tmp_path: Path
 ) -> None:

@@ -105,7 +105,8 @@ def status(daemon: Daemon, secret: str, source: str = LOOPBACK) -> int:
 
 def test_a_signed_token_gives_what_its_issuer_may(shared_provided: Daemon) -> None:
     """S21: its subject is the principal, its time the grant's, its claim narrows the grant."""
-    mine = Caller(shared_provided, signed())
+    good = claims()
+    mine = Caller(shared_provided, signed(good))
     viewer = Caller(
         shared_provided, signed(claims(rtevents={"role": "viewer", "types": ["COMMIT"]}))
     )
@@ -115,7 +116,7 @@ def test_a_signed_token_gives_what_its_issuer_may(shared_provided: Daemon) -> No
 
     assert re.fullmatch(r"jwt:ada#[0-9a-f]{16}", told_of_me["principal"])
     assert told_of_me["role"] == "admin"
-    assert (told_of_me["projects"], told_of_me["expires"]) == (["a"], claims()["exp"])
+    assert (told_of_me["projects"], told_of_me["expires"]) == (["a"], good["exp"])
     assert (of_viewer["role"], of_viewer["types"]) == ("viewer", ["COMMIT"])
     assert mine.get("/v1/stats").status == 200
     assert viewer.get("/v1/stats").status == 403

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -92,14 +92,17 @@ def hello(name: str = "you") -> None:
 app()
 """
 
-SLOWER = 1.4
-"""
-How many times as long as the hello-world a command may take, that is not asked for its help: it is
-1.2 to 1.3 where nothing else runs.
-"""
+SLOWER = 1.3
+"""How many times as long as the hello-world a command may take, that is not asked for its help."""
 
 ROUNDS = 60
 """Runs of each program at most, one after the other; the quickest of each counts."""
+
+
+def _spent_by_children() -> float:
+    """Return the seconds of a processor that programs which have ended took."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 @pytest.mark.parametrize(
@@ -115,9 +118,10 @@ def test_a_command_starts_as_quickly_as_a_typer_hello_world_or_nearly(
     took = {"hello": 60.0, "command": 60.0}
     for rounds in range(ROUNDS):
         for name, arguments in (("hello", hello), ("command", command)):
-            start = time.perf_counter()
+            # Of the processor: how long it waits for one is not its doing.
+            start = _spent_by_children()
             subprocess.run(arguments, env=env, capture_output=True, check=False)
-            took[name] = min(took[name], time.perf_counter() - start)
+            took[name] = min(took[name], _spent_by_children() - start)
         # On a busy machine few runs are not enough; a command that is slower stays so.
         if rounds >= 4 and took["command"] <= SLOWER * took["hello"]:
             break

@@ -9,7 +9,7 @@ import msgspec
 from rtevents.config.project_file import ProjectFile, read_project_file
 from rtevents.config.sinks import SinkSettings
 from rtevents.daemon.check_sinks import check_sink
-from rtevents.daemon.projects import folder_name
+from rtevents.daemon.folders import folder_name
 from rtevents.daemon.running_sink import Wanted
 from rtevents.errors import ConfigError
 from rtevents.sinks.trust import Trust

@@ -217,9 +217,9 @@ class Sinks:
             for name in ending:
                 del self._running[name]
                 del self._secrets[name]
-                self._service.warnings.pop(f"sink {name}", None)
+                self._service.warn(f"sink {name}", None)
             for name in self._refused:
-                self._service.warnings.pop(f"sink {name}", None)
+                self._service.warn(f"sink {name}", None)
             self._refused.clear()
             for name, each in wanted.items():
                 if name not in self._running:
@@ -229,18 +229,12 @@ class Sinks:
         name = wanted.name
         self._secrets[name] = fingerprint(wanted.settings)
         try:
-            warn = partial(self._warn, name)
+            warn = partial(self._service.warn, f"sink {name}")
             self._running[name] = start(wanted, self._service.types, self._logs, warn)
         except (ConfigError, FilterError, OSError) as error:
             logger.warning("sink %s does not run: %s", name, error)
-            self._service.warnings[f"sink {name}"] = f"it does not run: {error}"
+            self._service.warn(f"sink {name}", f"it does not run: {error}")
             self._refused[name] = wanted
-
-    def _warn(self, name: str, text: str | None) -> None:
-        if text is None:
-            self._service.warnings.pop(f"sink {name}", None)
-        else:
-            self._service.warnings[f"sink {name}"] = text
 
     async def catch_up(self) -> None:
         """
@@ -281,11 +275,11 @@ class Sinks:
         projects = [(str(each["id"]), Path(each["path"])) for each in self._projects()]
         own, untrusted = await asyncio.to_thread(self._asking.look, projects)
         for project in self._untrusted.keys() - untrusted.keys():
-            self._service.warnings.pop(f"reactions of {project}", None)
+            self._service.warn(f"reactions of {project}", None)
         for project, text in untrusted.items():
             if self._untrusted.get(project) != text:
                 logger.warning("reactions of %s: %s", project, text)
-            self._service.warnings[f"reactions of {project}"] = text
+            self._service.warn(f"reactions of {project}", text)
         self._untrusted = untrusted
         if own != self._own:
             self._own = own

@@ -278,7 +278,7 @@ def test_a_redis_that_is_killed_and_started_again_has_all_that_was_answered(
     assert status(two)["durability"] == "full"
     assert tail.stderr is not None
     assert "events cannot be stored: redis at" in tail.stderr.readline()
-    assert tail.stderr.readline() == "rtevents: events can be stored again\n"
+    assert tail.stderr.readline() == "rtevents: events can be stored and read again\n"
     tail.terminate()
     tail.communicate()
 

@@ -274,6 +274,7 @@ class EventService:
             wanted,
             start.after,
             epoch=self.log.epoch,
+            anew=self.log.anew,
             kind=kind,
             principal=principal,
             pid=pid,

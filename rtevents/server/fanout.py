@@ -95,7 +95,7 @@ class Fanout:
         connection = member.connection
         connection.wanted = wanted
         if start is not None:
-            connection.position = start.after
+            connection.position, connection.anew = start.after, self.service.log.anew
             member.is_live = False
             member.owed = _first(start)
         else:
@@ -175,7 +175,8 @@ class Fanout:
 
     async def _catch_up(self, member: Member) -> None:
         connection = member.connection
-        cursor = Cursor(self.service.log, connection.wanted, connection.position)
+        log, wanted = self.service.log, connection.wanted
+        cursor = Cursor(log, wanted, connection.position, anew=connection.anew)
         try:
             while True:
                 await self.drained(member)
@@ -243,6 +244,7 @@ class Fanout:
         else:
             items = await cursor.next(0)
             self._write(member, items, cursor.position)
+            member.connection.anew = cursor.anew
             # A window full of pages is served without a wait: others have their turn between.
             await asyncio.sleep(0)
 

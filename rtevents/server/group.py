@@ -102,6 +102,8 @@ class Group:
         self._set_down = set_down
         self._cursor = Cursor(self._log, Filter(), self.goal)
         self._place = Place(self.goal)
+        # Of the cursor, where the place is.
+        self._anew = self._cursor.anew
         self._matcher = Matcher()
         self._parts: dict[tuple[Filter, str], Part] = {}
         # The same, found by what wants something.
@@ -143,7 +145,9 @@ class Group:
         self.size -= 1
         self._watching.pop(member, None)
         is_waiting = self._is_writing and part.round == self._round != member.served
-        member.connection.position = self._place.seq if is_waiting else self.goal
+        connection = member.connection
+        connection.position = self._place.seq if is_waiting else self.goal
+        connection.anew = self._anew if is_waiting else self._cursor.anew
         if not part.members:
             matched = part.matched
             del self._parts[matched.wanted, part.encoding.key]
@@ -232,7 +236,7 @@ class Group:
         finally:
             self._is_writing = False
             # Members share the place, so that all of them move at once.
-            self._place.seq = self.goal
+            self._place.seq, self._anew = self.goal, self._cursor.anew
             newcomers, self._newcomers = self._newcomers, []
             for member in newcomers:
                 if member.part is not None and member.part.group is self:

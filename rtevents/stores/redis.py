@@ -175,7 +175,7 @@ class RedisStore:
             if said == b"known":
                 known |= _known(rest)
             else:
-                await self._server.greet_again()
+                await self._greet_again()
         raise StoreError("redis: other daemons store the same events, again and again")
 
     async def _confirm(self, epoch: str) -> None:
@@ -256,10 +256,11 @@ class RedisStore:
     async def bounds(self) -> Bounds:
         """Return the first and the last seq that are kept, and where some are missing."""
         self._growth.check()
+        known = self._last
         oldest, epoch, last, holes = await self._run(scripts.EXTENT)
         is_other = self.epoch and epoch != self.epoch.encode()
-        if epoch is None or is_other or int(last) < self._last:
-            epoch, last, holes, _ = await self._server.greet_again()
+        if epoch is None or is_other or int(last) < known:
+            epoch, last, holes, _ = await self._greet_again()
         self._reach(int(last))
         first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1
         return Bounds(first, int(last), _holes(holes, first))
@@ -271,7 +272,8 @@ class RedisStore:
         if max_events:
             keep = max(keep, bounds.last - max_events + 1)
         if max_age:
-            now = self._clock() if self._clock else await self._server.time()
+            async with self._asking():
+                now = self._clock() if self._clock else await self._server.time()
             young = await self._first("stored", int((now - max_age) * 1e6))
             keep = max(keep, aged(bounds, young))
         if max_bytes:
@@ -346,6 +348,10 @@ class RedisStore:
         self._take(*found)
         return found
 
+    async def _greet_again(self) -> list[bytes]:
+        async with self._asking():
+            return await self._server.greet_again()
+
     async def _run(self, script: str, *arguments: str | int | bytes) -> Any:
         async with self._asking():
             return await self._server.run(script, *arguments)
@@ -355,17 +361,21 @@ class RedisStore:
         """Turn what is wrong with Redis into a ``StoreError``, and let no cancelling be lost."""
         task = asyncio.current_task()
         cancelled = task.cancelling() if task else 0
+        failure: Exception | None = None
         try:
             yield
-        except Exception as error:
-            # What is cut off while it is asked fails in many ways.
-            self._growth.check()
-            if not isinstance(error, RedisError | OSError):
-                raise
-            raise StoreError(explain(error, self._server.place)) from error
+        except Exception as error:  # noqa: BLE001 - told below
+            failure = error
         if task and task.cancelling() > cancelled:
-            # redis-py 8.1 goes on when it is cancelled just as an answer comes.
-            raise asyncio.CancelledError
+            # redis-py 8.1 goes on, or fails, when it is cancelled just as an answer comes.
+            raise asyncio.CancelledError from failure
+        if failure is None:
+            return
+        # What is cut off while it is asked fails in many ways.
+        self._growth.check()
+        if not isinstance(failure, RedisError | OSError):
+            raise failure
+        raise StoreError(explain(failure, self._server.place)) from failure
 
     async def _first(self, what: str, value: int) -> int:
         return int(await self._run(scripts.FIND, what, value))

@@ -357,6 +357,14 @@ async def test_what_is_cancelled_ends_whatever_it_waits_for(own_redis: RedisServ
             assert is_over or task.cancelled()
 
 
+async def test_one_that_is_too_old_is_refused(redis_server: RedisServer) -> None:
+    link = Link(redis_server.port)
+    link.instead = (b"redis_version:7.", b"redis_version:6.")
+    with pytest.raises(StoreError, match=r"it is 6\.[0-9.]+: a log needs Redis 7, or Valkey"):
+        await RedisStore.open(f"redis://127.0.0.1:{link.port}/0")
+    link.close()
+
+
 async def test_a_wrong_password_is_said_without_it(own_redis: RedisServer) -> None:
     assert own_redis.ask("CONFIG", "SET", "requirepass", "right") == b"+OK"
     for who in ("", ":wrong@"):

@@ -17,8 +17,9 @@ from rtevents.client.frames import Control
 from rtevents.client.sync import Client
 from rtevents.core.event import Entry, Event, Gap
 from rtevents.core.filter import Filter
-from rtevents.errors import EventRefused, Unavailable
+from rtevents.errors import BadInput, EventRefused, Unavailable
 from tests.conftest import PATIENCE, Daemon, wait_for
+from tests.faults.network import Link
 from tests.redis import RedisServer
 
 
@@ -242,3 +243,77 @@ def test_the_example_of_the_page_runs(stopped_daemon: Daemon, redis_server: Redi
         "T-2", "T-1", "T-1", "T-2", "T-1", "T-2",
     ]  # fmt: skip
     assert [json.loads(line)["seq"] for line in told] == [1] * 6
+
+
+def start_refused(daemon: Daemon) -> str:
+    """Start a daemon that ends at once, and return why."""
+    done = daemon.run("serve", "--no-project")
+    assert done.returncode == 2, done.stdout + done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_one_log_under_two_names_is_refused_before_and_at_the_start(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    daemon = stopped_daemon
+    url, same = (
+        redis_server.url("twice"),
+        redis_server.url("twice").replace("127.0.0.1", "LOCALHOST"),
+    )
+    configure(daemon, f"store: {url}\nlogs:\n  - {{name: b, projects: [b], store: '{same}'}}\n")
+    checked = daemon.run("config", "check")
+    assert checked.returncode == 2
+    said = "config.yaml:3: logs[0].store: the log 'main' is there: give this one another ?log=NAME"
+    assert said in checked.stderr
+    assert said in start_refused(daemon)
+
+    # A name that hides it: who opens the log sees it.
+    link = Link(redis_server.port)
+    try:
+        hidden = f"redis://127.0.0.1:{link.port}/0?log=twice"
+        configure(
+            daemon, f"store: {url}\nlogs:\n  - {{name: b, projects: [b], store: '{hidden}'}}\n"
+        )
+        assert daemon.run("config", "check").returncode == 0
+        said = start_refused(daemon)
+    finally:
+        link.close()
+    assert "logs: 'main' and 'b' are one log" in said
+    assert "give one of them another ?log=NAME" in said
+
+
+def test_a_copied_log_is_refused_and_put_away_it_begins_anew(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    daemon.start("--no-project")
+    with daemon.client() as client:
+        client.publish(task("a"))
+    daemon.stop()
+    state = daemon.home / "state" / "rtevents"
+    copy = state / "events-web.db"
+    copy.write_bytes((state / "events.db").read_bytes())
+    configure(daemon, "logs: [{name: web, projects: [web]}]\n")
+
+    said = start_refused(daemon)
+
+    assert "logs: 'main' and 'web' are one log" in said
+    assert f"put {copy} away, and a new one begins" in said
+    copy.rename(daemon.home / "away.db")
+    daemon.start("--no-project")
+    with daemon.client() as client:
+        epochs = [each["epoch"] for each in client.status()["logs"]]
+        assert len(set(epochs)) == 2
+        # Of the logs themselves nothing changes while it runs, and what is wrong is told first.
+        configure(daemon, "logs: [{name: web, projects: [web]}, {name: b, projects: [b]}]\n")
+        with pytest.raises(BadInput, match="logs: can only change when the daemon starts"):
+            client.reload()
+        url = "redis://127.0.0.1:1"
+        configure(
+            daemon,
+            f"logs:\n  - {{name: web, projects: [web], store: '{url}'}}\n"
+            f"  - {{name: b, projects: [b], store: '{url}/0'}}\n",
+        )
+        with pytest.raises(
+            BadInput, match=r"config.yaml:3: logs\[1\].store: the log 'web' is there"
+        ):
+            client.reload()
+        assert [each["epoch"] for each in client.status()["logs"]] == epochs

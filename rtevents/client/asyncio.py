@@ -221,9 +221,9 @@ class Client:
                 yield Control("lost", {"reason": reason, "retry_after": pause})
             await asyncio.sleep(pause)
 
-    async def stats(self) -> Object:
-        """Return the statistics of this moment."""
-        return await self._ask(calls.get("/v1/stats"))
+    async def stats(self, log: str | None = None) -> Object:
+        """Return the statistics of this moment, of one log: of the main one, if none is named."""
+        return await self._ask(calls.stats(log))
 
     async def analytics(self, wanted: Filter = EVERYTHING, since: str = "all") -> Object:
         """Return what a stretch of the log says when it is counted."""

@@ -213,9 +213,9 @@ class Client:
                 yield Control("lost", {"reason": reason, "retry_after": pause})
             time.sleep(pause)
 
-    def stats(self) -> Object:
-        """Return the statistics of this moment."""
-        return self._ask(calls.get("/v1/stats"))
+    def stats(self, log: str | None = None) -> Object:
+        """Return the statistics of this moment, of one log: of the main one, if none is named."""
+        return self._ask(calls.stats(log))
 
     def analytics(self, wanted: Filter = EVERYTHING, since: str = "all") -> Object:
         """Return what a stretch of the log says when it is counted."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,9 +146,79 @@ def test_what_each_log_has_is_told(stopped_daemon: Daemon, redis_server: RedisSe
     assert json.loads(daemon.run("trace", "2", "--log", "team").stdout)["event_id"] == "t1"
     assert "4 events" in daemon.run("report", "--log", "team", "-o", "pretty").stdout
     done = daemon.run("tail", "--since", "all", "-T", "--log", "nobody")
-    assert "'nobody' has nothing of this, expected main or web or team or scratch" in done.stderr
+    assert "there is no 'nobody', expected main or web or team or scratch, or" in done.stderr
     more = daemon.run("history", "--type", "TASK_UPDATE", "--limit", "2")
     assert "more" in more.stderr, more.stderr
+
+
+def test_figures_of_several_logs_are_told_together_and_apart(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    daemon = stopped_daemon
+    configure(daemon, LOGS % redis_server.url("figures"))
+    daemon.start("--no-project")
+    with daemon.client() as client:
+        client.publish_many([task(f"t{number}", "team") for number in range(3)])
+        client.publish_many([task(f"w{number}", "web") for number in range(2)])
+        mine = client.stats()["events"]["published"]
+        token = client.create_token("admin", projects=["team"])["token"]
+        url = client.status()["url"]
+
+    def told(*words: str, **env: str) -> Any:
+        done = daemon.run(*words, env=env)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if "--json" in words else done.stdout
+
+    everything = told("stats", "--once", "--json")
+    assert list(everything["logs"]) == ["main", "web", "team", "scratch"]
+    assert everything["events"]["published"] == mine + 5
+    assert everything["events"]["by_type"]["TASK_UPDATE"] == 5
+    assert everything["queue"]["max_size"] == 4 * everything["logs"]["web"]["queue"]["max_size"]
+    # What is of one log has no sum.
+    assert not {"log", "latency"} & set(everything)
+    team = told("stats", "--once", "--json", "--log", "team")
+    assert (team["log"]["newest"], team["events"]["published"], "logs" in team) == (3, 3, False)
+    table = told("stats", "--once")
+    assert f"{mine + 5} stored" in table
+    assert re.search(r"^team +entries 1 to 3 +3 +[0-9.]+/s +0 +0 +[0-9.]+ ms ", table, re.MULTILINE)
+    assert "log        entries 1 to 3" in told("stats", "--once", "--log", "team")
+    limited = told("stats", "--once", "--json", RTEVENTS_URL=url, RTEVENTS_TOKEN=token)
+    assert (limited["log"]["newest"], limited["events"]["published"]) == (3, 3)
+
+    assert "log      main: " in told("status")
+    one = told("status", "--log", "team")
+    assert one.startswith(f"ok  log team: team  {redis_server.url('figures')}  ")
+    assert (
+        told("status", "--log", "main", "--json")["epoch"]
+        == everything["logs"]["main"]["log"]["epoch"]
+    )
+    bookmark = told("status", "--bookmark", "--log", "team").strip()
+    assert bookmark == f"{team['log']['epoch']}-3"
+    assert "team: team" in told("status", RTEVENTS_URL=url, RTEVENTS_TOKEN=token)
+    for words in (("stats", "--once"), ("top",), ("status",)):
+        done = daemon.run(*words, "--log", "nobody")
+        assert (done.returncode, "no log 'nobody'" in done.stderr) == (1, True), done.stderr
+
+    streams = [
+        daemon.popen("tail", "--log", "team"),
+        daemon.popen("tail", "--log", "web"),
+        daemon.popen("tail"),
+    ]
+    try:
+        with daemon.client() as client:
+            wait_for(lambda: len(client.connections()) == 3, "all are connected")
+
+        def readers(*words: str) -> set[int]:
+            table = told("top", *words)
+            return {at for at, each in enumerate(streams) if re.search(rf"\b{each.pid}\b", table)}
+
+        assert readers() == {0, 1, 2}
+        assert readers("--log", "team") == {0, 2}
+        assert readers("--log", "scratch") == {2}
+    finally:
+        for each in streams:
+            each.kill()
+            each.communicate()
 
 
 def test_a_log_that_is_away_harms_no_other(stopped_daemon: Daemon, tmp_path: Path) -> None:

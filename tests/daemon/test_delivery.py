@@ -108,6 +108,11 @@ def ids(client: Client, log: str) -> list[str]:
     return [entry.event_id for entry in client.history(wanted, since="all").events]
 
 
+def task_words(name: str) -> tuple[str, ...]:
+    """Return the words that publish a task."""
+    return ("publish", "task", name, "--status", "open", "--id", name)
+
+
 def test_a_log_that_is_away_holds_up_what_waits_for_it_alone(
     stopped_daemon: Daemon, redis: RedisServer
 ) -> None:
@@ -134,9 +139,17 @@ def test_a_log_that_is_away_holds_up_what_waits_for_it_alone(
         wait_for(lambda: "3 events of publishers wait on disk for this log" in health(), "told")
         assert "log team: " in health()
         assert "spool    3 waiting" in daemon.run("status").stdout
+        # Nor does it hold up who has something to tell of others; what is of it waits its turn.
+        said = daemon.run(*task_words("e6"), "--project", "web", "--spool")
+        assert json.loads(said.stdout)["seq"] == 3
+        for words in ((*task_words("e7"), "--project", "team-b"), ("publish", "--stdin")):
+            line = task("e8", event_id="e8", project_id="team-a").body
+            said = daemon.run(*words, "--spool", stdin=line)
+            assert (said.returncode, said.stdout) == (0, "")
+            assert "kept until the daemon is back: redis at 127.0.0.1:" in said.stderr
         redis.start()
         wait_for(lambda: not list(folder.glob("*")), "the rest is delivered")
-        assert ids(client, "team") == ["e0", "e3", "e5"]
+        assert ids(client, "team") == ["e0", "e3", "e5", "e7", "e8"]
         wait_for(lambda: "on disk" not in health(), "nothing waits")
 
     lines = [json.loads(line) for line in daemon.log.read_text().splitlines() if line[:1] == "{"]

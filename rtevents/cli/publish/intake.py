@@ -91,7 +91,8 @@ class _Intake:
         answered = 0
         try:
             if self._folder:
-                deliver(client, self._folder)
+                for wait in deliver(client, self._folder).values():
+                    raise wait  # the daemon has them in their order, each log by itself
             for answer in client.publish_lines(line for _, line in lines):
                 self._tell(lines[answered][0], answer)
                 answered += 1

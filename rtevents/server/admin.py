@@ -17,7 +17,7 @@ from rtevents.core.health import Health
 from rtevents.core.payloads import PAYLOADS
 from rtevents.core.reference import reference, schema, schema_fields, summary
 from rtevents.errors import BadInput, FilterError, NotAllowed, NotFound, Unavailable
-from rtevents.server.answers import TypeReference
+from rtevents.server.answers.reference import TypeReference
 from rtevents.server.browser import TICKET_SECONDS, Session
 from rtevents.server.commands import FILTER, change
 from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, House, answer, read_json

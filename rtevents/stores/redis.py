@@ -79,6 +79,7 @@ class RedisStore:
     def __init__(self, server: Server, clock: Callable[[], float] | None) -> None:
         self.epoch = ""
         self.notes: list[Note] = []
+        self.anew = 0
         self._server = server
         # redis-py's types know bytes from text only where they are told at each call.
         self._ask: Any = server.redis
@@ -258,8 +259,8 @@ class RedisStore:
         oldest, epoch, last, holes = await self._run(scripts.EXTENT)
         is_other = self.epoch and epoch != self.epoch.encode()
         if epoch is None or is_other or int(last) < self._last:
-            epoch, last, holes = await self._server.greet_again()
-        self._take(epoch, last)
+            epoch, last, holes, _ = await self._server.greet_again()
+        self._reach(int(last))
         first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1
         return Bounds(first, int(last), _holes(holes, first))
 
@@ -322,10 +323,12 @@ class RedisStore:
             self._reach(last)
         return self.epoch == epoch
 
-    def _take(self, epoch: bytes, last: bytes) -> None:
-        """Take what the log is called, and how far it reaches."""
+    def _take(self, epoch: bytes, last: bytes, holes: bytes | None, line: bytes | None) -> None:
+        """Take what the log is called, how far it reaches, and what became of that before."""
         name = epoch.decode()
         if self.epoch and name != self.epoch:
+            if self.epoch.encode() not in (line or b"").split():
+                self.anew = max(before for _, before in _holes(holes, 0)) - 1
             logger.error("redis lost the log after %d: it goes on as %s", self._last, name)
             # In words that are the same whichever daemon saw it: all of them tell it, once.
             reason = f"redis lost the end of the log: it goes on as {name}"
@@ -340,7 +343,7 @@ class RedisStore:
         found: list[bytes] = await run(
             scripts.GREET, *known, server.failover, server.run, int(server.is_weak)
         )
-        self._take(found[0], found[1])
+        self._take(*found)
         return found
 
     async def _run(self, script: str, *arguments: str | int | bytes) -> Any:

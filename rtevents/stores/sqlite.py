@@ -54,6 +54,7 @@ class SQLiteStore:
     """
 
     is_shared = False
+    anew = 0
 
     def __init__(
         self,

@@ -251,6 +251,43 @@ async def test_one_that_a_newcomer_found_empty_is_another_log_to_those_before(
     await newcomer.close()
 
 
+@pytest.mark.parametrize("count", [8, 40])
+async def test_who_lags_in_a_log_that_others_begin_anew_gets_nothing_of_theirs_unawares(
+    own_redis: RedisServer, count: int
+) -> None:
+    """Whether that has come as far as the one before, or not."""
+    before = await RedisStore.open(own_redis.url())
+    async with EventService(before, event_retention=2) as service:
+        old = events(20)
+        await service.publish_many(old)
+        lagging = Cursor(service.log, Filter(), 0)
+        assert seqs(await lagging.next(0, limit=5)) == [1, 2, 3, 4, 5]
+        epoch = service.log.epoch
+        newcomer = await RedisStore.open(own_redis.url("new"))
+        await newcomer.append([events(count)])
+        await newcomer.close()
+        # At once, so that nobody sees it empty.
+        renames = "".join(
+            f"redis.call('RENAME', '{{new}}:{key}', '{{rtevents}}:{key}')"
+            for key in ("entries", "ids", "types", "log")
+        )
+        assert own_redis.ask("EVAL", f"{renames} return 1", "0") == b":1"
+
+        [gap, *_] = await read(service.log, lagging, 20)
+        assert isinstance(gap, Gap)
+        assert (gap.after, gap.reason) == (5, "other-epoch")
+        assert gap.before > 20 + JUMP
+        stored = await service.publish(event())
+        assert seqs(await read(service.log, lagging, stored.seq)) == [stored.seq]
+        assert epoch != service.log.epoch == before.epoch
+
+        # Who begins now gets what there is, and so does who comes back.
+        for since in (Since(word="all"), Since(bookmark=Bookmark(epoch, 5))):
+            start = await service.log.start(since, Filter())
+            found = await read(service.log, Cursor(service.log, Filter(), start.after), stored.seq)
+            assert seqs(found) == [*range(1, count + 1), stored.seq]
+
+
 async def test_an_old_master_that_comes_back_is_another_log_again(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
@@ -286,6 +323,23 @@ async def test_a_full_one_refuses_and_keeps_what_it_has(own_redis: RedisServer) 
         assert service.log.first == 3
         assert own_redis.ask("CONFIG", "SET", "maxmemory", "0") == b"+OK"
 
+        assert (await service.publish(event())).seq == 6
+
+
+async def test_a_full_one_that_was_started_again_is_served_and_trimmed(
+    own_redis: RedisServer,
+) -> None:
+    async with daemons(own_redis.url()) as [service]:
+        await service.publish_many(events(5))
+        own_redis.kill()
+        own_redis.start(maxmemory="1")
+        with pytest.raises(StoreError, match="is full: give it a larger maxmemory"):
+            await service.publish_many(events(3))
+        await service.log.retain(3, 0, 0)
+        assert service.log.first == 3
+    async with daemons(own_redis.url()) as [service]:
+        assert (service.log.first, service.log.last) == (3, 5)
+        assert own_redis.ask("CONFIG", "SET", "maxmemory", "0") == b"+OK"
         assert (await service.publish(event())).seq == 6
 
 

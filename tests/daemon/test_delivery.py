@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from rtevents.client.spool import keep
 from rtevents.client.sync import Client
-from rtevents.core.event import Event
+from rtevents.core.event import Event, Stored
 from rtevents.core.filter import Filter
 from rtevents.core.logs import MAIN, Logs, Routes
 from rtevents.core.service import EventService
 from rtevents.daemon.delivery import deliver
+from rtevents.errors import EventConflict
 from rtevents.stores.memory import MemoryStore
-from tests.conftest import Daemon, wait_for
+from tests.conftest import PATIENCE, Daemon, wait_for
 from tests.redis import RedisServer
 
 
@@ -93,6 +94,43 @@ async def test_it_ends_with_the_daemon_and_what_waits_stays(tmp_path: Path) -> N
     assert len(list(tmp_path.glob("*.json"))) == 1
 
 
+class Slow(MemoryStore):
+    """A store that takes nothing before it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Event()
+
+    async def append(
+        self, batches: Sequence[Sequence[Event]]
+    ) -> list[list[Stored] | EventConflict]:
+        """Wait, and store."""
+        await self.may.wait()
+        return await super().append(batches)
+
+
+async def test_a_log_that_is_slow_holds_up_no_other(tmp_path: Path) -> None:
+    for project in ("slow", "web", "slow", None):
+        keep(tmp_path, task("T-1", project_id=project))
+    slow = Slow()
+    async with (
+        EventService(MemoryStore()) as main,
+        EventService(slow) as other,
+    ):
+        logs = Logs(Routes({"other": ["slow"]}), {MAIN: main, "other": other})
+        delivering = asyncio.create_task(deliver(logs, tmp_path))
+        async with asyncio.timeout(PATIENCE):
+            while len(list(tmp_path.glob("*.json"))) > 2:
+                await asyncio.sleep(0.001)
+            assert (main.log.last, other.log.last) == (2, 0)
+            slow.may.set()
+            while list(tmp_path.glob("*.json")):
+                await asyncio.sleep(0.001)
+        delivering.cancel()
+        await asyncio.gather(delivering, return_exceptions=True)
+        assert (main.log.last, other.log.last) == (2, 2)
+
+
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis that the test may harm."""
@@ -146,7 +184,7 @@ def test_a_log_that_is_away_holds_up_what_waits_for_it_alone(
             line = task("e8", event_id="e8", project_id="team-a").body
             said = daemon.run(*words, "--spool", stdin=line)
             assert (said.returncode, said.stdout) == (0, "")
-            assert "kept until the daemon is back: redis at 127.0.0.1:" in said.stderr
+            assert "kept until it can be stored: redis at 127.0.0.1:" in said.stderr
         redis.start()
         wait_for(lambda: not list(folder.glob("*")), "the rest is delivered")
         assert ids(client, "team") == ["e0", "e3", "e5", "e7", "e8"]

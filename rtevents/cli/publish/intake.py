@@ -104,7 +104,7 @@ class _Intake:
             kept_before = self.kept
             self._keep(self._folder, lines[answered:])
             if self.kept and not kept_before:
-                notice(f"kept until the daemon is back: {failure}")
+                notice(f"kept until it can be stored: {failure}")
 
     def _keep(self, folder: Path, lines: list[tuple[int, bytes]]) -> None:
         for number, line in lines:

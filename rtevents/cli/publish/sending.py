@@ -126,7 +126,7 @@ def _spooled(client: Client, event: Event) -> Stored | None:
         return client.publish(event)
     except (NotReachable, ConnectionLost, Unavailable) as failure:
         keep(folder, event)
-        notice(f"kept until the daemon is back: {failure}")
+        notice(f"kept until it can be stored: {failure}")
         return None
 
 

@@ -185,7 +185,7 @@ class Teller(threading.Thread):
                 return
         except (NotReachable, ConnectionLost, Unavailable) as error:
             self._away_until = time.monotonic() + AWAY_SECONDS
-            self.trouble = f"kept until the daemon is back: {error}"
+            self.trouble = f"kept until it can be stored: {error}"
         except RteventsError as error:
             self.trouble = str(error)
             return

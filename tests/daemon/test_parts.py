@@ -162,6 +162,7 @@ def test_figures_of_several_logs_are_told_together_and_apart(
         client.publish_many([task(f"w{number}", "web") for number in range(2)])
         mine = client.stats()["events"]["published"]
         token = client.create_token("admin", projects=["team"])["token"]
+        both = client.create_token("admin", projects=["team", "web"])["token"]
         url = client.status()["url"]
 
     def told(*words: str, **env: str) -> Any:
@@ -184,6 +185,12 @@ def test_figures_of_several_logs_are_told_together_and_apart(
     assert "log        entries 1 to 3" in told("stats", "--once", "--log", "team")
     limited = told("stats", "--once", "--json", RTEVENTS_URL=url, RTEVENTS_TOKEN=token)
     assert (limited["log"]["newest"], limited["events"]["published"]) == (3, 3)
+
+    table = told("stats", "--once", RTEVENTS_URL=url, RTEVENTS_TOKEN=both)
+    assert re.findall(r"^(\w+) +entries 1 to (\d)", table, re.MULTILINE) == [
+        ("web", "2"),
+        ("team", "3"),
+    ]
 
     assert "log      main: " in told("status")
     one = told("status", "--log", "team")

@@ -257,8 +257,15 @@ async def test_a_log_is_read_by_its_name(logs: Server) -> None:
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("log=web,nobody", "log: 'nobody' has nothing of this, expected main or web or team"),
-        ("log=web&project=team", "log: 'web' has nothing of this, expected team"),
+        (
+            "log=web,nobody",
+            "log: there is no 'nobody', expected main or web or team, or leave it out to have all",
+        ),
+        (
+            "log=web&project=team",
+            "log: 'web' has none of the projects that are asked for, they are in team: name that, "
+            "or leave the log out",
+        ),
     ],
 )
 async def test_a_log_that_has_nothing_of_it_is_refused(
@@ -296,7 +303,13 @@ async def test_a_grant_sees_the_logs_of_its_projects_alone(logs: Server) -> None
     assert [each["event_id"] for each in page.json["events"]] == ["a"]
     assert page.json["epoch"] == epochs(logs)["web"]
     assert refused.status == 404
-    assert named.json["detail"] == "log: 'team' has nothing of this, expected web"
+    # What a grant does not hold, it is not told of.
+    nobody = await admin.get("/v1/events?log=nobody")
+    assert named.json["detail"] == (
+        "log: 'team' has none of the projects that are asked for, they are in web: name that, or "
+        "leave the log out"
+    )
+    assert nobody.json["detail"] == named.json["detail"].replace("team", "nobody")
     assert own.json["logs"] == ["web"]
     assert (await logs.owner.get("/v1/tokens/self")).json["logs"] == ["main", "web", "team"]
     assert (await admin.get("/v1/stats?log=web")).json["log"]["newest"] == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from rtevents.stores.redis import JUMP, RedisStore
 from rtevents.stores.redis_place import Place
 from tests.conftest import PATIENCE
 from tests.faults.network import Link
-from tests.redis import RedisServer
+from tests.redis import RedisServer, free_port
 from tests.stores import samples
 from tests.stores.samples import everything
 
@@ -437,3 +438,58 @@ def test_a_url_of_several_hosts_is_read() -> None:
     )
     assert str(sentinel) == "team of h1:1,::1:26379"
     assert (cluster.kind, cluster.hosts) == ("cluster", (("h1", 1), ("h2", 6379)))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "redis://127.0.0.1:{port}/0?log=a",
+            "redis at 127.0.0.1:{port} refuses the connection, nothing listens there: start "
+            "redis-server there, or correct its address",
+        ),
+        (
+            "redis+cluster://127.0.0.1:{port}",
+            "redis at 127.0.0.1:{port} refuses the connection, nothing listens there: start "
+            "redis-server there, or correct its address",
+        ),
+        (
+            "redis+unix://{folder}/none.sock",
+            "redis at {folder}/none.sock has no such socket: start redis-server there, or correct "
+            "its address",
+        ),
+        (
+            "redis://no-such-host.invalid",
+            "redis at no-such-host.invalid:6379 has a name that nobody knows: correct its address, "
+            "or the DNS here",
+        ),
+        (
+            "redis+sentinel://127.0.0.1:{port}/team",
+            "redis at team of 127.0.0.1:{port} 'team' is no master that a sentinel knows; from "
+            "some there came ConnectionError",
+        ),
+    ],
+)
+async def test_why_there_is_no_connection_is_one_short_line(
+    tmp_path: Path, url: str, said: str
+) -> None:
+    where = {"port": free_port(), "folder": tmp_path}
+    with pytest.raises(StoreError) as caught:
+        await RedisStore.open(url.format(**where))
+
+    assert str(caught.value) == said.format(**where)
+
+
+async def test_a_name_of_several_addresses_that_all_refuse_is_told_as_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = free_port()
+
+    async def both(*_: object, **__: object) -> list[Any]:
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        return [(*kind, (address, port)) for address in ("127.0.0.1", "127.0.0.2")]
+
+    # What this machine calls itself, and by how many addresses, is not the test's to choose.
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
+    with pytest.raises(StoreError, match=f"redis at both:{port} refuses the connection, nothing"):
+        await RedisStore.open(f"redis://both:{port}")

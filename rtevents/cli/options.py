@@ -61,6 +61,15 @@ Logs = Annotated[
         autocompletion=suggest.logs,
     ),
 ]
+Log = Annotated[
+    str | None,
+    typer.Option(
+        "--log",
+        metavar="NAME",
+        help="This log alone, where there are several.",
+        autocompletion=suggest.logs,
+    ),
+]
 Until = Annotated[
     str | None, typer.Option("--until", help="Where to end; as --since.", metavar="WHEN")
 ]

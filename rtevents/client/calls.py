@@ -241,6 +241,11 @@ def get(path: str) -> Call[Object]:
     return Call("GET", path, _object)
 
 
+def stats(log: str | None) -> Call[Object]:
+    """Ask for the statistics of one log; None for the main one."""
+    return get("/v1/stats" if log is None else f"/v1/stats?log={quote(log, safe='')}")
+
+
 def get_list(path: str, name: str) -> Call[list[Object]]:
     """Ask for the list `name` of an object."""
     return Call("GET", path, lambda body: list(_object(body)[name]))

@@ -14,7 +14,7 @@ from rtevents.core.connection import Connection
 from rtevents.core.event import Entry, Event, EventType, Gap, Stored, Undated, new_event_id
 from rtevents.core.filter import Filter
 from rtevents.core.handlers import Handler, Handlers
-from rtevents.core.health import Health, Thresholds, Watch, verdict
+from rtevents.core.health import Health, Thresholds, Watch, heartbeat, verdict
 from rtevents.core.intake import Intake
 from rtevents.core.lag import Lag
 from rtevents.core.log import Cursor, Log, Start
@@ -281,6 +281,7 @@ class EventService:
             wanted,
             start.after,
             epoch=self.log.epoch,
+            anew=self.log.anew,
             kind=kind,
             principal=principal,
             pid=pid,
@@ -332,17 +333,18 @@ class EventService:
             connection.delivered += len(items)
             self.counters.delivered += len(items)
 
-    def heartbeat(self) -> Event:
-        """Return a HEALTH_CHECK of this moment, with the reason when it is bad; never stored."""
-        now, health = time.time(), self.health()
+    def heartbeat(self, unread: Unavailable | None = None) -> Event:
+        """
+        Return a HEALTH_CHECK of this moment, with the reason when it is bad; never stored.
+
+        Args:
+            unread: Why what comes next to who is told cannot be read; None when it can.
+        """
+        if unread is not None:
+            return heartbeat("failed", [f"what comes next cannot be read: {unread}"])
+        health = self.health()
         # What else is amiss may be of a project that not everybody may see.
-        why = {"reasons": health.reasons[:1]} if health.status == "failed" else {}
-        return Event(
-            type=EventType.HEALTH_CHECK,
-            data={"status": health.status, "timestamp": now, **why},
-            timestamp=now,
-            source="rtevents/heartbeat",
-        )
+        return heartbeat(health.status, health.reasons[:1] if health.status == "failed" else [])
 
     async def _clean_up(self) -> None:
         for connection in list(self.connections.values()):

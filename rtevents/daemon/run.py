@@ -22,6 +22,7 @@ from rtevents.core.logs import MAIN
 from rtevents.core.service import EventService
 from rtevents.daemon.access import open_guard
 from rtevents.daemon.check import open_certificate
+from rtevents.daemon.delivery import deliver
 from rtevents.daemon.forecast import learn, learn_history
 from rtevents.daemon.nodes import NodeBook
 from rtevents.daemon.notify import Notifier
@@ -32,7 +33,6 @@ from rtevents.daemon.process import Signals, Threads, give_back_memory, loop_fac
 from rtevents.daemon.projects import Projects
 from rtevents.daemon.reload import Reload
 from rtevents.daemon.sinks import Sinks
-from rtevents.daemon.spool import deliver
 from rtevents.daemon.types import OwnTypes
 from rtevents.errors import RteventsError
 from rtevents.server.app import create_runner

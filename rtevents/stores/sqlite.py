@@ -55,6 +55,7 @@ class SQLiteStore:
     """
 
     is_shared = False
+    anew = 0
 
     def __init__(
         self,

@@ -115,17 +115,18 @@ def _send(client: Client, event: Event, *, spool: bool) -> None:
 
 
 def _spooled(client: Client, event: Event) -> Stored | None:
-    """Publish what waits, then `event`; keep it when the daemon is away, and return None then."""
+    """Publish what waits, then `event`; keep it when that cannot be, and return None then."""
     from rtevents.client.spool import deliver, keep
     from rtevents.config.paths import find_paths
 
     folder = find_paths().spool
     try:
-        deliver(client, folder)
+        if (wait := deliver(client, folder).get(event.project_id)) is not None:
+            raise wait
         return client.publish(event)
     except (NotReachable, ConnectionLost, Unavailable) as failure:
         keep(folder, event)
-        notice(f"kept until the daemon is back: {failure}")
+        notice(f"kept until it can be stored: {failure}")
         return None
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from rtevents.core.event import Bookmark, Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
+from rtevents.core.newest import newest_of
 from rtevents.core.since import Since
 from rtevents.core.store import PAGE_BYTES, Bounds, Page, Store
 from rtevents.errors import EventConflict, LogClosed, Unavailable
@@ -293,9 +294,30 @@ class Log:
     async def newest(
         self, limit: int, wanted: Filter, *, after: int = 0, until: int | None = None
     ) -> list[Entry]:
-        """Return the newest matching entries after `after` and up to `until`, the newest first."""
-        page = await self._store.read(after, limit, wanted, until=until, newest_first=True)
-        return page.entries
+        """
+        Return the newest matching entries after `after` and up to `until`, the newest first.
+
+        The store is asked only for what the window does not have: while it does not answer, what
+        came last can be had all the same.
+        """
+        low = max(after, self.first - 1)
+        high = self.last if until is None else min(until, self.last)
+        floor = self._sure_floor()
+        begin, end = (bisect_right(self._window, seq, key=_seq) for seq in (max(low, floor), high))
+        found = await newest_of(self._window[begin:end], limit, wanted)
+        if low < floor and low < high and len(found) < limit:
+            page = await self._store.read(
+                low, limit - len(found), wanted, until=min(floor, high), newest_first=True
+            )
+            found += page.entries
+        return found
+
+    def _sure_floor(self) -> int:
+        """Return the seq above which the window has what the store has: no more, and no less."""
+        if self._store.epoch != self._epoch:
+            return self.last
+        # Of what is before missing seqs, the store may have lost some, or have got back others.
+        return max([self._floor, *(before - 1 for _, before in self._bounds.holes)])
 
     async def find(self, event_id: str, within: Filter = _ALL) -> int | None:
         """

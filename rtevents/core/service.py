@@ -102,6 +102,13 @@ class EventService:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    def warn(self, name: str, text: str | None) -> None:
+        """Have ``health`` tell what is amiss with what has that name; None when that is over."""
+        if text is None:
+            self.warnings.pop(name, None)
+        else:
+            self.warnings[name] = text
+
     async def start(self) -> None:
         """Read the newest entries and begin to accept events."""
         await self.log.open()

@@ -165,11 +165,9 @@ class NodeBook:
     def _check_name(self, node: Node, age: float) -> None:
         """Warn when another daemon goes by the same name: one of them would never be missed."""
         # What was there at the start is what this node left when it was killed.
-        if self._beats and node.run != self._run and age < self._interval:
-            text = f"another daemon is called {self.name!r} too: give one another name (`node`)"
-            self._service.warnings["node"] = text
-        else:
-            self._service.warnings.pop("node", None)
+        is_twice = self._beats and node.run != self._run and age < self._interval
+        text = f"another daemon is called {self.name!r} too: give one another name (`node`)"
+        self._service.warn("node", text if is_twice else None)
 
     async def _tell(self, node: Node, what: str) -> None:
         data = _data(node, node.status, what, node.reasons)

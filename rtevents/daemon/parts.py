@@ -96,11 +96,8 @@ class Parts:
         while True:
             for name, service in self.others.items():
                 health = service.health()
-                if health.status == "ok":
-                    self.main.warnings.pop(f"log {name}", None)
-                else:
-                    reasons = "; ".join(health.reasons)
-                    self.main.warnings[f"log {name}"] = reasons
+                # No reasons where it is well.
+                self.main.warn(f"log {name}", "; ".join(health.reasons) or None)
             await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -30,6 +30,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -225,6 +226,9 @@ class Server:
 
     def _found(self, info: Mapping[str, str], settings: Mapping[str, str] | None) -> Found:
         """Read what a server says of itself."""
+        version = info.get("redis_version", "")
+        if version.partition(".")[0].isdigit() and int(version.partition(".")[0]) < 7:
+            raise ResponseError(f"it is {version}: a log needs Redis 7, or Valkey")
         if info.get("role") == "slave":
             raise ReadOnlyError("it is a replica")
         self.weaknesses = _weaknesses(info, settings)

@@ -16,6 +16,7 @@ from rtevents.core.event import Entry, Event, Stored
 from rtevents.errors import EventConflict, StoreError
 from rtevents.stores import sqlite_rows as rows
 from rtevents.stores.dedup import Fresh, Kept, settle
+from rtevents.stores.sqlite_fetch import fetch
 from rtevents.stores.sqlite_file import DatabaseFile, is_busy, is_full
 
 GROUP = 1_000
@@ -441,7 +442,7 @@ class _Known:
             room -= size
             if room > 0:
                 near.append(seq)
-        self._near = {entry.event_id: _kept(entry) for entry in rows.fetch(db, near)}
+        self._near = {entry.event_id: _kept(entry) for entry in fetch(db, near)}
 
     def settle(self, batch: Sequence[Event], last: int) -> list[Stored] | EventConflict:
         """Decide what becomes of one batch, `last` being the newest seq before the transaction."""
@@ -457,7 +458,7 @@ class _Known:
             return kept
         if event_id not in self._seqs:
             return None
-        [entry] = rows.fetch(self._db, [self._seqs[event_id]])
+        [entry] = fetch(self._db, [self._seqs[event_id]])
         return _kept(entry)
 
 

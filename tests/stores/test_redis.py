@@ -343,6 +343,29 @@ async def test_a_full_one_that_was_started_again_is_served_and_trimmed(
         assert (await service.publish(event())).seq == 6
 
 
+async def test_what_is_cancelled_ends_whatever_it_waits_for(own_redis: RedisServer) -> None:
+    """A service whose look at retention went on could not be stopped."""
+    async with daemons(own_redis.url()) as [service]:
+        await service.publish_many(events(5))
+        for step in range(60):
+            # It is greeted again, asked for the time, and searched.
+            assert own_redis.ask("HSET", "{rtevents}:log", "epoch", f"e{step}").startswith(b":")
+            task = asyncio.create_task(service.log.retain(1000, 1e6, 10**9))
+            await asyncio.wait([task], timeout=step / 10_000)
+            is_over = task.done()
+            task.cancel()
+            await asyncio.wait([task], timeout=PATIENCE)
+            assert is_over or task.cancelled()
+
+
+async def test_one_that_is_too_old_is_refused(redis_server: RedisServer) -> None:
+    link = Link(redis_server.port)
+    link.instead = (b"redis_version:7.", b"redis_version:6.")
+    with pytest.raises(StoreError, match=r"it is 6\.[0-9.]+: a log needs Redis 7, or Valkey"):
+        await RedisStore.open(f"redis://127.0.0.1:{link.port}/0")
+    link.close()
+
+
 async def test_a_wrong_password_is_said_without_it(own_redis: RedisServer) -> None:
     assert own_redis.ask("CONFIG", "SET", "requirepass", "right") == b"+OK"
     for who in ("", ":wrong@"):

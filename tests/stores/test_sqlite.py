@@ -32,6 +32,7 @@ from rtevents.stores import sqlite_writer as writer_module
 from rtevents.stores.header import APPLICATION_ID, SCHEMA_VERSION
 from rtevents.stores.sqlite import SQLiteStore
 from rtevents.stores.sqlite_file import BALLAST_BYTES, DatabaseFile
+from rtevents.stores.sqlite_search import Search
 from rtevents.stores.sqlite_writer import HERE_EVENTS, HERE_SECONDS
 from tests.stores.samples import EVERYTHING, event, events, everything, seqs, wanting
 
@@ -827,7 +828,7 @@ ONES = "SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)"
 async def test_a_search_comes_in_order_from_an_index(
     store: SQLiteStore, path: Path, keys: dict[str, object], used: set[str], newest_first: bool
 ) -> None:
-    search = rows.Search(wanting(**keys))
+    search = Search(wanting(**keys))
 
     steps = plan(path, lambda db: search.look(db, 0, 9, 9, newest_first=newest_first))
 

@@ -242,11 +242,7 @@ class RiskProducer:
 
     def _warn(self, project_id: str, wrong: str | None) -> None:
         """Tell in the health why the rules of a project's own file are not in force."""
-        name = f"risks of {project_id}"
-        if wrong is None:
-            self._own.service.warnings.pop(name, None)
-        else:
-            self._own.service.warnings[name] = wrong
+        self._own.service.warn(f"risks of {project_id}", wrong)
 
     def _remembered(self) -> dict[str, Any]:
         kept = {_key(rule): rule.remembered() for rule in self._rules}

@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Bookmark, Entry, Gap
 from rtevents.core.filter import Filter
-from rtevents.core.log import PAGE, Cursor, Log, Start
+from rtevents.core.log import PAGE, Log, Start
 from rtevents.errors import LogClosed, Unavailable
 
 VERDICTS = ("new", "complete", "truncated", "unknown-id", "other-epoch")

@@ -1,4 +1,4 @@
-"""Log and Cursor: one log, many cursors."""
+"""Log: the store as this process sees it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import msgspec
 
 from rtevents.core.event import Bookmark, Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
+from rtevents.core.newest import newest_of
 from rtevents.core.since import Since
 from rtevents.core.store import PAGE_BYTES, Bounds, Page, Store
 from rtevents.errors import EventConflict, LogClosed, Unavailable
@@ -293,9 +294,30 @@ class Log:
     async def newest(
         self, limit: int, wanted: Filter, *, after: int = 0, until: int | None = None
     ) -> list[Entry]:
-        """Return the newest matching entries after `after` and up to `until`, the newest first."""
-        page = await self._store.read(after, limit, wanted, until=until, newest_first=True)
-        return page.entries
+        """
+        Return the newest matching entries after `after` and up to `until`, the newest first.
+
+        The store is asked only for what the window does not have: while it does not answer, what
+        came last can be had all the same.
+        """
+        low = max(after, self.first - 1)
+        high = self.last if until is None else min(until, self.last)
+        floor = self._sure_floor()
+        begin, end = (bisect_right(self._window, seq, key=_seq) for seq in (max(low, floor), high))
+        found = await newest_of(self._window[begin:end], limit, wanted)
+        if low < floor and low < high and len(found) < limit:
+            page = await self._store.read(
+                low, limit - len(found), wanted, until=min(floor, high), newest_first=True
+            )
+            found += page.entries
+        return found
+
+    def _sure_floor(self) -> int:
+        """Return the seq above which the window has what the store has: no more, and no less."""
+        if self._store.epoch != self._epoch:
+            return self.last
+        # Of what is before missing seqs, the store may have lost some, or have got back others.
+        return max([self._floor, *(before - 1 for _, before in self._bounds.holes)])
 
     async def find(self, event_id: str, within: Filter = _ALL) -> int | None:
         """
@@ -422,67 +444,6 @@ class Log:
         """End the log: who waits for growth gets ``LogClosed``. The store stays open."""
         self._is_closed = True
         self._wake()
-
-
-class Cursor:
-    """
-    One reader's place in the log.
-
-    Args:
-        log: The log to read.
-        wanted: What the reader wants.
-        after: The seq after which it begins.
-        anew: ``Log.anew`` as it was when the reader came there; None for as it is.
-    """
-
-    def __init__(self, log: Log, wanted: Filter, after: int, *, anew: int | None = None) -> None:
-        self._log = log
-        self.wanted = wanted
-        self.position = after
-        self.anew = log.anew if anew is None else anew
-
-    @property
-    def lag(self) -> int:
-        """Entries of the log that this cursor has not looked at."""
-        return max(0, self._log.last - self.position)
-
-    async def next(self, wait: float, *, limit: int = PAGE) -> list[Entry | Gap]:
-        """
-        Return the next page of what this reader wants, oldest first.
-
-        Cancelling is safe: no entry is lost, the place moves only when a page is returned.
-
-        Args:
-            wait: Seconds to wait for growth when nothing is there; 0 answers at once.
-            limit: Most items to return.
-        Returns:
-            At most `limit` items; empty when nothing came in time (the place may still have moved
-            past what the filter hides). A ``Gap`` stands where entries can no longer be read.
-        Raises:
-            LogClosed: The log ended while waiting.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + wait
-        while True:
-            found = self._lost() or await self._log.read(self.position, self.wanted, limit=limit)
-            if isinstance(found, Gap):
-                self.position = found.before - 1
-                return [found]
-            self.position = max(self.position, found.looked)
-            if found.entries:
-                return list(found.entries)
-            left = deadline - loop.time()
-            if self._log.last > self.position:
-                continue
-            if left <= 0 or not await self._log.grown(self.position, left):
-                return []
-
-    def _lost(self) -> Gap | None:
-        """Return what is missing since others have begun the log anew; None where nothing is."""
-        before, self.anew = self.anew, self._log.anew
-        if before == self.anew or self.position >= self.anew:
-            return None
-        return Gap(self.position, self.anew + 1, "other-epoch")
 
 
 def wire_bytes(entries: Sequence[Entry]) -> int:

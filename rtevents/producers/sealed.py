@@ -11,11 +11,6 @@ from pathlib import Path
 
 from rtevents.errors import RteventsError
 
-# GitPython looks for git when it is imported, and fails then; a missing git is told when used.
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-
-import git
-
 OPTIONS = (
     "--no-optional-locks",
     "--literal-pathspecs",
@@ -54,9 +49,14 @@ class SealedGit:
     """
 
     def __init__(self, root: Path, timeout: float) -> None:
+        # GitPython looks for git when it is imported, and fails then; a missing git is told when
+        # used. And that takes a while: a start with nothing to watch does without it.
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        from git import Git
+
         self.root = root
         self._timeout = timeout
-        self._git = git.Git(str(root))
+        self._git = Git(str(root))
         self._git.update_environment(**ENVIRONMENT)
 
     def ask(self, *arguments: str, given: str | None = None, check: bool = True) -> bytes:
@@ -66,6 +66,8 @@ class SealedGit:
         Raises:
             RteventsError: It failed, and that was to be an error.
         """
+        from git import GitCommandError, GitCommandNotFound
+
         with tempfile.TemporaryFile() as istream:
             if given is not None:
                 istream.write(given.encode())
@@ -79,12 +81,12 @@ class SealedGit:
                     strip_newline_in_stdout=False,
                     kill_after_timeout=self._timeout,
                 )
-            except git.GitCommandError as error:
+            except GitCommandError as error:
                 if not check:
                     return b""
                 text = str(error.stderr).strip().removeprefix("stderr: ").strip("'")
                 raise RteventsError(f"git {arguments[0]}: {' '.join(text.split())}") from error
-            except (git.GitCommandNotFound, OSError, subprocess.SubprocessError) as error:
+            except (GitCommandNotFound, OSError, subprocess.SubprocessError) as error:
                 raise RteventsError(f"git cannot be run: {error}") from error
         return told if isinstance(told, bytes) else b""
 
@@ -95,6 +97,8 @@ class SealedGit:
         Raises:
             RteventsError: It cannot be run.
         """
+        from git import GitCommandNotFound
+
         told = bytearray()
         with tempfile.TemporaryFile() as istream:
             istream.write(given.encode())
@@ -105,7 +109,7 @@ class SealedGit:
                     istream=istream,
                     as_process=True,
                 )
-            except (git.GitCommandNotFound, OSError) as error:
+            except (GitCommandNotFound, OSError) as error:
                 raise RteventsError(f"git cannot be run: {error}") from error
             running = process.proc
             if running is None or running.stdout is None:

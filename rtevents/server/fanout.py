@@ -8,9 +8,10 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Bookmark, Entry, Event, Gap
 from rtevents.core.filter import Filter
-from rtevents.core.log import Cursor, Start
+from rtevents.core.log import Start
 from rtevents.core.service import EventService
 from rtevents.errors import LogClosed, RteventsError, Unavailable
 from rtevents.server.group import Group

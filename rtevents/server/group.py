@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
 from rtevents.core.connection import Place
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Entry, Event, Gap
 from rtevents.core.filter import Filter
-from rtevents.core.log import Cursor
 from rtevents.core.matcher import Matched, Matcher
 from rtevents.core.service import EventService
 from rtevents.errors import LogClosed, Unavailable

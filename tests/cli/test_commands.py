@@ -202,7 +202,7 @@ def test_mistyped_words_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[
 
 
 def test_a_bug_is_one_line_and_a_traceback_on_request(shared_daemon: Daemon) -> None:
-    code = "from rtevents.cli import main, status; status.options = None; main()"
+    code = "from rtevents.cli import main, status; status.options.client = None; main()"
     command = [sys.executable, "-c", code]
     plain, debug = (
         subprocess.run(
@@ -213,7 +213,7 @@ def test_a_bug_is_one_line_and_a_traceback_on_request(shared_daemon: Daemon) -> 
 
     assert plain.returncode == 1
     assert plain.stderr == (
-        "rtevents: a bug: AttributeError: 'NoneType' object has no attribute 'client' "
+        "rtevents: a bug: TypeError: 'NoneType' object is not callable "
         "(rtevents --debug … shows more)\n"
     )
     assert "Traceback" in debug.stderr

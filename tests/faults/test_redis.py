@@ -265,6 +265,7 @@ def test_a_redis_that_is_killed_and_started_again_has_all_that_was_answered(
     before = [publish(each) for each in (one, two) for _ in range(10)]
     tail = two.popen("tail")
     wait_for(lambda: tail.pid in [each["pid"] for each in connections(two)], "tail is there")
+    wait_for(lambda: readers[1].has(*before), "the other daemon has all")
     cluster.redis.kill()
     assert "redis at 127.0.0.1" in refusal(one)
     wait_for(lambda: readers[1].health.get("status") == "failed", "a subscriber is told")
@@ -274,6 +275,17 @@ def test_a_redis_that_is_killed_and_started_again_has_all_that_was_answered(
     late = Reader(two, since="all")
     unread = "what comes next cannot be read: redis at"
     wait_for(lambda: unread in str(late.health.get("reasons")), "it is told why nothing comes")
+    newest = [f'"seq":{each.seq},' for each in before[-3:]]
+    for command in (
+        ["history", "--order", "desc", "--limit", "3", "--type", "TASK_UPDATE"],
+        ["tail", "-n", "3", "-T", "--type", "TASK_UPDATE"],
+        ["tail", "--since", "last", "-T", "--type", "TASK_UPDATE"],
+    ):
+        seen = two.run(*command).stdout.splitlines()
+        wanted = newest[-len(seen) :]
+        wanted = wanted[::-1] if command[0] == "history" else wanted
+        assert len(seen) == (1 if "last" in command else 3)
+        assert all(seq in line for seq, line in zip(wanted, seen, strict=True))
     cluster.redis.start()
     after = [publish(each) for each in (one, two)]
 

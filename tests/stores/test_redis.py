@@ -14,9 +14,10 @@ from uuid import uuid4
 
 import pytest
 
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Bookmark, Entry, Event, Gap
 from rtevents.core.filter import Filter
-from rtevents.core.log import Cursor, Log
+from rtevents.core.log import Log
 from rtevents.core.service import EventService
 from rtevents.core.since import Since
 from rtevents.core.store import Bounds

@@ -12,11 +12,11 @@ import msgspec
 
 from rtevents.config.project_file import NAME
 from rtevents.config.risks import RiskSettings
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Bookmark, Entry, Event
 from rtevents.core.filter import Filter
 from rtevents.core.imported import is_imported
 from rtevents.core.keep import load, save_aside
-from rtevents.core.log import Cursor
 from rtevents.core.since import Since
 from rtevents.errors import EventRefused, Unavailable
 from rtevents.producers import Known, Own

@@ -18,10 +18,9 @@ from rtevents.core.event import (
     Gap,
     Stored,
     decode_entry,
-    is_event_id,
-    new_event_id,
 )
 from rtevents.core.filter import Filter
+from rtevents.core.names import is_event_id, new_event_id
 from rtevents.errors import (
     BadInput,
     EventConflict,

@@ -12,13 +12,14 @@ import msgspec
 
 from rtevents.core.connection import Connection
 from rtevents.core.cursor import Cursor
-from rtevents.core.event import Entry, Event, EventType, Gap, Stored, Undated, new_event_id
+from rtevents.core.event import Entry, Event, EventType, Gap, Stored, Undated
 from rtevents.core.filter import Filter
 from rtevents.core.handlers import Handler, Handlers
 from rtevents.core.health import Health, Thresholds, Watch, heartbeat, verdict
 from rtevents.core.intake import Intake
 from rtevents.core.lag import Lag
 from rtevents.core.log import Log, Start
+from rtevents.core.names import new_event_id
 from rtevents.core.payloads import EventTypes
 from rtevents.core.since import Since, parse_since
 from rtevents.core.stats import MARK_SECONDS, Counters, Snapshot, resident_bytes

@@ -8,8 +8,8 @@ import msgspec
 
 from rtevents.config.paths import Paths, expand
 from rtevents.config.settings import Config
-from rtevents.core.event import type_name
 from rtevents.core.filter import Grant
+from rtevents.core.names import type_name
 from rtevents.core.service import EventService
 from rtevents.server.audit import Audit
 from rtevents.server.browser import Browsers

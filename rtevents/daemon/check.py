@@ -8,7 +8,7 @@ from pathlib import Path
 from rtevents.config.load import Loaded
 from rtevents.config.paths import expand, real
 from rtevents.config.settings import Config, ProjectSettings, TypeSettings
-from rtevents.core.event import is_project_id, type_name
+from rtevents.core.names import is_project_id, type_name
 from rtevents.core.payloads import EventTypes
 from rtevents.daemon.access import load_issuers
 from rtevents.daemon.check_logs import check_logs

@@ -17,8 +17,9 @@ import msgspec
 
 from rtevents import __version__
 from rtevents.config.settings import NODE, Config
-from rtevents.core.event import Event, EventType, Undated, new_event_id
+from rtevents.core.event import Event, EventType, Undated
 from rtevents.core.keep import load, save
+from rtevents.core.names import new_event_id
 from rtevents.core.node import FORGOTTEN_AFTER, LOST_AFTER, Heard, Node, Nodes, heard, together
 from rtevents.core.service import SYSTEM_SOURCE, EventService
 from rtevents.core.store import SharedStore, Store

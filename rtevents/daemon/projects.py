@@ -15,10 +15,11 @@ import msgspec
 
 from rtevents.config.paths import expand, real
 from rtevents.config.settings import Config, ProjectSettings
-from rtevents.core.event import Stored, is_project_id
+from rtevents.core.event import Stored
 from rtevents.core.forecast import Forecast
 from rtevents.core.keep import load, save
 from rtevents.core.logs import MAIN, Logs, Routes
+from rtevents.core.names import is_project_id
 from rtevents.core.service import EventService
 from rtevents.daemon.folders import folder_name, known_root_of, root_of
 from rtevents.daemon.producing import Producing

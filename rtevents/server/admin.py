@@ -11,9 +11,9 @@ from aiohttp import web
 
 from rtevents import __version__
 from rtevents.core.connection import Connection
-from rtevents.core.event import is_project_id, type_name
 from rtevents.core.filter import Filter, Grant, parse_filter
 from rtevents.core.health import Health
+from rtevents.core.names import is_project_id, type_name
 from rtevents.core.payloads import PAYLOADS
 from rtevents.core.reference import reference, schema, schema_fields, summary
 from rtevents.errors import BadInput, FilterError, NotAllowed, NotFound, Unavailable

@@ -13,8 +13,9 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from rtevents.core.event import Entry, Event, Stored, is_event_id
+from rtevents.core.event import Entry, Event, Stored
 from rtevents.core.filter import Filter
+from rtevents.core.names import is_event_id
 from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
 from rtevents.errors import EventConflict, StoreError
 from rtevents.stores import redis_scripts as scripts

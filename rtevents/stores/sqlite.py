@@ -14,8 +14,9 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from rtevents.core.clock import Clock
-from rtevents.core.event import Entry, Event, Stored, is_event_id
+from rtevents.core.event import Entry, Event, Stored
 from rtevents.core.filter import Filter
+from rtevents.core.names import is_event_id
 from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
 from rtevents.errors import EventConflict, StoreDamaged, StoreError
 from rtevents.stores import migrate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -10,6 +9,7 @@ import msgspec
 
 from rtevents.core.event import Entry, field_bytes
 from rtevents.core.filter import Filter
+from rtevents.core.names import is_text
 from rtevents.core.store import PAGE_BYTES
 from rtevents.stores.sqlite_fetch import fetch
 from rtevents.stores.sqlite_json import as_list, numbers, one_value
@@ -67,7 +67,7 @@ class Search:
     def _bind(self, key: str, values: Iterable[str]) -> list[str]:
         """Return the parameters that stand for these values, and remember what they hold."""
         # A lone surrogate is in no entry, and cannot be bound.
-        values = [value for value in values if not _SURROGATE.search(value)]
+        values = [value for value in values if is_text(value)]
         bound = {f"{key}_{at}": value for at, value in enumerate(values)}
         self._bound |= bound
         self._bound |= {f"{name}_json": field_bytes(key, value) for name, value in bound.items()}
@@ -191,7 +191,5 @@ def _fitting(listed: Iterable[tuple[int, int]]) -> list[int]:
         room -= size
     return seqs
 
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _pairs = msgspec.json.Decoder(list[tuple[int, int]])

@@ -16,10 +16,11 @@ from aiohttp import web
 
 from rtevents.config.paths import Paths
 from rtevents.config.settings import Config
-from rtevents.core.event import Event, Stored, type_name
+from rtevents.core.event import Event, Stored
 from rtevents.core.filter import OWNER, Filter
 from rtevents.core.forecast import Forecast
 from rtevents.core.health import Thresholds
+from rtevents.core.names import type_name
 from rtevents.core.node import Nodes, together
 from rtevents.core.service import EventService
 from rtevents.core.store import Page, Store

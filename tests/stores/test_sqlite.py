@@ -565,11 +565,11 @@ async def test_a_look_finds_what_would_refuse_appends(
         patch.setattr(os, "statvfs", _fail)
         with pytest.raises(StoreError, match=r"^events\.db: input/output error$"):
             await store.check()
-    store._writer._is_doubtful = True
+    store._writer._transactions._is_doubtful = True
 
     await store.check()
 
-    assert not store._writer._is_doubtful
+    assert not store._writer._transactions._is_doubtful
 
 
 def _fail(_: object) -> None:
@@ -910,7 +910,7 @@ async def test_few_events_are_stored_without_the_thread_while_it_is_idle(
 async def test_a_slow_disk_leaves_everything_to_the_thread(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store._writer, "_took", 2 * HERE_SECONDS)
+    monkeypatch.setattr(store._writer._transactions, "took", 2 * HERE_SECONDS)
     monkeypatch.setattr(store._writer, "_store_here", None)
 
     assert await store.append([[event(event_id="a")]]) == [[Stored("a", 1, duplicate=False)]]
@@ -932,7 +932,8 @@ async def test_known_ids_and_failures_are_the_same_without_the_thread(
     with locked(path):
         with pytest.raises(StoreError, match="locked by another process"):
             await store.append([[event(event_id="c")]])
-        await store._writer._call(store._writer._checkpoint)  # there is no connection to do it by
+        # There is no connection to do it by.
+        await store._writer._call(store._writer._transactions.checkpoint)
     assert await store.append([[event(event_id="c")]]) == [[Stored("c", 3, duplicate=False)]]
 
 

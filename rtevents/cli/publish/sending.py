@@ -60,7 +60,8 @@ def publish(
     cause: str | None,
 ) -> None:
     """Make an event of what the command line says, publish it, and tell its place."""
-    from rtevents.core.event import Event, type_name
+    from rtevents.core.event import Event
+    from rtevents.core.names import type_name
 
     common: dict[str, Any] = {"project_id": project, "source": source}
     if event_id is not None:
@@ -132,7 +133,7 @@ def _spooled(client: Client, event: Event) -> Stored | None:
 
 def _refuse_bytes(value: object, place: str = "") -> None:
     """Refuse what the shell gave as bytes that are no UTF-8, by its place: JSON cannot carry it."""
-    from rtevents.core.event import is_text
+    from rtevents.core.names import is_text
 
     match value:
         case str() if not is_text(value):

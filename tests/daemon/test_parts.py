@@ -198,7 +198,8 @@ def test_figures_of_several_logs_are_told_together_and_apart(
 
     assert "log      main: " in told("status")
     one = told("status", "--log", "team")
-    assert one.startswith(f"ok  log team: team  {redis_server.url('figures')}  ")
+    # How well it is, a busy machine may decide.
+    assert f"  log team: team  {redis_server.url('figures')}  {team['log']['epoch']}, " in one
     assert (
         told("status", "--log", "main", "--json")["epoch"]
         == everything["logs"]["main"]["log"]["epoch"]

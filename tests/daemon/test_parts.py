@@ -55,6 +55,33 @@ def task(name: str, project_id: str | None = None) -> Event:
 MIXED = (None, "web", "team")
 
 
+def test_of_several_logs_each_gap_names_its_own(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    daemon = stopped_daemon
+    configure(daemon, LOGS % redis_server.url("gaps"))
+    daemon.start()
+    with daemon.client() as client:
+        for number in range(6):
+            client.publish(task(f"e{number}", MIXED[number % 3]))
+        mark = str(client.history(Filter(logs=frozenset({"scratch"}))).next)
+    unknown = "it is not known what was missed (other-epoch); going on with what is kept"
+    words = [f"rtevents: gap: log {name}: {unknown}" for name in ("main", "web", "team")]
+
+    history = daemon.run("history", "--since", mark, "--type", "TASK_UPDATE")
+    tail = daemon.run("tail", "--since", mark, "--type", "TASK_UPDATE", "-T")
+    failed = daemon.run("tail", "--since", mark, "-T", "--fail-on-gap")
+
+    assert (sorted(history.stderr.splitlines()), len(history.stdout.splitlines())) == (
+        sorted(words), 6,
+    )  # fmt: skip
+    assert (sorted(tail.stderr.splitlines()), len(tail.stdout.splitlines())) == (
+        sorted(words), 6,
+    )  # fmt: skip
+    assert failed.returncode == 6
+    assert failed.stderr.rstrip("\n") in words
+
+
 def test_a_reader_of_all_logs_misses_nothing_when_the_daemon_is_killed(
     stopped_daemon: Daemon, redis_server: RedisServer
 ) -> None:

@@ -326,12 +326,12 @@ async def _listen(
     let_wait(server)
     bound = server.sockets[-1].getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
-    guard.scheme = "https" if certificate else "http"
-    guard.listen(bound, *([] if host in LOOPBACK or host in ANY else [shown]))
+    guard.sites.scheme = "https" if certificate else "http"
+    guard.sites.listen(bound, *([] if host in LOOPBACK or host in ANY else [shown]))
     running.listen = f"{shown}:{bound}"
     # A certificate is a name's, and no address of "any interface" is one to go to.
     named = next(iter(config.hosts), None) if certificate else None
-    running.url = f"{guard.scheme}://" + (
+    running.url = f"{guard.sites.scheme}://" + (
         named or (f"localhost:{bound}" if host in ANY else running.listen)
     )
     return server

@@ -437,11 +437,11 @@ async def log_in(request: web.Request) -> web.Response:
     await guard.audit.sync()
     response = answer({"until": session.expires})
     response.set_cookie(
-        guard.cookie,
+        guard.sites.cookie,
         secret,
         httponly=True,
         samesite="Strict",
-        secure=guard.scheme == "https",
+        secure=guard.sites.scheme == "https",
         path="/",
         max_age=int(session.expires - time.time()),
     )

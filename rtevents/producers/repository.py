@@ -8,10 +8,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from rtevents.errors import BadInput, RteventsError
 from rtevents.producers.commitdata import FORMAT, CommitData, parse
 from rtevents.producers.rewrites import Written
 from rtevents.producers.sealed import SHA, SealedGit
+from rtevents.producers.snapshot import shown
 
 logger = logging.getLogger(__name__)
 

@@ -85,6 +85,8 @@ class Daemon:
             (home / folder).mkdir(mode=0o700)
         (home / "gitconfig").write_text(
             "[user]\nname = Ada\nemail = ada@example.org\n[init]\ndefaultBranch = main\n"
+            # It has nothing to do in a repository of some commits, and is a program after each.
+            "[maintenance]\nauto = false\n"
         )
         self.socket = home / "run" / "rtevents" / "rtevents.sock"
         self.log = home / "daemon.log"

@@ -77,6 +77,7 @@ class History(msgspec.Struct, frozen=True):
         newest: The last one; of several logs, that of `next` and how many come after it.
         gap: What is missing where the page was to begin; None when nothing is.
         until: Newest first, the bookmark from which the page goes down.
+        gaps: Everything that is missing: of several logs each may have a gap.
     """
 
     events: list[Entry]
@@ -85,6 +86,7 @@ class History(msgspec.Struct, frozen=True):
     newest: int
     gap: Gap | None = None
     until: Bookmark | None = None
+    gaps: list[Gap] = []
 
     def of_one_log(self) -> History:
         """
@@ -387,6 +389,7 @@ class _History(msgspec.Struct):
     oldest: int
     newest: int
     gap: Gap | None = None
+    gaps: list[Gap] = []
     until: str | None = None
 
 
@@ -403,6 +406,7 @@ def _history(body: bytes) -> History:
         page.newest,
         page.gap,
         Bookmark.parse(page.until) if page.until else None,
+        page.gaps or ([page.gap] if page.gap else []),
     )
 
 

@@ -212,25 +212,37 @@ class Gap(msgspec.Struct, frozen=True):
         before: The first seq after it.
         reason: ``trimmed`` by retention, or the verdict on the position: ``unknown-id``,
             ``other-epoch`` or ``ahead`` of the log's end.
+        log: The name of the log, where it is read with others; else empty.
     """
 
     after: int
     before: int
     reason: str
+    log: str = ""
 
     @property
     def words(self) -> str:
         """What is missing, for people."""
+        return f"log {self.log}: {self._words}" if self.log else self._words
+
+    @property
+    def _words(self) -> str:
         if self.reason == "ahead":
             return (
                 f"the place {self.before - 1} is beyond the end of the log, {self.after}: "
                 "it has lost its end, or the place was never in it"
             )
-        if self.before - self.after <= 1:
+        if self.reason != "trimmed" and not self.after:
             return f"it is not known what was missed ({self.reason}); going on with what is kept"
-        return (
-            f"entries {self.after + 1} to {self.before - 1} can no longer be read ({self.reason})"
-        )
+        if self.reason == "other-epoch":
+            # The seqs between the two were never given: a log that lost its end goes on far behind.
+            return (
+                f"what came after entry {self.after}, if anything did, was lost ({self.reason}); "
+                f"the log goes on at {self.before}"
+            )
+        first, last = self.after + 1, self.before - 1
+        which = f"entry {first}" if first == last else f"entries {first} to {last}"
+        return f"{which} can no longer be read ({self.reason})"
 
 
 class Bookmark(msgspec.Struct, frozen=True):

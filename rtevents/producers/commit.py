@@ -56,6 +56,8 @@ def build(
             data[name] = count
     if commit.files is not None:
         data["files"] = [msgspec.to_builtins(file) for file in commit.files]
+    if commit.folder:
+        data["folder"] = commit.folder
     if branch:
         data["branch"] = branch
     if replaces:
@@ -86,7 +88,10 @@ async def build_commit(
     Raises:
         BadInput: There is no such commit.
     """
-    return await build_one(Repository(root, timeout), revision, project_id)
+    event = await build_one(Repository(root, timeout), revision, project_id)
+    # It is told for the whole repository, wherever in it that was asked.
+    event.data.pop("folder", None)
+    return event
 
 
 async def build_one(

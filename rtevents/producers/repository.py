@@ -8,10 +8,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from rtevents.errors import BadInput, RteventsError
 from rtevents.producers.commitdata import FORMAT, CommitData, parse
 from rtevents.producers.rewrites import Written
 from rtevents.producers.sealed import SHA, SealedGit
+from rtevents.producers.snapshot import shown
 
 logger = logging.getLogger(__name__)
 
@@ -135,11 +138,18 @@ class Repository(SealedGit):
     def describe(self, shas: Sequence[str]) -> list[CommitData]:
         """Return what the commits are, in the order given; one that is not there is left out."""
         try:
-            return self._describe(shas, "--numstat")
+            found = self._describe(shas, "--numstat")
         except RteventsError as error:
             # A partial clone has not every file, and none is to be fetched for this.
             logger.debug("commits are told without statistics: %s", error)
-            return self._describe(shas, "--no-patch")
+            found = self._describe(shas, "--no-patch")
+        folder = self.folder() if found else ""
+        return [msgspec.structs.replace(each, folder=folder) for each in found] if folder else found
+
+    def folder(self) -> str:
+        """Return where the root is in the repository; empty for its top, and for a bare one."""
+        told = self.ask("rev-parse", "--show-prefix", check=False)
+        return shown(os.fsdecode(told.removesuffix(b"\n"))).removesuffix("/")
 
     def _describe(self, shas: Sequence[str], statistics: str) -> list[CommitData]:
         told = self._log(

@@ -55,6 +55,33 @@ def task(name: str, project_id: str | None = None) -> Event:
 MIXED = (None, "web", "team")
 
 
+def test_of_several_logs_each_gap_names_its_own(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    daemon = stopped_daemon
+    configure(daemon, LOGS % redis_server.url("gaps"))
+    daemon.start()
+    with daemon.client() as client:
+        for number in range(6):
+            client.publish(task(f"e{number}", MIXED[number % 3]))
+        mark = str(client.history(Filter(logs=frozenset({"scratch"}))).next)
+    unknown = "it is not known what was missed (other-epoch); going on with what is kept"
+    words = [f"rtevents: gap: log {name}: {unknown}" for name in ("main", "web", "team")]
+
+    history = daemon.run("history", "--since", mark, "--type", "TASK_UPDATE")
+    tail = daemon.run("tail", "--since", mark, "--type", "TASK_UPDATE", "-T")
+    failed = daemon.run("tail", "--since", mark, "-T", "--fail-on-gap")
+
+    assert (sorted(history.stderr.splitlines()), len(history.stdout.splitlines())) == (
+        sorted(words), 6,
+    )  # fmt: skip
+    assert (sorted(tail.stderr.splitlines()), len(tail.stdout.splitlines())) == (
+        sorted(words), 6,
+    )  # fmt: skip
+    assert failed.returncode == 6
+    assert failed.stderr.rstrip("\n") in words
+
+
 def test_a_reader_of_all_logs_misses_nothing_when_the_daemon_is_killed(
     stopped_daemon: Daemon, redis_server: RedisServer
 ) -> None:
@@ -160,7 +187,6 @@ def test_figures_of_several_logs_are_told_together_and_apart(
     with daemon.client() as client:
         client.publish_many([task(f"t{number}", "team") for number in range(3)])
         client.publish_many([task(f"w{number}", "web") for number in range(2)])
-        mine = client.stats()["events"]["published"]
         token = client.create_token("admin", projects=["team"])["token"]
         both = client.create_token("admin", projects=["team", "web"])["token"]
         url = client.status()["url"]
@@ -172,7 +198,10 @@ def test_figures_of_several_logs_are_told_together_and_apart(
 
     everything = told("stats", "--once", "--json")
     assert list(everything["logs"]) == ["main", "web", "team", "scratch"]
-    assert everything["events"]["published"] == mine + 5
+    published = {name: each["events"]["published"] for name, each in everything["logs"].items()}
+    # What the daemon tells of itself is in the main one, whenever that comes.
+    assert published | {"main": 0} == {"main": 0, "web": 2, "team": 3, "scratch": 0}
+    assert everything["events"]["published"] == sum(published.values())
     assert everything["events"]["by_type"]["TASK_UPDATE"] == 5
     assert everything["queue"]["max_size"] == 4 * everything["logs"]["web"]["queue"]["max_size"]
     # What is of one log has no sum.
@@ -180,7 +209,9 @@ def test_figures_of_several_logs_are_told_together_and_apart(
     team = told("stats", "--once", "--json", "--log", "team")
     assert (team["log"]["newest"], team["events"]["published"], "logs" in team) == (3, 3, False)
     table = told("stats", "--once")
-    assert f"{mine + 5} stored" in table
+    stored = re.search(r"^events +(\d+) stored", table, re.MULTILINE)
+    assert stored is not None
+    assert int(stored[1]) >= 5
     assert re.search(r"^team +entries 1 to 3 +3 +[0-9.]+/s +0 +0 +[0-9.]+ ms ", table, re.MULTILINE)
     assert "log        entries 1 to 3" in told("stats", "--once", "--log", "team")
     limited = told("stats", "--once", "--json", RTEVENTS_URL=url, RTEVENTS_TOKEN=token)
@@ -194,7 +225,8 @@ def test_figures_of_several_logs_are_told_together_and_apart(
 
     assert "log      main: " in told("status")
     one = told("status", "--log", "team")
-    assert one.startswith(f"ok  log team: team  {redis_server.url('figures')}  ")
+    # How well it is, a busy machine may decide.
+    assert f"  log team: team  {redis_server.url('figures')}  {team['log']['epoch']}, " in one
     assert (
         told("status", "--log", "main", "--json")["epoch"]
         == everything["logs"]["main"]["log"]["epoch"]
@@ -213,7 +245,9 @@ def test_figures_of_several_logs_are_told_together_and_apart(
     ]
     try:
         with daemon.client() as client:
-            wait_for(lambda: len(client.connections()) == 3, "all are connected")
+            # The daemon's own terminal is a reader too.
+            pids = {each.pid for each in streams}
+            wait_for(lambda: pids <= {c["pid"] for c in client.connections()}, "all are connected")
 
         def readers(*words: str) -> set[int]:
             table = told("top", *words)

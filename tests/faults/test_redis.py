@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -491,6 +492,8 @@ def test_a_redis_that_comes_back_empty_is_another_log_told_once(
     wait_for(lambda: all(each.has(before) for each in readers), "all have it")
     told_before = [len(each.gaps) for each in readers]
     epoch = status(one)["epoch"]
+    tail = one.popen("tail")
+    wait_for(lambda: tail.pid in [each["pid"] for each in connections(one)], "tail is there")
     cluster.redis.kill()
     for file in cluster.redis.folder.rglob("appendonly*"):
         if file.is_file():
@@ -504,6 +507,17 @@ def test_a_redis_that_comes_back_empty_is_another_log_told_once(
         [gap] = reader.gaps[count:]
         assert gap.reason == "other-epoch"
         assert gap.after >= before.seq
+    assert tail.stderr is not None
+    assert tail.stdout is not None
+    lines = iter(tail.stdout.readline, "")
+    assert any(after.event_id in line for line in lines)
+    tail.terminate()
+    said = tail.communicate()[1]
+    words = (
+        r"gap: what came after entry \d+, if anything did, was lost \(other-epoch\); the log goes "
+    )
+    assert re.search(words + r"on at \d+\n", said)
+    assert "can no longer be read" not in said
     # Both have seen it; the stream has it once.
     words = f"it goes on as {status(one)['epoch']}"
     wait_for(lambda: all(words in str(status(each)) for each in (one, two)), "both say it")

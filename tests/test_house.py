@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -83,10 +84,21 @@ class Import:
         return parts[1] if parts[0] == "rtevents" and len(parts) > 1 else None
 
 
-def imports() -> Iterator[Import]:
-    """Yield every import of the house, those for type checkers left out."""
+@cache
+def parsed(file: Path) -> ast.Module:
+    """Return what a module consists of."""
+    return ast.parse(file.read_text())
+
+
+@cache
+def imports() -> tuple[Import, ...]:
+    """Return every import of the house, those for type checkers left out."""
+    return tuple(_imports())
+
+
+def _imports() -> Iterator[Import]:
     for file in MODULES:
-        tree = ast.parse(file.read_text())
+        tree = parsed(file)
         typing_only = {
             id(inner)
             for node in ast.walk(tree)
@@ -194,23 +206,25 @@ def test_no_room_has_grown_past_one_sitting() -> None:
 def test_everything_public_says_what_it_is() -> None:
     silent = []
     for file in MODULES:
-        tree = ast.parse(file.read_text())
+        tree = parsed(file)
+        inner = {
+            id(node)
+            for outer in ast.walk(tree)
+            if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
+            for node in ast.walk(outer)
+            if node is not outer
+        }
         if file.read_text().strip() and not ast.get_docstring(tree):
             silent.append(str(file.relative_to(HOUSE)))
         for node in ast.walk(tree):
             kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
             if not isinstance(node, kinds) or node.name.startswith("_"):
                 continue
-            is_inner = any(
-                node in ast.walk(outer) and node is not outer
-                for outer in ast.walk(tree)
-                if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
-            )
             is_overload = any(
                 ast.unparse(each).endswith("overload")
                 for each in getattr(node, "decorator_list", [])
             )
-            if not is_inner and not is_overload and not ast.get_docstring(node):
+            if id(node) not in inner and not is_overload and not ast.get_docstring(node):
                 silent.append(f"{file.relative_to(HOUSE)}:{node.lineno} {node.name}")
 
     assert silent == []

@@ -188,7 +188,7 @@ async def test_a_frozen_reader_among_many_costs_no_memory_and_comes_back_complet
     # What a reader that stopped has to catch up with is soon out of the window.
     daemon.start(env={"RTEVENTS_WINDOW_BYTES": str(4 * 1024 * 1024)})
     total, warm = 28_000, 12_000
-    readers = [await Reader.open(daemon) for _ in range(50)]
+    readers = [await Reader.open(daemon) for _ in range(20)]
     frozen = subprocess.Popen(
         [sys.executable, "-c", FOLLOW, str(daemon.socket), str(total)],
         stdout=subprocess.PIPE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -139,10 +140,14 @@ def mistakes(places: Paths, *, named: bool = False) -> list[str]:
 
 
 def _run(folders: list[Path], *, quiet: bool, strict: bool) -> NoReturn:
+    # Hundreds of modules, of which nothing is garbage: to look for it takes a fifth of the start.
+    gc.disable()
     from rtevents.config.paths import find_paths
     from rtevents.daemon import run
     from rtevents.daemon.logs import start_log
 
+    gc.freeze()
+    gc.enable()
     places = find_paths()
     loaded, _ = load_checked(places)  # what is not watched, the daemon tells itself
     settings = loaded.config

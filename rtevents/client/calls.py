@@ -18,10 +18,9 @@ from rtevents.core.event import (
     Gap,
     Stored,
     decode_entry,
-    is_event_id,
-    new_event_id,
 )
 from rtevents.core.filter import Filter
+from rtevents.core.names import is_event_id, new_event_id
 from rtevents.errors import (
     BadInput,
     EventConflict,
@@ -241,6 +240,11 @@ def unknown(event_id: str) -> NotFound:
 def get(path: str) -> Call[Object]:
     """Ask for an object."""
     return Call("GET", path, _object)
+
+
+def stats(log: str | None) -> Call[Object]:
+    """Ask for the statistics of one log; None for the main one."""
+    return get("/v1/stats" if log is None else f"/v1/stats?log={quote(log, safe='')}")
 
 
 def get_list(path: str, name: str) -> Call[list[Object]]:

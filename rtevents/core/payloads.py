@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from rtevents.core.draft import are_well_formed, check_event, refusal
-from rtevents.core.event import Event, EventType, encode_together, is_type_name, type_name
+from rtevents.core.event import Event, EventType, encode_together
+from rtevents.core.names import is_type_name, type_name
 from rtevents.errors import EventRefused
 
 Count = Annotated[int, msgspec.Meta(ge=0)]

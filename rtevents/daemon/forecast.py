@@ -8,10 +8,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Entry, Event
 from rtevents.core.filter import Filter
 from rtevents.core.forecast import LEARNED, Forecast, Past
-from rtevents.core.log import Cursor
 from rtevents.core.paths import in_project
 from rtevents.core.service import EventService
 from rtevents.errors import LogClosed, RteventsError, Unavailable

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from rtevents.core.event import Event, new_event_id
+from rtevents.core.event import Event
 from rtevents.core.keep import load, save_aside
+from rtevents.core.names import new_event_id
 from rtevents.producers import Watched, batches, squash
 from rtevents.producers.commit import SOURCE, build, build_one, event_id, short
 from rtevents.producers.origins import Origins

@@ -21,11 +21,6 @@ from rtevents.producers.reflog import Line
 from rtevents.producers.rewrites import Written
 from rtevents.producers.snapshot import shown
 
-# GitPython looks for git when it is imported, and fails then; a missing git is told when used.
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-
-import git
-
 logger = logging.getLogger(__name__)
 
 OPTIONS = (
@@ -126,9 +121,14 @@ class Repository:
     """
 
     def __init__(self, root: Path, timeout: float) -> None:
+        # GitPython looks for git when it is imported, and fails then; a missing git is told when
+        # used. And that takes a while: a start with nothing to watch does without it.
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        from git import Git
+
         self._root = root
         self._timeout = timeout
-        self._git = git.Git(str(root))
+        self._git = Git(str(root))
         self._git.update_environment(**ENVIRONMENT)
 
     def common_dir(self) -> Path | None:
@@ -408,6 +408,8 @@ class Repository:
         Raises:
             RteventsError: It failed, and that was to be an error.
         """
+        from git import GitCommandError, GitCommandNotFound
+
         with tempfile.TemporaryFile() as istream:
             if given is not None:
                 istream.write(given.encode())
@@ -421,12 +423,12 @@ class Repository:
                     strip_newline_in_stdout=False,
                     kill_after_timeout=self._timeout,
                 )
-            except git.GitCommandError as error:
+            except GitCommandError as error:
                 if not check:
                     return b""
                 text = str(error.stderr).strip().removeprefix("stderr: ").strip("'")
                 raise RteventsError(f"git {arguments[0]}: {' '.join(text.split())}") from error
-            except (git.GitCommandNotFound, OSError, subprocess.SubprocessError) as error:
+            except (GitCommandNotFound, OSError, subprocess.SubprocessError) as error:
                 raise RteventsError(f"git cannot be run: {error}") from error
         return told if isinstance(told, bytes) else b""
 
@@ -437,6 +439,8 @@ class Repository:
         Raises:
             RteventsError: It cannot be run.
         """
+        from git import GitCommandNotFound
+
         told = bytearray()
         with tempfile.TemporaryFile() as istream:
             istream.write(given.encode())
@@ -447,7 +451,7 @@ class Repository:
                     istream=istream,
                     as_process=True,
                 )
-            except (git.GitCommandNotFound, OSError) as error:
+            except (GitCommandNotFound, OSError) as error:
                 raise RteventsError(f"git cannot be run: {error}") from error
             running = process.proc
             if running is None or running.stdout is None:

@@ -9,7 +9,8 @@ A log is five keys with one hash tag, so that they are on one node of a cluster:
 - ``ids``: a hash, ``event_id`` to ``seq``, of what is kept.
 - ``types``: a hash, a type's name to the seq of its newest entry.
 - ``log``: a hash: ``epoch``, ``last``, ``stored`` and ``end`` of the newest entry, ``holes`` (text:
-  ``after-before`` of the seqs that are missing, a blank after each), ``failover`` and ``run`` of
+  ``after-before`` of the seqs that are missing, a blank after each), ``line`` (text: the epochs
+  whose entries these are, the present one last, a blank after each), ``failover`` and ``run`` of
   the server that it was on; and, where it was moved here, ``moved``, the last seq of what was, and
   ``due``, the last that is to be.
 - ``nodes``: a hash, what each daemon that shares the log has left word of itself, by its name: when
@@ -148,14 +149,14 @@ local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 return {oldest and oldest[1] or '', unpack(redis.call('HMGET', KEYS[4], 'epoch', 'last', 'moved'))}
 """
 
-GREET = r"""
+GREET = r"""#!lua flags=allow-oom
 -- ARGV: a new epoch, the epoch and the seq that are known ('' and 0: none), how far a new log
 -- begins after an old one, the failover that made this server the master ('': none), its run, and
 -- '1' if what it held before that run may be more than what it holds now.
 local log = KEYS[4]
-local is = redis.call('HMGET', log, 'epoch', 'last', 'holes', 'failover', 'run', 'due')
+local is = redis.call('HMGET', log, 'epoch', 'last', 'holes', 'failover', 'run', 'line', 'due')
 local known, last = tonumber(ARGV[3]), tonumber(is[2] or '0')
-if tonumber(is[6] or '0') > last then
+if tonumber(is[7] or '0') > last then
   return redis.error_reply('ERR the log is just being moved here: let `rtevents migrate` end, or, '
     .. 'if it was interrupted, run it once more')
 end
@@ -176,14 +177,16 @@ if not is[1] or is_behind or is_apart or is_replaced or is_older then
     first = first + tonumber(ARGV[4])
     holes = string.format('%s%.0f-%.0f ', holes, last, first + 1)
   end
-  redis.call('HSET', log, 'epoch', ARGV[1], 'last', string.format('%.0f', first), 'holes', holes)
+  local line = (is[6] or is[1] and is[1] .. ' ' or '') .. ARGV[1] .. ' '
+  redis.call('HSET', log, 'epoch', ARGV[1], 'last', string.format('%.0f', first), 'holes', holes,
+    'line', string.sub(line, -1000))
   redis.call('HSETNX', log, 'stored', '0')
   redis.call('HSETNX', log, 'end', '0')
 end
 if is[4] ~= ARGV[5] or is[5] ~= ARGV[6] then
   redis.call('HSET', log, 'failover', ARGV[5], 'run', ARGV[6])
 end
-return redis.call('HMGET', log, 'epoch', 'last', 'holes')
+return redis.call('HMGET', log, 'epoch', 'last', 'holes', 'line')
 """
 
 FIND = (

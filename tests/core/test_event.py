@@ -20,12 +20,9 @@ from rtevents.core.event import (
     Gap,
     Undated,
     decode_entry,
-    is_project_id,
     is_same_body,
-    is_type_name,
-    new_event_id,
-    type_name,
 )
+from rtevents.core.names import is_project_id, is_type_name, new_event_id, type_name
 from rtevents.errors import BadInput, BookmarkError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

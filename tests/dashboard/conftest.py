@@ -81,7 +81,7 @@ class Screen:
         deadline = time.monotonic() + PATIENCE
         while (found := self.ask(script)) != wanted and not (wanted is True and found):
             assert time.monotonic() < deadline, f"{found!r} of {script}; {self.complaints}"
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def until_state(self, name: str) -> None:
         """Return when the page says that the stream is so."""

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import os
-import re
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -60,15 +59,21 @@ class SSEParser:
             self._bytes = self._bytes.removeprefix(b"\xef\xbb\xbf")
             self._is_begun = True
         messages = []
-        # A CR at the very end may be half of a CR LF.
-        while (end := _LINE_END.search(self._bytes)) and self._bytes[end.start() :] != b"\r":
-            line = self._bytes[: end.start()].decode()
-            self._bytes = self._bytes[end.end() :]
+        for line in self._lines():
             if line:
-                self._field(line)
+                self._field(line.decode())
             elif message := self._dispatch():
                 messages.append(message)
         return messages
+
+    def _lines(self) -> list[bytes]:
+        """Take the lines that are whole."""
+        # A CR at the very end may be half of a CR LF.
+        kept = b"\r" if self._bytes.endswith(b"\r") else b""
+        lines = self._bytes.removesuffix(kept).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *whole, rest = lines.split(b"\n")
+        self._bytes = rest + kept
+        return whole
 
     def _field(self, line: str) -> None:
         name, colon, value = line.partition(":")
@@ -97,9 +102,6 @@ class SSEParser:
         return Message(event or "message", "\n".join(data), self._id) if data else None
 
 
-_LINE_END = re.compile(rb"\r\n|\n|\r")
-
-
 class LineParser:
     """One JSON object a line."""
 
@@ -125,12 +127,12 @@ class Chunks:
 
     def __init__(self) -> None:
         self.is_over = False
-        self._bytes = b""
+        self._bytes = bytearray()
 
     def feed(self, data: bytes) -> bytes:
         """Return the bytes of the chunks that `data` completes."""
         self._bytes += data
-        body = b""
+        body = bytearray()
         while not self.is_over and (head := self._bytes.find(b"\r\n")) >= 0:
             size = int(self._bytes[:head], 16)
             end = head + 2 + size
@@ -138,10 +140,10 @@ class Chunks:
                 break
             assert self._bytes[end : end + 2] == b"\r\n"
             body += self._bytes[head + 2 : end]
-            self._bytes = self._bytes[end + 2 :]
+            del self._bytes[: end + 2]
             self.is_over = size == 0
         assert not (self.is_over and self._bytes), f"after the last chunk: {self._bytes!r}"
-        return body
+        return bytes(body)
 
 
 async def connect(address: Address, *, receive_buffer: int | None = None) -> socket.socket:

@@ -401,7 +401,7 @@ async def test_an_empty_log_is_moved_and_a_missing_one_is_told(tmp_path: Path, u
 
 
 async def test_a_redis_that_does_not_answer_is_told(path: Path) -> None:
-    with pytest.raises(StoreError, match=r"redis at 127\.0\.0\.1:1: "):
+    with pytest.raises(StoreError, match=r"redis at 127\.0\.0\.1:1 refuses the connection"):
         await move(path, "redis://127.0.0.1:1/0")
 
 

@@ -238,7 +238,7 @@ class LogSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     format: Literal["auto", "text", "json"] = "auto"
 
 
-NODE = r"^[A-Za-z0-9._-]{0,64}$"
+NODE = r"[A-Za-z0-9._-]{0,64}\Z"
 """What a daemon may be called among those that share a store."""
 
 

@@ -152,8 +152,8 @@ def test_a_variable_comes_before_the_file(paths: Paths) -> None:
          "config.yaml:3: logs[1].projects: 'web' is of the log 'a' which comes before: take it out "
          "of one of them, or put the one that is to have it first"),
         ("logs:\n- {name: a, projects: ['*']}\n- {name: b, projects: ['w*']}\n",
-         "config.yaml:3: logs[1].projects: 'w*' is of the log 'a', by '*', which comes before: take "
-         "it out of one of them, or put the one that is to have it first"),
+         "config.yaml:3: logs[1].projects: 'w*' is of the log 'a', by '*', which comes before: "
+         "take it out of one of them, or put the one that is to have it first"),
         ("logs:\n- {name: a, projects: ['web-*']}\n- {name: b, projects: [web-x]}\n",
          "config.yaml:3: logs[1].projects: 'web-x' is of the log 'a', by 'web-*', which comes "
          "before: take it out of one of them, or put the one that is to have it first"),

@@ -135,8 +135,8 @@ def test_what_is_not_installed_is_told_before_the_start(
         "config.yaml:2: logs[0].store: needs the extra `redis`: pip install 'rtevents[redis]'"
     )
     assert str(uvloop.value) == (
-        "config.yaml:1: event_loop: uvloop is not installed: pip install 'rtevents[fast]', or write "
-        "auto"
+        "config.yaml:1: event_loop: uvloop is not installed: pip install 'rtevents[fast]', or "
+        "write auto"
     )
     assert checked(tmp_path, "event_loop: auto\n") == []
 

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 import msgspec
-from msgspec.structs import astuple
 import pytest
+from msgspec.structs import astuple
 
 from rtevents.config.load import load
 from rtevents.config.load import read as load_whole

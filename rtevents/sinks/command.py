@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -102,22 +104,22 @@ class CommandReaction:
         return Path(self._run[0]).name
 
     @asynccontextmanager
-    async def _started(
-        self, batch: Batch, tail: _Tail
-    ) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def _started(self, batch: Batch, tail: _Tail) -> AsyncIterator[_Process]:
         """Run it with the batch at hand; when that is left it is ended, if it has not."""
         with _given(batch.lines) as given:
             async with _reading(tail, is_shown=self._is_shown) as output:
                 try:
-                    process = await asyncio.create_subprocess_exec(
-                        *self._run,
-                        cwd=self._cwd,
-                        env={**self._environ, **variables(batch)},
-                        stdin=given,
-                        stdout=output,
-                        stderr=None if output is None else asyncio.subprocess.STDOUT,
-                        # Of its own: a Ctrl-C for us is not for it, and it can be ended whole.
-                        start_new_session=True,
+                    process = _Process(
+                        subprocess.Popen(  # noqa: ASYNC220 - so does asyncio's own
+                            self._run,
+                            cwd=self._cwd,
+                            env={**self._environ, **variables(batch)},
+                            stdin=given,
+                            stdout=output,
+                            stderr=None if output is None else subprocess.STDOUT,
+                            # Of its own: a Ctrl-C for us is not for it, and it can be ended whole.
+                            start_new_session=True,
+                        )
                     )
                 except (OSError, ValueError) as error:
                     words = getattr(error, "strerror", None) or error
@@ -219,9 +221,39 @@ async def _reading(tail: _Tail, *, is_shown: bool) -> AsyncIterator[int | None]:
         transport.close()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+class _Process:
+    """
+    A process of our own, on whatever event loop.
+
+    uvloop's own would have open files of ours, and may outlive being cancelled (0.23).
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()
+        threading.Thread(target=self._see_off, name="rtevents command", daemon=True).start()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self._ended.done()
+
+    async def wait(self) -> int:
+        """Return its exit code when it has ended; cancelling is safe."""
+        code: int = await asyncio.shield(self._ended)
+        return code
+
+    def _see_off(self) -> None:
+        code = self._process.wait()
+        with contextlib.suppress(RuntimeError):  # the loop has ended before it
+            self._loop.call_soon_threadsafe(self._ended.set_result, code)
+
+
+async def _end(process: _Process) -> None:
     """End a command that still runs, with all that it started: by request, and then by force."""
-    if process.returncode is not None:
+    if process.is_over:
         return
     try:
         with contextlib.suppress(ProcessLookupError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rtevents.core.connection import Connection as Connection
+    from rtevents.core.cursor import Cursor as Cursor
     from rtevents.core.event import Bookmark as Bookmark
     from rtevents.core.event import Entry as Entry
     from rtevents.core.event import Event as Event
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from rtevents.core.helpers import publish_risk_alert as publish_risk_alert
     from rtevents.core.helpers import publish_system_status as publish_system_status
     from rtevents.core.helpers import publish_task_update as publish_task_update
-    from rtevents.core.log import Cursor as Cursor
     from rtevents.core.log import Log as Log
     from rtevents.core.service import EventService as EventService
 
@@ -38,6 +38,7 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "connection": ("Connection",),
+    "cursor": ("Cursor",),
     "event": ("Bookmark", "Entry", "Event", "EventType", "Gap", "Stored"),
     "filter": ("Filter", "Grant"),
     "helpers": (
@@ -52,7 +53,7 @@ _EXPORTS = {
         "publish_system_status",
         "publish_task_update",
     ),
-    "log": ("Cursor", "Log"),
+    "log": ("Log",),
     "service": ("EventService",),
 }
 

@@ -128,14 +128,16 @@ class RedisSentinel(RedisServer):
         folder: Where it keeps what it knows.
         master: The server to watch.
         quorum: How many sentinels have to miss it before another server takes over.
+        options: Further settings; with a ``tls-port``, its master is asked at that of its own.
     """
 
-    def __init__(self, folder: Path, master: RedisServer, quorum: int) -> None:
+    def __init__(self, folder: Path, master: RedisServer, quorum: int, **options: str) -> None:
         super().__init__(folder)
-        self.settings = {}
+        self.settings = options
+        port = master.settings["tls-port"] if options else master.port
         self.folder.mkdir()
         (self.folder / "sentinel.conf").write_text(
-            f"sentinel monitor team 127.0.0.1 {master.port} {quorum}\n"
+            f"sentinel monitor team 127.0.0.1 {port} {quorum}\n"
             "sentinel down-after-milliseconds team 500\n"
             "sentinel failover-timeout team 3000\n"
         )
@@ -151,15 +153,13 @@ class RedisNode(RedisServer):
 
     Args:
         folder: Where it keeps what it knows.
+        options: Further settings.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            folder, **{"cluster-enabled": "yes", "cluster-node-timeout": "1000", "save": ""}
-        )
-        # The nodes talk to one another on the port that is 10,000 higher.
-        while not (self.port <= 55_535 and _is_free(self.port + 10_000)):
-            self.port = free_port()
+    def __init__(self, folder: Path, **options: str) -> None:
+        node = {"cluster-enabled": "yes", "cluster-node-timeout": "1000", "save": ""}
+        super().__init__(folder, **node, **options)
+        self.port = node_port()
 
     @property
     def node_id(self) -> str:
@@ -172,6 +172,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def node_port() -> int:
+    """Return a port that is free, as is the one 10,000 higher, where nodes talk to one another."""
+    while not ((port := free_port()) <= 55_535 and _is_free(port + 10_000)):
+        pass
+    return port
 
 
 def _is_free(port: int) -> bool:

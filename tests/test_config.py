@@ -122,8 +122,6 @@ def test_a_variable_comes_before_the_file(paths: Paths) -> None:
          "config.yaml:1: logs[0].projects: expected the id of a project, or a pattern"),
         ("logs:\n  - {name: a, projects: [a]}\n  - {name: b, projects: [b], store: x}\n",
          "config.yaml:3: logs[1].store: expected sqlite, memory or redis://host:port/db"),
-        ("store: redis://h\nlogs: [{name: a, projects: [a], store: 'redis://h'}]\n",
-         "config.yaml:2: logs[0].store: the log 'main' is there: give this one another ?log=NAME"),
         ("store: mongodb\n", "config.yaml:1: store: expected sqlite, memory or redis://host:port/db"),
         ("sinks:\n  - {name: a, command: make}\n",
          "config.yaml:2: sinks[0].command: expected a mapping, got str"),

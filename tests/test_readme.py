@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,28 @@ def test_the_python_of_the_guide_runs_as_it_is_pasted(daemon: Daemon) -> None:
     assert len(blocks) == 2
     for text in blocks:
         assert "T-12" in run(daemon, [sys.executable, "-"], text)
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Yield every command that is shown, and where: in the README, the pages and the help."""
+    pages = [ROOT / "README.md", *PAGES.glob("*.md")]
+    for file in [*pages, *sorted((ROOT / "rtevents" / "cli").rglob("*.py"))]:
+        # Of a page what is between its fences.
+        parts = re.split("^```.*$", file.read_text(), flags=re.MULTILINE)
+        shown = "\n".join(parts[1::2] if file in pages else parts)
+        for line in shown.splitlines():
+            if found := re.match(r"\s*(?:\$ )?((?:rtevents|pip|curl|redis-cli|git) .*)", line):
+                yield file.name, found[1]
+
+
+def test_what_a_shell_would_expand_is_quoted() -> None:
+    """Some shells refuse what looks like a pattern and matches no file: zsh a URL with a `?`."""
+    shown = list(commands())
+    assert {"README.md", "redis.md", "migrate.py", "tail.py"} <= {name for name, _ in shown}
+
+    for name, command in shown:
+        bare = re.sub(r"""'[^']*'|"[^"]*"|\\.|\$\?|\s#.*|'[^']*$""", "", command)
+        assert not re.search(r"[?*\[\]]|[^\s&>]&(?!&)", bare), f"{name}: {command}"
 
 
 def test_every_page_is_there_and_listed() -> None:

@@ -59,8 +59,8 @@ def history(
             page = client.history(
                 wanted, since=since, until=until, after=after, limit=left, order=order
             )
-            if page.gap is not None:
-                tell_gap(page.gap, fail=fail_on_gap)
+            for gap in page.gaps:
+                tell_gap(gap, fail=fail_on_gap)
             for entry in page.events:
                 typer.echo(pretty_line(entry) if pretty else ascii_line(entry.wire))
             left -= len(page.events)

@@ -20,7 +20,8 @@ from rtevents.cli.since import place as place_of
 
 if TYPE_CHECKING:
     from rtevents.core.filter import Filter
-    from rtevents.sinks.engine import Sink, Terms
+    from rtevents.sinks import Terms
+    from rtevents.sinks.engine import Sink
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -98,7 +99,7 @@ def on(
         raise typer.BadParameter(f"no program {command[0]!r}")
     wanted = options.wanted(types, not_types, projects, sources, paths, wheres, logs)
     seconds = options.seconds(timeout, "--timeout")
-    from rtevents.sinks.engine import Terms
+    from rtevents.sinks import Terms
 
     size, gathered = _batch(batch)
     terms = Terms(
@@ -190,7 +191,7 @@ async def _until_interrupted(sink: Sink) -> int:
         if len(asked) > 1 or number == signal.SIGHUP:
             running.cancel()
             return
-        if sink.is_acting:
+        if sink.attempts.is_acting:
             notice("ending when the command has; Ctrl-C again ends it now")
         sink.end()
 

@@ -61,6 +61,15 @@ Logs = Annotated[
         autocompletion=suggest.logs,
     ),
 ]
+Log = Annotated[
+    str | None,
+    typer.Option(
+        "--log",
+        metavar="NAME",
+        help="This log alone, where there are several.",
+        autocompletion=suggest.logs,
+    ),
+]
 Until = Annotated[
     str | None, typer.Option("--until", help="Where to end; as --since.", metavar="WHEN")
 ]
@@ -100,8 +109,8 @@ def wanted(
     Raises:
         typer.BadParameter: A value is empty.
     """
-    from rtevents.core.event import type_name
     from rtevents.core.filter import Filter
+    from rtevents.core.names import type_name
 
     lists = {"--type": types, "--not-type": not_types, "--project": projects, "--log": logs}
     for option, values in lists.items():

@@ -35,7 +35,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, invoke_without_co
 @app.callback()
 def risks(
     context: typer.Context,
-    everything: Annotated[bool, typer.Option("--all", help="Those that are over as well.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Those that are over, or were imported, as well.")
+    ] = False,
     projects: options.Projects = [],
     severity: Annotated[
         Literal["low", "medium", "high", "critical"], typer.Option(help="So bad at least.")
@@ -49,7 +51,7 @@ def risks(
     Show the risks that are open, the worst first: those of the rules, and those of others.
 
     A risk is open until a RISK_ALERT says that it is closed. Of the same fingerprint, the newest
-    word counts; rtevents docs risks tells more.
+    word counts; rtevents docs risks tells more. What rtevents import took in is not open here.
 
     \b
     rtevents risks
@@ -75,6 +77,9 @@ def risks(
         and SEVERITIES.index(risk["severity"]) >= least
         and (not rule or risk["rule"] in rule)
     ]
+    if not everything and (left_out := sum(risk["imported"] for risk in found)):
+        found = [risk for risk in found if not risk["imported"]]
+        notice(f"{left_out} imported: --all shows what rtevents import took in as well")
     if len(entries) >= MOST:
         notice(f"of the newest {MOST} RISK_ALERTs, and 1000 grave ones before; there may be more")
     if is_terminal() if output is None else output == "pretty":
@@ -221,10 +226,16 @@ def _newest(client: Client, wanted: Filter) -> list[Entry]:
 
 
 def _risks(entries: Iterable[Entry]) -> list[dict[str, Any]]:
-    """Return each risk as its newest word has it, the worst and newest first."""
+    """
+    Return each risk as its newest word has it, the worst and newest first.
+
+    What was imported says something of no risk of which there is a word of this log's own.
+    """
+    from rtevents.core.imported import is_imported
+
     risks: dict[tuple[Any, ...], dict[str, Any]] = {}
     begun: set[tuple[Any, ...]] = set()
-    for entry in entries:
+    for entry in sorted(entries, key=is_imported):
         if entry.is_corrupt:
             continue
         data = entry.event.data
@@ -247,8 +258,11 @@ def _risks(entries: Iterable[Entry]) -> list[dict[str, Any]]:
                 "evidence": data.get("evidence") or [],
                 "file_path": data.get("file_path"),
                 "since": entry.timestamp,
+                "imported": is_imported(entry),
             },
         )
+        if is_imported(entry) and not known["imported"]:
+            continue
         if key not in begun:  # what was open, and over, before it opened last is another story
             known["since"] = entry.timestamp
         if known["state"] == "open" or data.get("state") == "open":
@@ -282,6 +296,7 @@ def _show(risks: Iterable[dict[str, Any]], columns: int | None) -> None:
         severity = typer.style(f"{risk['severity']:<9}", fg=colour)
         project = safe(risk["project_id"] or "-")
         words = f"{'over ' if risk['state'] == 'closed' else ''}{safe(risk['message'])}"
+        words += " (imported)" if risk["imported"] else ""
         since = moment(risk["since"], "%Y-%m-%d %H:%M")
         mark = safe(_short(risk["fingerprint"], risk["rule"]))
         length = len(f"{risk['severity']:<9} {since}  {project:<12}  {words}  {mark}")

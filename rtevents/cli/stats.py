@@ -57,6 +57,7 @@ def stats(
         float,
         typer.Option(metavar="SECONDS", help="Seconds between two looks; 0.1 to 86400."),
     ] = 1.0,
+    log: options.Log = None,
 ) -> None:
     """
     Show how busy the daemon is: rates, queue, connections, lag.
@@ -64,42 +65,100 @@ def stats(
     \b
     rtevents stats
     rtevents stats --once --json | jq .events
+    rtevents stats --log web           one of several logs; all of them and their sum by default
     """
     if not SHORTEST <= interval <= LONGEST:  # not by typer: it lets nan pass
         said = f"expected {SHORTEST:g} to {LONGEST:g} seconds, got {interval:g}"
         raise typer.BadParameter(f"--interval: {said}")
     with options.client() as client:
         if as_json:
-            print_json(client.stats())
+            print_json(_ask(client, log))
             while not once:
                 time.sleep(interval)
-                print_json(client.stats())
+                print_json(_ask(client, log))
             return
         from rich.live import Live
 
         console = wide_console()
-        first = _table(client.stats(), _by_lag(client), console.width)
+        first = _picture(client, log, console.width)
         if once or not is_terminal():
             console.print(first)
             return
         with Live(first, console=console, auto_refresh=False, screen=False) as live:
             while True:
                 time.sleep(interval)
-                live.update(_look(client, console.width), refresh=True)
+                live.update(_look(client, log, console.width), refresh=True)
 
 
-def _look(client: Any, width: int) -> RenderableType:
+def _look(client: Any, log: str | None, width: int) -> RenderableType:
     try:
-        return _table(client.stats(), _by_lag(client), width)
+        return _picture(client, log, width)
     except (NotReachable, ConnectionLost, Unavailable) as error:
         from rich.text import Text
 
         return Text(safe(f"{error} (waiting)"))
 
 
-def _by_lag(client: Any) -> list[dict[str, Any]]:
-    """Return who is connected, the one that lags most first."""
-    return sorted(client.connections(), key=ORDERS["lag"])
+def _ask(client: Any, log: str | None) -> dict[str, Any]:
+    """Return the statistics of one log; without a name of all, with those of each as ``logs``."""
+    if log is not None:
+        found: dict[str, Any] = client.stats(log)
+        return found
+    names = client.check_token()["logs"]
+    each = {name: client.stats(name) for name in names}
+    return each[names[0]] if len(names) == 1 else _sum(each) | {"logs": each}
+
+
+def _sum(each: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """
+    Return the statistics of several logs as one.
+
+    What is of one log is left out: where it ends, and the percentiles of its latency.
+    """
+    parts = list(each.values())
+    total: dict[str, Any] = {"uptime": max(part["uptime"] for part in parts)}
+    for name in ("events", "queue", "connections", "handlers"):
+        if name in parts[0]:
+            total[name] = _added([part[name] for part in parts])
+    if "errors_1m" in parts[0]:
+        total["errors_1m"] = sum(part["errors_1m"] for part in parts)
+    # The process is one.
+    shared = ("loop_lag_ms", "memory_bytes")
+    return total | {name: parts[0][name] for name in shared if name in parts[0]}
+
+
+def _added(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return mappings of numbers, and of such mappings, as their sum."""
+    total: dict[str, Any] = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        values = [part[name] for part in parts if name in part]
+        total[name] = _added(values) if isinstance(values[0], dict) else sum(values)
+    return total
+
+
+def connected(client: Any, log: str | None) -> list[dict[str, Any]]:
+    """
+    Return who is connected.
+
+    Args:
+        log: Only who reads this log, alone or among others; None for everybody.
+    """
+    found: list[dict[str, Any]] = client.connections()
+    if log is None:
+        return found
+    epoch = client.stats(log)["log"]["epoch"]
+
+    def reads(connection: dict[str, Any]) -> bool:
+        marks = connection["last_event_id"].split(",")
+        return epoch in (mark.partition("-")[0] for mark in marks)
+
+    return [each for each in found if reads(each)]
+
+
+def _picture(client: Any, log: str | None, width: int) -> RenderableType:
+    # Who lags most comes first.
+    by_lag = sorted(connected(client, log), key=ORDERS["lag"])
+    return _table(_ask(client, log), by_lag, width)
 
 
 def _table(stats: dict[str, Any], connections: list[dict[str, Any]], width: int) -> RenderableType:
@@ -111,12 +170,41 @@ def _table(stats: dict[str, Any], connections: list[dict[str, Any]], width: int)
     grid.add_column(style="dim")
     for name, value in _rows(stats).items():
         grid.add_row(name, Text(value))
-    return Group(grid, connections_table(connections, width))
+    logs = [_logs_table(stats["logs"])] if "logs" in stats else []
+    return Group(grid, *logs, connections_table(connections, width))
+
+
+def _logs_table(logs: dict[str, dict[str, Any]]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, GUTTER, 0, 0), header_style="bold")
+    rows = [{"log": name} | _log_cells(stats) for name, stats in logs.items()]
+    for name in rows[0]:
+        table.add_column(name, justify="left" if name in ("log", "entries") else "right")
+    for row in rows:
+        table.add_row(*(Text(safe(cell)) for cell in row.values()))
+    return table
+
+
+def _log_cells(stats: dict[str, Any]) -> dict[str, str]:
+    """Return what a row shows of one of several logs, by column."""
+    events, log = stats["events"], stats["log"]
+    cells = {"entries": extent(log["oldest"], log["newest"]), "stored": str(events["published"])}
+    if "queue" not in stats:
+        return cells
+    return cells | {
+        "rate": f"{events['rate_1m']:.1f}/s",
+        "refused": str(events["refused"]),
+        "queue": str(stats["queue"]["size"]),
+        "p99": f"{stats['latency']['p99']:.1f} ms",
+        "in memory": size(log["window_bytes"]),
+    }
 
 
 def _rows(stats: dict[str, Any]) -> dict[str, str]:
     """Return what is shown; a token that is limited to projects or types is told less."""
-    events, log = stats["events"], stats["log"]
+    events = stats["events"]
     types = "  ".join(f"{safe(name)} {count}" for name, count in events["by_type"].items())
     rows = {"up": span(stats["uptime"])}
     if "queue" not in stats:
@@ -125,19 +213,26 @@ def _rows(stats: dict[str, Any]) -> dict[str, str]:
             "delivered": str(events["delivered"]),
             "types": types,
         }
-    queue, latency, memory = stats["queue"], stats["latency"], stats["memory_bytes"]
+    queue, memory = stats["queue"], stats["memory_bytes"]
     return rows | {
         "events": f"{events['published']} stored, {events['rate_1m']:.1f}/s over the last minute, "
                   f"{events['duplicates']} duplicates, {events['refused']} refused",
         "delivered": str(events["delivered"]),
         "queue": f"{queue['size']} of {queue['max_size']}, {size(queue['bytes'])}",
+        **({} if "logs" in stats else _log_rows(stats["log"], stats["latency"])),
+        "lag": f"{stats['loop_lag_ms']:.0f} ms at most in the last minute",
+        "memory": size(memory) if memory else "unknown",
+        "types": types,
+    }  # fmt: skip
+
+
+def _log_rows(log: dict[str, Any], latency: dict[str, float]) -> dict[str, str]:
+    """Return what is shown of one log alone."""
+    return {
         "log": f"{extent(log['oldest'], log['newest'])}, "
                f"{log['window_events']} ({size(log['window_bytes'])}) in memory",
         "to store": f"p50 {latency['p50']:.1f} ms, p95 {latency['p95']:.1f}, "
                     f"p99 {latency['p99']:.1f}",
-        "lag": f"{stats['loop_lag_ms']:.0f} ms at most in the last minute",
-        "memory": size(memory) if memory else "unknown",
-        "types": types,
     }  # fmt: skip
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rtevents.cli import options
 from rtevents.cli.output import print_json, safe
+from rtevents.errors import NotFound
+
+if TYPE_CHECKING:
+    from rtevents.core.filter import Filter
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -28,6 +32,7 @@ def status(
     everybody: Annotated[
         bool, typer.Option("--all", help="Tell how all daemons are that share the log.")
     ] = False,
+    log: options.Log = None,
 ) -> None:
     """
     Tell how the daemon is, where it listens, what it watches.
@@ -36,24 +41,56 @@ def status(
     rtevents status
     rtevents status --json
     rtevents status --all              every daemon that shares the log, and their sum
+    rtevents status --log web          one of several logs, and how it is
     b=$(rtevents status --bookmark)    for: rtevents wait --since "$b"
     """
     if bookmark:
         with options.client() as client:
             # Not the status: whoever may read the stream may know where it ends.
-            print(client.history(since="new", limit=1).next)
+            print(client.history(_within(log), since="new", limit=1).next)
         return
     if everybody:
+        if log is not None:
+            raise typer.BadParameter("--log: of the other daemons only the main log is told")
         _tell_all(as_json=as_json)
         return
     with options.client() as client:
         found = client.status() | {"spool": _spool()}
+    if log is not None:
+        found = _one(found, log)
     if as_json:
         print_json(found)
+    elif log is not None:
+        typer.echo(f"{_verdict(found['health']['status'])}  log {_log_line(found)}")
     else:
         _print(found)
     if found["health"]["status"] == "failed":
         raise typer.Exit(1)
+
+
+def _within(log: str | None) -> Filter:
+    from rtevents.core.filter import Filter
+
+    return Filter() if log is None else Filter(logs=frozenset({log}))
+
+
+def _one(found: dict[str, Any], name: str) -> dict[str, Any]:
+    """
+    Return what a status tells of one log; the log `main` has what no other has.
+
+    Raises:
+        NotFound: There is no such log, or the grant does not hold it.
+    """
+    alone = {field: found[field] for field in LOG_FIELDS} | {"name": "main", "projects": []}
+    logs = found.get("logs") or [alone]
+    for log in logs:
+        if log["name"] == name:
+            return dict(log)
+    raise NotFound(f"no log {name!r}, there are: {', '.join(log['name'] for log in logs)}")
+
+
+LOG_FIELDS = ("store", "durability", "epoch", "oldest", "newest", "health")
+"""What a status tells of its main log, besides its name and its projects."""
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -66,9 +103,11 @@ def _print(found: dict[str, Any]) -> None:
     print(f"socket   {safe(found['socket'])}")
     print(f"http     {safe(found['listen'] or found['listen_error'] or 'none')}")
     print(f"store    {found['store']}, durability {found['durability']}")
-    print(f"log      {found['epoch']}, {extent(found['oldest'], found['newest'])}")
-    for log in found.get("logs", [])[1:]:
-        print(f"log      {_log_line(log)}")
+    main = "main: " if found.get("logs") else ""
+    print(f"log      {main}{found['epoch']}, {extent(found['oldest'], found['newest'])}")
+    for log in found.get("logs", []):
+        if log["name"] != "main":
+            print(f"log      {_log_line(log)}")
     spool = found["spool"]
     if spool["waiting"] or spool["set_aside"]:
         words = f"{spool['waiting']} waiting"
@@ -86,7 +125,8 @@ def _print(found: dict[str, Any]) -> None:
 
 def _log_line(log: dict[str, Any]) -> str:
     """Return a log that some projects have of their own in a line."""
-    words = [f"{log['name']}:", safe(", ".join(log["projects"])), f" {safe(log['store'])} "]
+    projects = ", ".join(log["projects"]) or "whatever no other has"
+    words = [f"{log['name']}:", safe(projects), f" {safe(log['store'])} "]
     words.append(f"{log['epoch']}, {extent(log['oldest'], log['newest'])}")
     health = log["health"]
     if health["status"] != "ok":

@@ -178,7 +178,9 @@ class _Printer:
         reasons = data.get("reasons") if data.get("status") == "failed" else None
         if bool(reasons) != self._is_failed:
             self._is_failed = bool(reasons)
-            notice("; ".join(map(str, reasons)) if reasons else "events can be stored again")
+            notice(
+                "; ".join(map(str, reasons)) if reasons else "events can be stored and read again"
+            )
 
     def print_last(self, client: Client, wanted: Filter, last: int) -> str:
         """Print the last events; return the bookmark after them."""

@@ -17,7 +17,14 @@ import typer
 
 from rtevents.cli import options
 from rtevents.cli.output import is_terminal, safe
-from rtevents.cli.stats import LONGEST, ORDERS, SHORTEST, connections_table, wide_console
+from rtevents.cli.stats import (
+    LONGEST,
+    ORDERS,
+    SHORTEST,
+    connected,
+    connections_table,
+    wide_console,
+)
 from rtevents.errors import ConnectionLost, NotFound, NotReachable, Unavailable
 
 if TYPE_CHECKING:
@@ -51,6 +58,7 @@ def top(
     interval: Annotated[
         float, typer.Option(metavar="SECONDS", help="Seconds between two looks; 0.1 to 86400.")
     ] = 2.0,
+    log: options.Log = None,
 ) -> None:
     """
     Show who is connected, live: pid, filter, lag, rate, bytes.
@@ -58,6 +66,7 @@ def top(
     \b
     rtevents top
     rtevents top --sort rate | head -20       prints once where no terminal reads
+    rtevents top --log web                    who reads this one of several logs
 
     Keys: l lag, r rate, b bytes, d delivered, p pid, a age; arrows choose a connection, k ends it
     after a question, q quits.
@@ -68,8 +77,8 @@ def top(
         said = f"expected {SHORTEST:g} to {LONGEST:g} seconds, got {interval:g}"
         raise typer.BadParameter(f"--interval: {said}")
     with options.client() as client:
-        screen = Screen(sort)
-        screen.look(client.connections(), time.monotonic())
+        screen = Screen(sort, log)
+        screen.look(connected(client, log), time.monotonic())
         console = wide_console()
         if not is_terminal():
             console.print(connections_table(screen.sorted(), console.width))
@@ -89,10 +98,12 @@ class Screen:
 
     Args:
         order: The column by which it is sorted.
+        log: Of which log the readers are shown; None for all.
     """
 
-    def __init__(self, order: str) -> None:
+    def __init__(self, order: str, log: str | None = None) -> None:
         self.order = order
+        self._log = log
         self.chosen: str | None = None
         """The id of the connection that is marked."""
         self.asked: str | None = None
@@ -137,7 +148,7 @@ class Screen:
 
     def _look(self, client: Any) -> None:
         try:
-            self.look(client.connections(), time.monotonic())
+            self.look(connected(client, self._log), time.monotonic())
         except (NotReachable, ConnectionLost, Unavailable) as error:
             self.said = f"{error} (waiting)"
 

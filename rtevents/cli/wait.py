@@ -80,8 +80,8 @@ def wait(
         if not page.events:
             tell_unknown(client, projects)
         while True:
-            if page.gap is not None:
-                tell_gap(page.gap, fail=fail_on_gap)
+            for gap in page.gaps:
+                tell_gap(gap, fail=fail_on_gap)
             for entry in page.events:
                 typer.echo(pretty_line(entry) if pretty else ascii_line(entry.wire))
             sys.stdout.flush()

@@ -74,19 +74,23 @@ class Client:
             await self._session.close()
             self._session = None
 
-    async def publish(self, event: Event) -> Stored:
+    async def publish(self, event: Event, *, retry: bool = True) -> Stored:
         """
         Store one event.
 
+        Args:
+            retry: Whether to try again when told ``503``; see `retry_for`.
         Raises:
             EventRefused, EventConflict, NotAllowed, Unavailable, NotReachable: What the name says.
         """
-        return (await self.publish_many([event]))[0]
+        return (await self.publish_many([event], retry=retry))[0]
 
-    async def publish_many(self, events: Sequence[Event]) -> list[Stored]:
+    async def publish_many(self, events: Sequence[Event], *, retry: bool = True) -> list[Stored]:
         """
         Store events, all or none, at most 1,000.
 
+        Args:
+            retry: As for ``publish``.
         Raises:
             EventRefused, EventConflict, NotAllowed, Unavailable, NotReachable: As ``publish``;
                 ``index`` says which.
@@ -94,11 +98,11 @@ class Client:
         if not events:
             return []
         try:
-            return await self._retry(calls.publish(events))
+            return await self._retry(calls.publish(events), retry)
         except EventConflict:
             if all(event.is_dated for event in events):
                 raise
-            return await self._retry(calls.publish(events, again=True))
+            return await self._retry(calls.publish(events, again=True), retry)
 
     async def publish_lines(self, lines: Iterable[bytes]) -> AsyncIterator[LineAnswer]:
         """
@@ -221,9 +225,9 @@ class Client:
                 yield Control("lost", {"reason": reason, "retry_after": pause})
             await asyncio.sleep(pause)
 
-    async def stats(self) -> Object:
-        """Return the statistics of this moment."""
-        return await self._ask(calls.get("/v1/stats"))
+    async def stats(self, log: str | None = None) -> Object:
+        """Return the statistics of this moment, of one log: of the main one, if none is named."""
+        return await self._ask(calls.stats(log))
 
     async def analytics(self, wanted: Filter = EVERYTHING, since: str = "all") -> Object:
         """Return what a stretch of the log says when it is counted."""
@@ -323,10 +327,10 @@ class Client:
         """Return an address that logs a browser in, once; `role`, `projects`, `types` limit it."""
         return await self._ask(calls.post("/v1/tickets", settings, is_safe=False))
 
-    async def _retry(self, call: Call[T]) -> T:
+    async def _retry(self, call: Call[T], retry: bool = True) -> T:
         """Ask, and ask again while the daemon is only busy."""
         now = asyncio.get_running_loop().time
-        deadline = now() + self._retry_for
+        deadline = now() + (self._retry_for if retry else 0.0)
         while True:
             try:
                 return await self._ask(call)

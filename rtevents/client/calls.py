@@ -18,10 +18,9 @@ from rtevents.core.event import (
     Gap,
     Stored,
     decode_entry,
-    is_event_id,
-    new_event_id,
 )
 from rtevents.core.filter import Filter
+from rtevents.core.names import is_event_id, new_event_id
 from rtevents.errors import (
     BadInput,
     EventConflict,
@@ -78,6 +77,7 @@ class History(msgspec.Struct, frozen=True):
         newest: The last one; of several logs, that of `next` and how many come after it.
         gap: What is missing where the page was to begin; None when nothing is.
         until: Newest first, the bookmark from which the page goes down.
+        gaps: Everything that is missing: of several logs each may have a gap.
     """
 
     events: list[Entry]
@@ -86,6 +86,7 @@ class History(msgspec.Struct, frozen=True):
     newest: int
     gap: Gap | None = None
     until: Bookmark | None = None
+    gaps: list[Gap] = []
 
     def of_one_log(self) -> History:
         """
@@ -241,6 +242,11 @@ def get(path: str) -> Call[Object]:
     return Call("GET", path, _object)
 
 
+def stats(log: str | None) -> Call[Object]:
+    """Ask for the statistics of one log; None for the main one."""
+    return get("/v1/stats" if log is None else f"/v1/stats?log={quote(log, safe='')}")
+
+
 def get_list(path: str, name: str) -> Call[list[Object]]:
     """Ask for the list `name` of an object."""
     return Call("GET", path, lambda body: list(_object(body)[name]))
@@ -383,6 +389,7 @@ class _History(msgspec.Struct):
     oldest: int
     newest: int
     gap: Gap | None = None
+    gaps: list[Gap] = []
     until: str | None = None
 
 
@@ -399,6 +406,7 @@ def _history(body: bytes) -> History:
         page.newest,
         page.gap,
         Bookmark.parse(page.until) if page.until else None,
+        page.gaps or ([page.gap] if page.gap else []),
     )
 
 

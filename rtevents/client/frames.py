@@ -72,7 +72,7 @@ class Place:
         if name == "hello":
             self.has_connected, self._attempts = True, 0
         if name == "gap":
-            return Gap(fields["after"], fields["before"], fields["reason"])
+            return Gap(fields["after"], fields["before"], fields["reason"], fields.get("log", ""))
         return Control(name, fields)
 
     def lost(self, reason: str, *, reconnect: bool) -> float:

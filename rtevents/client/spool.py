@@ -13,7 +13,7 @@ from rtevents.core.draft import check_event, decode_event
 from rtevents.core.event import Event, EventType, Undated
 from rtevents.core.keep import write_whole
 from rtevents.core.payloads import PAYLOADS, EventTypes
-from rtevents.errors import BadInput, EventRefused, NotAllowed
+from rtevents.errors import BadInput, EventRefused, NotAllowed, Throttled, Unavailable
 
 if TYPE_CHECKING:
     from rtevents.client.sync import Client
@@ -69,19 +69,43 @@ def count(folder: Path) -> tuple[int, int]:
     return len(list(folder.glob("*.json"))), len(list(folder.glob("*.bad")))
 
 
-def deliver(client: Client, folder: Path) -> None:
-    """Publish what waits, in order; what the daemon refuses is set aside as ``.bad``."""
+def deliver(client: Client, folder: Path) -> dict[str | None, Unavailable]:
+    """
+    Publish what waits, in order; what the daemon refuses is set aside as ``.bad``.
+
+    Returns:
+        The projects whose events go on waiting, for their log takes none now, and why: what such a
+        project tells next is to wait behind them.
+    Raises:
+        NotReachable, ConnectionLost, Throttled: Nobody's can be published now.
+    """
+    waiting: dict[str | None, Unavailable] = {}
     for file in sorted(folder.glob("*.json")):
         # The daemon looks here too, and may be quicker. What cannot be read keeps nothing back.
         with contextlib.suppress(OSError):
-            try:
-                client.publish(read(file))
-            except (BadInput, EventRefused):
-                file.replace(file.with_suffix(".bad"))
-            except NotAllowed:
-                continue  # somebody else's, kept under another grant
-            else:
-                file.unlink()
+            _deliver_one(client, file, waiting)
+    return waiting
+
+
+def _deliver_one(client: Client, file: Path, waiting: dict[str | None, Unavailable]) -> None:
+    project_id = None
+    try:
+        event = read(file)
+        project_id = event.project_id
+        if project_id in waiting:
+            return
+        # Once: what waits here is tried again by the daemon, and whoever asks has news to tell.
+        client.publish(event, retry=False)
+    except (BadInput, EventRefused):
+        file.replace(file.with_suffix(".bad"))
+    except NotAllowed:
+        return  # somebody else's, kept under another grant
+    except Throttled:
+        raise
+    except Unavailable as error:
+        waiting[project_id] = error
+    else:
+        file.unlink()
 
 
 def _check(event: Event) -> None:

@@ -69,19 +69,23 @@ class Client:
             self._kept.close()
             self._kept = None
 
-    def publish(self, event: Event) -> Stored:
+    def publish(self, event: Event, *, retry: bool = True) -> Stored:
         """
         Store one event.
 
+        Args:
+            retry: Whether to try again when told ``503``; see `retry_for`.
         Raises:
             EventRefused, EventConflict, NotAllowed, Unavailable, NotReachable: What the name says.
         """
-        return self.publish_many([event])[0]
+        return self.publish_many([event], retry=retry)[0]
 
-    def publish_many(self, events: Sequence[Event]) -> list[Stored]:
+    def publish_many(self, events: Sequence[Event], *, retry: bool = True) -> list[Stored]:
         """
         Store events, all or none, at most 1,000.
 
+        Args:
+            retry: As for ``publish``.
         Raises:
             EventRefused, EventConflict, NotAllowed, Unavailable, NotReachable: As ``publish``;
                 ``index`` says which.
@@ -89,11 +93,11 @@ class Client:
         if not events:
             return []
         try:
-            return self._retry(calls.publish(events))
+            return self._retry(calls.publish(events), retry)
         except EventConflict:
             if all(event.is_dated for event in events):
                 raise
-            return self._retry(calls.publish(events, again=True))
+            return self._retry(calls.publish(events, again=True), retry)
 
     def publish_lines(self, lines: Iterable[bytes]) -> Iterator[LineAnswer]:
         """
@@ -213,9 +217,9 @@ class Client:
                 yield Control("lost", {"reason": reason, "retry_after": pause})
             time.sleep(pause)
 
-    def stats(self) -> Object:
-        """Return the statistics of this moment."""
-        return self._ask(calls.get("/v1/stats"))
+    def stats(self, log: str | None = None) -> Object:
+        """Return the statistics of this moment, of one log: of the main one, if none is named."""
+        return self._ask(calls.stats(log))
 
     def analytics(self, wanted: Filter = EVERYTHING, since: str = "all") -> Object:
         """Return what a stretch of the log says when it is counted."""
@@ -315,9 +319,9 @@ class Client:
         """Return an address that logs a browser in, once; `role`, `projects`, `types` limit it."""
         return self._ask(calls.post("/v1/tickets", settings, is_safe=False))
 
-    def _retry(self, call: Call[T]) -> T:
+    def _retry(self, call: Call[T], retry: bool = True) -> T:
         """Ask, and ask again while the daemon is only busy."""
-        deadline = time.monotonic() + self._retry_for
+        deadline = time.monotonic() + (self._retry_for if retry else 0.0)
         while True:
             try:
                 return self._ask(call)

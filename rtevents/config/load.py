@@ -123,7 +123,7 @@ def _check(loaded: Loaded) -> None:
         raise ConfigError(f"{loaded.where('origins')}: {text}", field="origins") from error
     if words := wrong_store(config.store):
         raise ConfigError(f"{loaded.where('store')}: {words}", field="store")
-    if wrong := wrong_logs(config.store, config.logs):
+    if wrong := wrong_logs(config.logs):
         raise ConfigError(f"{loaded.where(wrong[0])}: {wrong[1]}", field=wrong[0])
     if config.heartbeat_interval >= config.cleanup_timeout:
         # Heartbeats are what keeps an idle connection from being cleaned up.

@@ -69,18 +69,16 @@ def wrong_store(text: str) -> str | None:
     return None
 
 
-def wrong_logs(store: str, logs: Sequence[PartSettings]) -> tuple[str, str] | None:
+def wrong_logs(logs: Sequence[PartSettings]) -> tuple[str, str] | None:
     """
     Return what is wrong with further logs.
 
-    Args:
-        store: That of the main log.
     Returns:
         The key, as ``logs[0].name``, and what is wrong with it, in words.
     """
     if len(logs) > MOST:
         return "logs", f"expected at most {MOST}, got {len(logs)}"
-    names, stores = {MAIN}, {store: MAIN}
+    names = {MAIN}
     for index, log in enumerate(logs):
         place = f"logs[{index}]"
         if not _NAME.match(log.name):
@@ -91,8 +89,5 @@ def wrong_logs(store: str, logs: Sequence[PartSettings]) -> tuple[str, str] | No
             return f"{place}.projects", "expected the id of a project, or a pattern"
         if text := wrong_store(log.store):
             return f"{place}.store", text
-        if "://" in log.store and (other := stores.get(log.store)):
-            return f"{place}.store", f"the log {other!r} is there: give this one another ?log=NAME"
         names.add(log.name)
-        stores[log.store] = log.name
     return None

@@ -32,6 +32,8 @@ def find_mistakes(
     """
     Return what is wrong with a configuration, each with its place, in the order of the lines.
 
+    After ``MOST`` of them, the last line says that there are more.
+
     Args:
         check: Looks at what can be read; raises ConfigError, whose ``field`` is the setting.
         named: As for ``read``.
@@ -42,16 +44,20 @@ def find_mistakes(
         return [str(error)]
     found: list[str] = []
     rest = _Rest(document, lines)
-    while len(found) < MOST:
+    more = ""
+    while not more:
         try:
             check(load_document(rest.document, rest.lines, paths, environ))
         except ConfigError as error:
+            if len(found) == MOST:
+                more = f"and more than these {MOST}: mend them, and check again"
+                break
             found.append(rest.words(error))
             if not rest.leave_out(error.field or ""):
-                break
+                more = "and perhaps more: the rest cannot be looked at before that is mended"
         else:
             break
-    return sorted(found, key=lambda text: _line(text, paths.config))
+    return sorted(found, key=lambda text: _line(text, paths.config)) + [more] * bool(more)
 
 
 def _line(text: str, file: Path) -> int:
@@ -74,7 +80,8 @@ class _Rest:
 
     def leave_out(self, field: str) -> bool:
         """Leave out a setting, or the item or section that it makes unusable; return whether."""
-        match = re.match(r"([a-z_]+)(?:\[(\d+)\])?(?:\.(\w+))?", field)
+        # Of a setting that there is not, the name may be anything.
+        match = re.match(r"([^\[.]+)(?:\[(\d+)\])?(?:\.([^\[.]+))?", field)
         if match is None or match[1] not in self.document:
             return False
         name, value = match[1], self.document[match[1]]

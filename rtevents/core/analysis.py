@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from rtevents.core.event import Entry, Event, EventType
+from rtevents.core.paths import committed_of
 
 TOP = 20
 """Entries of each list of the report."""
@@ -149,7 +150,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         spans: The events over time, the oldest first; those without an event are left out.
         files, folders: Where most happens, in each project apart: each save of a file, and each
             commit of one of which no save was told since the last; what git itself wrote, at a
-            checkout, is none.
+            checkout, is none. What commits change outside the project's folder begins with ``:/``.
         together: The files that commits change together.
     """
 
@@ -221,15 +222,7 @@ class Analysis:
         _prune(self._authors)
         when = time.localtime(event.timestamp)
         self._rhythm[when.tm_wday][when.tm_hour] += 1
-        listed = data.get("files") if isinstance(data.get("files"), list) else []
-        paths = sorted(
-            {
-                str(each["path"])
-                for each in listed or ()
-                if isinstance(each, dict) and "path" in each
-            }
-        )
-        files = [(event.project_id, path) for path in paths]
+        files = [(event.project_id, path) for path in sorted({*committed_of(event)})]
         for file in files:
             # What was saved is counted already: its commit is no other change.
             if file in self._saved:

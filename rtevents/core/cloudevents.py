@@ -14,7 +14,8 @@ import msgspec
 
 from rtevents.core.causes import CAUSATION, CORRELATION
 from rtevents.core.draft import not_json
-from rtevents.core.event import NOT_JSON, Entry, Event, Undated, type_name
+from rtevents.core.event import NOT_JSON, Entry, Event, Undated
+from rtevents.core.names import type_name
 from rtevents.errors import BadInput, EventRefused
 
 STRUCTURED = "application/cloudevents+json"

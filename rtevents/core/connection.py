@@ -31,6 +31,7 @@ class Connection:
         wanted: What it wants, within its grant.
         after: The seq after which it reads.
         epoch: The log's name.
+        anew: ``Log.anew`` as it was when it came to its position.
         kind: How it is connected: ``sse``, ``ndjson``, ``ws`` or ``memory``.
         principal: Who it is, such as ``local:1000``.
         pid: Its process, when the Unix socket told; None otherwise.
@@ -45,7 +46,7 @@ class Connection:
     """
 
     __slots__ = (
-        "_active_at", "_epoch", "_on_close", "_place", "close_reason", "connected_at",
+        "_active_at", "_epoch", "_on_close", "_place", "anew", "close_reason", "connected_at",
         "connection_id", "delivered", "joint", "kind", "pid", "principal", "sent_bytes", "wanted",
     )  # fmt: skip
 
@@ -55,6 +56,7 @@ class Connection:
         after: int,
         *,
         epoch: str,
+        anew: int,
         kind: str,
         principal: str = "",
         pid: int | None = None,
@@ -64,6 +66,7 @@ class Connection:
         self._active_at = time.monotonic()
         self.wanted = wanted
         self._place = Place(after)
+        self.anew = anew
         self.kind = kind
         self.principal = principal
         self.pid = pid

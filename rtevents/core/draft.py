@@ -11,15 +11,11 @@ from typing import Any
 
 import msgspec
 
-from rtevents.core.event import (
+from rtevents.core.event import MAX_EXTENSIONS, NOT_JSON, Event, Undated, columns
+from rtevents.core.names import (
     MAX_EVENT_ID,
-    MAX_EXTENSIONS,
     MAX_SOURCE,
     NAMES,
-    NOT_JSON,
-    Event,
-    Undated,
-    columns,
     is_event_id,
     is_project_id,
     is_text,

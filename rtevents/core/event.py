@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import os
 import re
 import time
 from collections.abc import Sequence
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
+from rtevents.core.encoding import encoder, is_finite, one_line
+from rtevents.core.names import new_event_id
 from rtevents.errors import BadInput, BookmarkError, EventRefused, EventTooLarge
 
 MAX_EVENT_BYTES = 1024 * 1024
@@ -22,24 +22,8 @@ MAX_EVENT_BYTES = 1024 * 1024
 MAX_EXTENSIONS = 32
 """Most entries in `extensions`: more than any CloudEvents extension needs."""
 
-MAX_EVENT_ID = 128
-"""Longest id of an event, in characters."""
-
-MAX_SOURCE = 256
-"""Longest name of a source, in characters."""
-
 MAX_PATH = 8192
 """Longest path that globs look at, in characters: twice what Linux allows."""
-
-PROJECT_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f:]{1,48}\Z")
-"""A project's id: `:` is kept out because it separates the parts of a commit's event id."""
-
-
-NAMES = 4096
-"""Names of types, projects and sources of which it is remembered whether they are well formed."""
-
-MAX_NAME = 256
-"""Longest name that is worth remembering, in characters; none that is well formed is longer."""
 
 T = TypeVar("T")
 
@@ -67,35 +51,6 @@ class EventType(StrEnum):
     AUTO_COMMIT_START = "AUTO_COMMIT_START"
     AUTO_COMMIT_RESULT = "AUTO_COMMIT_RESULT"
     AUTO_COMMIT_ERROR = "AUTO_COMMIT_ERROR"
-
-
-def type_name(text: str) -> str:
-    """Return an event type as it is written: upper case, `_` for `-`."""
-    return _spelled(text) if len(text) <= MAX_NAME else text.upper()
-
-
-@lru_cache(NAMES)
-def _spelled(text: str) -> str:
-    return text.strip().upper().replace("-", "_")
-
-
-def is_type_name(text: str) -> bool:
-    """Tell whether `text` can be a type's name: a letter and up to 63 of ``A-Z 0-9 _``."""
-    return len(text) <= MAX_NAME and _is_type_name(text)
-
-
-@lru_cache(NAMES)
-def _is_type_name(text: str) -> bool:
-    return _TYPE.match(text) is not None
-
-
-def new_event_id() -> str:
-    """Return a fresh UUIDv7 (RFC 9562, section 5.7): unique, and in the order of its making."""
-    value = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
-    value[6] = value[6] & 0x0F | 0x70
-    value[8] = value[8] & 0x3F | 0x80
-    digits = value.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 _NOW = float("nan")  # an object of its own: math.nan may be given
@@ -155,15 +110,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             EventTooLarge: It is longer than ``MAX_EVENT_BYTES``.
         """
         try:
-            body = _encoder.encode(self)
+            body = encoder.encode(self)
         except (TypeError, ValueError, RecursionError, OverflowError) as error:
             raise EventRefused(f"not JSON: {error}", field="data") from error
         # msgspec writes NaN and the infinities as null. Only a body with a null can hide one.
-        if b"null" in body and not _is_finite(self.data):
+        if b"null" in body and not is_finite(self.data):
             raise EventRefused("not JSON: NaN or infinity", field="data")
         if len(body) > MAX_EVENT_BYTES:
             raise EventTooLarge(f"event of {len(body)} bytes, {MAX_EVENT_BYTES} at most")
-        return _one_line(body)
+        return one_line(body)
 
 
 def encode_together(events: Sequence[Event]) -> int:
@@ -176,8 +131,8 @@ def encode_together(events: Sequence[Event]) -> int:
         ValueError, TypeError, RecursionError, OverflowError: Not all of them could be; each has to
             be asked for its body, and says what is wrong.
     """
-    lines = _one_line(_encoder.encode_lines(events))
-    if b"null" in lines and not all(_is_finite(event.data) for event in events):
+    lines = one_line(encoder.encode_lines(events))
+    if b"null" in lines and not all(is_finite(event.data) for event in events):
         raise ValueError("NaN or infinity")
     bodies = lines.split(b"\n")
     bodies.pop()
@@ -257,25 +212,37 @@ class Gap(msgspec.Struct, frozen=True):
         before: The first seq after it.
         reason: ``trimmed`` by retention, or the verdict on the position: ``unknown-id``,
             ``other-epoch`` or ``ahead`` of the log's end.
+        log: The name of the log, where it is read with others; else empty.
     """
 
     after: int
     before: int
     reason: str
+    log: str = ""
 
     @property
     def words(self) -> str:
         """What is missing, for people."""
+        return f"log {self.log}: {self._words}" if self.log else self._words
+
+    @property
+    def _words(self) -> str:
         if self.reason == "ahead":
             return (
                 f"the place {self.before - 1} is beyond the end of the log, {self.after}: "
                 "it has lost its end, or the place was never in it"
             )
-        if self.before - self.after <= 1:
+        if self.reason != "trimmed" and not self.after:
             return f"it is not known what was missed ({self.reason}); going on with what is kept"
-        return (
-            f"entries {self.after + 1} to {self.before - 1} can no longer be read ({self.reason})"
-        )
+        if self.reason == "other-epoch":
+            # The seqs between the two were never given: a log that lost its end goes on far behind.
+            return (
+                f"what came after entry {self.after}, if anything did, was lost ({self.reason}); "
+                f"the log goes on at {self.before}"
+            )
+        first, last = self.after + 1, self.before - 1
+        which = f"entry {first}" if first == last else f"entries {first} to {last}"
+        return f"{which} can no longer be read ({self.reason})"
 
 
 class Bookmark(msgspec.Struct, frozen=True):
@@ -317,26 +284,6 @@ class Stored(msgspec.Struct, frozen=True):
     event_id: str
     seq: int
     duplicate: bool
-
-
-def is_text(value: object) -> bool:
-    """Tell whether a value is text that UTF-8 can carry: a lone surrogate cannot."""
-    return isinstance(value, str) and (value.isascii() or not _SURROGATE.search(value))
-
-
-def is_event_id(text: str) -> bool:
-    """Tell whether `text` can be an event's id: 1 to 128 of ``A-Z a-z 0-9 . _ : -``."""
-    return _EVENT_ID.match(text) is not None
-
-
-def is_project_id(text: str) -> bool:
-    """Tell whether `text` can be a project's id: 1 to 48 printable characters without ``:``."""
-    return len(text) <= MAX_NAME and _is_project_id(text)
-
-
-@lru_cache(NAMES)
-def _is_project_id(text: str) -> bool:
-    return is_text(text) and PROJECT_ID.match(text) is not None
 
 
 def columns(events: Sequence[Event]) -> tuple[list[str], list[str], list[str | None], list[str]]:
@@ -387,7 +334,7 @@ def corrupt_entry(
 
     Its wire form has no ``data`` to speak of, and ends with ``"corrupt":true``.
     """
-    wire = _encoder.encode(
+    wire = encoder.encode(
         {
             "seq": seq,
             "event_id": event_id,
@@ -399,12 +346,12 @@ def corrupt_entry(
             "corrupt": True,
         }
     )
-    return Entry(seq, event_id, type, project_id, source, "", timestamp, _one_line(wire))
+    return Entry(seq, event_id, type, project_id, source, "", timestamp, one_line(wire))
 
 
 def field_bytes(name: str, value: str) -> bytes:
     """Return a field as it stands in every body that has it."""
-    return _one_line(_encoder.encode({name: value}))[1:-1]
+    return one_line(encoder.encode({name: value}))[1:-1]
 
 
 def is_same_body(event: Event, stored: Event) -> bool:
@@ -434,42 +381,9 @@ class _Numbered(Event, frozen=True, kw_only=True, dict=True):
     seq: int = 0
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_EVENT_ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{MAX_EVENT_ID}}}\Z")
-_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}\Z")
 _BOOKMARK = re.compile(r"((?:[0-9a-f]{8}-[0-9]{1,18},){0,63}[0-9a-f]{8})-([0-9]{1,18})\Z")
-
 _CORRUPT_END = b',"corrupt":true}'
-
 _timestamp = attrgetter("timestamp")
-_encoder = msgspec.json.Encoder()
 _sorted_encoder = msgspec.json.Encoder(order="deterministic")
 _event_decoder = msgspec.json.Decoder(Event)
 _numbered_decoder = msgspec.json.Decoder(_Numbered)
-
-
-def _is_finite(value: object) -> bool:
-    """Tell whether JSON can carry every number in `value`."""
-    match value:
-        case float():
-            return math.isfinite(value)
-        case dict():
-            return all(map(_is_finite, value.values()))
-        case list() | tuple() | set() | frozenset():
-            return all(map(_is_finite, value))
-    return True
-
-
-def _one_line(body: bytes) -> bytes:
-    """Escape U+0085, U+2028 and U+2029, which some readers of SSE take for line ends (S10)."""
-    if not body.isascii() and (b"\xe2\x80" in body or b"\xc2\x85" in body):
-        for raw, escaped in _LINE_ENDS:
-            body = body.replace(raw, escaped)
-    return body
-
-
-_LINE_ENDS = (
-    (b"\xc2\x85", b"\\u0085"),
-    (b"\xe2\x80\xa8", b"\\u2028"),
-    (b"\xe2\x80\xa9", b"\\u2029"),
-)

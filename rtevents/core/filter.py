@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rtevents.core.event import Entry, type_name
+from rtevents.core.event import Entry
 from rtevents.core.glob import Glob
+from rtevents.core.names import type_name
 from rtevents.core.paths import is_about
 from rtevents.errors import FilterError, NotAllowed
 

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Sequence
 import msgspec
 
 from rtevents.core.event import Entry, Event, EventType
+from rtevents.core.paths import committed_of
 from rtevents.core.together import Likely, Together
 from rtevents.core.where import SURPRISE
 
@@ -132,7 +133,7 @@ class Forecast:
         unusual = _unusual(project, event)
         project.ranks.setdefault(event.type, Ranks()).add(unusual)
         if event.type == EventType.COMMIT:
-            project.together.learn(_files(event))
+            project.together.learn(committed_of(event))
             if project.commits is not None and len(project.commits) < MOST_NOTED:
                 project.commits.add(str(event.data.get("commit_hash")))
         elif event.type == EventType.FILE_CHANGE:
@@ -192,7 +193,7 @@ def _with(event: Event, extensions: dict[str, str]) -> Event:
 def _unusual(project: _Project, event: Event) -> float:
     """Return how unusual an event is, in bits."""
     if event.type == EventType.COMMIT:
-        return _unusual_commit(project.together, _files(event))
+        return _unusual_commit(project.together, committed_of(event))
     if event.type == EventType.FILE_CHANGE:
         return _bits(project.together.given(event.path, list(project.near)))
     kinds = project.kinds.get(event.type)
@@ -223,15 +224,6 @@ def _learn_file(project: _Project, event: Event) -> None:
     near.move_to_end(path)
     if len(near) > NEAR_FILES:
         near.popitem(last=False)
-
-
-def _files(event: Event) -> list[str]:
-    """Return the paths of a commit's files."""
-    listed = event.data.get("files")
-    if not isinstance(listed, list):
-        return []
-    paths = [each.get("path") for each in listed if isinstance(each, dict)]
-    return [path for path in paths if isinstance(path, str)]
 
 
 def _words(event: Event) -> str:

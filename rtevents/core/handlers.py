@@ -7,9 +7,10 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Entry
 from rtevents.core.filter import Filter
-from rtevents.core.log import Cursor, Log
+from rtevents.core.log import Log
 from rtevents.core.stats import Counters
 from rtevents.errors import LogClosed, Unavailable
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
+from rtevents.core.event import Event, EventType
 from rtevents.core.stats import Snapshot
 
 Status = Literal["ok", "degraded", "failed"]
+
+STATUSES: Sequence[Status] = ("ok", "degraded", "failed")
+"""Every status, the worst last."""
 
 OVER_AGAIN = 0.9
 """Share of a limit that a figure which was above it must reach before that is over: one that hovers
@@ -104,6 +109,18 @@ def verdict(failures: Iterable[str], warnings: Iterable[str]) -> Health:
     failed, amiss = list(failures), list(warnings)
     status: Status = "failed" if failed else "degraded" if amiss else "ok"
     return Health(status, failed + amiss)
+
+
+def heartbeat(status: Status, reasons: Sequence[str]) -> Event:
+    """Return a HEALTH_CHECK: the verdict of this moment, as a stream tells it."""
+    now = time.time()
+    why = {"reasons": reasons} if reasons else {}
+    return Event(
+        type=EventType.HEALTH_CHECK,
+        data={"status": status, "timestamp": now, **why},
+        timestamp=now,
+        source="rtevents/heartbeat",
+    )
 
 
 _WORDS = {

@@ -75,6 +75,15 @@ class Intake:
         # Seconds that the store takes for an event, the newest transactions counting most.
         self._pace = 0.0
 
+    def as_dict(self) -> dict[str, int]:
+        """Return what waits, as ``Snapshot.queue``."""
+        return {
+            "size": self.events,
+            "max_size": self.max_events,
+            "bytes": self.size_bytes,
+            "max_bytes": self.max_bytes,
+        }
+
     async def put(self, events: Sequence[Event]) -> list[Stored]:
         """
         Queue checked events and return when they are stored, all or none.

@@ -8,9 +8,11 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Bookmark, Entry, Gap
 from rtevents.core.filter import Filter
-from rtevents.core.log import PAGE, Cursor, Log, Start
+from rtevents.core.log import PAGE, Log, Start
+from rtevents.errors import LogClosed, Unavailable
 
 VERDICTS = ("new", "complete", "truncated", "unknown-id", "other-epoch")
 """What is said of a place, the worst last."""
@@ -38,6 +40,8 @@ class _Part:
     Attributes:
         place: The seq up to which the reader has everything.
         ahead: What was read and not returned.
+        trouble: Why its log could not be read the last time; None when it could.
+        again: When it is to be tried again after that, by the loop's clock.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class _Part:
         self.place = start.after
         self.goal = log.last if until is None else until
         self.ahead: deque[Entry | Gap] = deque([start.gap] if start.gap else start.snapshot)
+        self.trouble: Unavailable | None = None
+        self.again = 0.0
 
     @property
     def is_replaying(self) -> bool:
@@ -66,15 +72,34 @@ class _Part:
         """The seq up to which there is something to look at now."""
         return self.log.last if self._until is None else min(self._until, self.log.last)
 
-    async def read(self, limit: int) -> None:
-        """Read on until there is something ahead, or nothing more for now."""
-        while not self.ahead and self.cursor.position < self.end:
-            found = await self.cursor.next(0, limit=limit)
-            self.ahead += [item for item in found if self._is_within(item)]
-            if not self.ahead:
-                self._pass()
-            if not found:
-                return
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something that was not looked at."""
+        return self.cursor.position < self.end
+
+    async def read(self, limit: int, now: float) -> None:
+        """
+        Read on until there is something ahead, or nothing more for now.
+
+        Raises:
+            LogClosed: The log ended.
+        """
+        if self.trouble is not None and now < self.again:
+            return
+        try:
+            while not self.ahead and self.has_more:
+                found = await self.cursor.next(0, limit=limit)
+                self.ahead += [item for item in found if self._is_within(item)]
+                if not self.ahead:
+                    self._pass()
+                if not found:
+                    break
+        except LogClosed:
+            raise
+        except Unavailable as error:
+            self.trouble, self.again = error, now + error.retry_after
+        else:
+            self.trouble = None
 
     def take(self) -> Entry | Gap:
         """Return what is next."""
@@ -139,6 +164,11 @@ class JointCursor:
         return self._before(self._parts[-1])
 
     @property
+    def troubles(self) -> dict[str, Unavailable]:
+        """Why logs cannot be read just now, by their names: what they have is still to come."""
+        return {part.name: part.trouble for part in self._parts if part.trouble is not None}
+
+    @property
     def lag(self) -> int:
         """Entries of all the logs that it has not looked at."""
         return sum(max(0, part.log.last - part.place) for part in self._parts)
@@ -147,7 +177,8 @@ class JointCursor:
         """
         Return what comes next; empty when nothing came in time.
 
-        Cancelling is safe: a place moves only when something is returned.
+        Cancelling is safe: a place moves only when something is returned. A log that cannot be read
+        keeps nobody from the others: see ``troubles``.
 
         Args:
             wait: Seconds to wait for growth of any log; 0 answers at once.
@@ -158,20 +189,19 @@ class JointCursor:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         while True:
+            before = self.troubles.keys()
             for part in self._parts:
-                await part.read(limit)
+                await part.read(limit, loop.time())
             if runs := self._runs(limit):
                 return runs
-            if self._has_more:
+            readable = [part for part in self._parts if part.trouble is None]
+            if any(part.has_more for part in readable):
                 continue
             left = deadline - loop.time()
-            if left <= 0 or self.is_over:
+            if left <= 0 or self.is_over or self.troubles.keys() != before:
                 return []
-            await self._grown(left)
-
-    @property
-    def _has_more(self) -> bool:
-        return any(part.cursor.position < part.end for part in self._parts)
+            again = min((p.again for p in self._parts if p.trouble), default=math.inf)
+            await self._grown(readable, min(left, again - loop.time()))
 
     def _runs(self, limit: int) -> list[Run]:
         runs: list[Run] = []
@@ -191,7 +221,7 @@ class JointCursor:
         ready: _Part | None = None
         for part in self._parts:
             if not part.ahead:
-                if part.is_replaying:
+                if part.is_replaying and part.trouble is None:
                     return None
             elif ready is None or _time(part) < _time(ready):
                 ready = part
@@ -201,12 +231,16 @@ class JointCursor:
         others = (str(Bookmark(p.log.epoch, p.place)) for p in self._parts if p is not part)
         return Bookmark(",".join([*others, part.log.epoch]), part.place)
 
-    async def _grown(self, wait: float) -> None:
+    async def _grown(self, parts: Sequence[_Part], wait: float) -> None:
+        """Wait until one of these has grown, or for so many seconds."""
         waits = [
             asyncio.ensure_future(part.log.grown(part.cursor.position, math.inf))
-            for part in self._parts
+            for part in parts
             if not part.is_over
         ]
+        if not waits:
+            await asyncio.sleep(wait)
+            return
         try:
             done, _ = await asyncio.wait(waits, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
             for each in done:

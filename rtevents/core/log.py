@@ -1,4 +1,4 @@
-"""Log and Cursor: one log, many cursors."""
+"""Log: the store as this process sees it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import msgspec
 
 from rtevents.core.event import Bookmark, Entry, Event, Gap, Stored
 from rtevents.core.filter import Filter
+from rtevents.core.newest import newest_of
 from rtevents.core.since import Since
 from rtevents.core.store import PAGE_BYTES, Bounds, Page, Store
 from rtevents.errors import EventConflict, LogClosed, Unavailable
@@ -73,8 +74,8 @@ class Log:
         self._floor = 0
         self._bounds = Bounds(1, 0)
         self._epoch = ""
-        # Where it parted from a log of another epoch: the seq before, and the next.
-        self._parted: list[tuple[int, int]] = []
+        self.anew = 0
+        """As ``Store.anew``, for those who read from here."""
         self._growth = asyncio.Event()
         self._is_closed = False
 
@@ -100,7 +101,7 @@ class Log:
     @property
     def epoch(self) -> str:
         """The name of this log."""
-        return self._store.epoch
+        return self._epoch
 
     @property
     def first(self) -> int:
@@ -136,6 +137,9 @@ class Log:
             StoreError: Nothing is stored.
         """
         answers = await self._store.append(batches)
+        if self._store.epoch != self._epoch:
+            with suppress(Unavailable):  # it is stored all the same
+                await self.refresh()
         events: list[Event] = []
         seqs: list[int] = []
         for batch, answer in zip(batches, answers, strict=True):
@@ -161,11 +165,11 @@ class Log:
                 while reach > self.last:
                     page = await self._store.read(self.last, PAGE)
                     if self._store.epoch != self._epoch:
-                        self._part(await self._store.bounds())
+                        await self.refresh()
                         continue
                     if not page.entries or page.entries[0].seq > self.last + 1:
                         # Seqs are missing there: that is known before what comes after it.
-                        self._take(await self._store.bounds())
+                        await self.refresh()
                     new = [entry for entry in page.entries if entry.seq > self.last]
                     before = (new[0].seq if new else page.looked + 1) - 1
                     if before > self.last:
@@ -195,15 +199,13 @@ class Log:
     def _part(self, bounds: Bounds) -> None:
         """Go on in a log of another epoch: whoever has come as far as here is told so."""
         self._epoch = self._store.epoch
-        if any(after <= self.last < before - 1 for after, before in bounds.holes):
+        if self._store.anew <= self.anew:
             self._take(bounds)
             return
-        # Others have begun it anew and come further: what has the seqs of before is not of before.
-        jump = max((before for _, before in bounds.holes), default=0)
-        if jump > self.last + 1:
-            self._parted += [(self.last, jump)]
+        # Others have begun it anew: what has the seqs of before is not of before.
+        self.anew = self._store.anew
+        self._begin_after(max(self.last, self.anew))
         self._take(bounds)
-        self._begin_after(self.last)
 
     def _trim(self) -> None:
         surplus = max(0, len(self._window) - self._window_events)
@@ -264,10 +266,15 @@ class Log:
             return page
         if (before := self._hole(after)) is not None:
             return Gap(after, before, "other-epoch")
-        until = self._until_hole(after, None)
+        until, epoch = self._until_hole(after, None), self._epoch
         page = await self._store.read(after, limit, wanted, until=until)
         # Asked afterwards, so that a trim before or during the read is seen.
         bounds = await self._store.bounds()
+        if self._store.epoch != self._epoch:
+            self._part(bounds)
+        if self._epoch != epoch:
+            # Perhaps that was read of another log than it was to be of.
+            return Page([], after)
         if bounds.first > after + 1:
             return Gap(after, bounds.first, "trimmed")
         return page
@@ -287,9 +294,30 @@ class Log:
     async def newest(
         self, limit: int, wanted: Filter, *, after: int = 0, until: int | None = None
     ) -> list[Entry]:
-        """Return the newest matching entries after `after` and up to `until`, the newest first."""
-        page = await self._store.read(after, limit, wanted, until=until, newest_first=True)
-        return page.entries
+        """
+        Return the newest matching entries after `after` and up to `until`, the newest first.
+
+        The store is asked only for what the window does not have: while it does not answer, what
+        came last can be had all the same.
+        """
+        low = max(after, self.first - 1)
+        high = self.last if until is None else min(until, self.last)
+        floor = self._sure_floor()
+        begin, end = (bisect_right(self._window, seq, key=_seq) for seq in (max(low, floor), high))
+        found = await newest_of(self._window[begin:end], limit, wanted)
+        if low < floor and low < high and len(found) < limit:
+            page = await self._store.read(
+                low, limit - len(found), wanted, until=min(floor, high), newest_first=True
+            )
+            found += page.entries
+        return found
+
+    def _sure_floor(self) -> int:
+        """Return the seq above which the window has what the store has: no more, and no less."""
+        if self._store.epoch != self._epoch:
+            return self.last
+        # Of what is before missing seqs, the store may have lost some, or have got back others.
+        return max([self._floor, *(before - 1 for _, before in self._bounds.holes)])
 
     async def find(self, event_id: str, within: Filter = _ALL) -> int | None:
         """
@@ -365,7 +393,10 @@ class Log:
         """Wait until what others appended before is here, if a reader has seen more than that."""
         if bookmark.epoch == self.epoch and bookmark.seq <= self.last:
             return
-        last = (await self._store.bounds()).last
+        bounds = await self._store.bounds()
+        if self._store.epoch != self._epoch:
+            self._part(bounds)
+        last = bounds.last
         with suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_SECONDS):
                 while self.last < last and not self._is_closed:
@@ -391,19 +422,21 @@ class Log:
         self._take(await self._store.retain(max_events, max_age, max_bytes))
 
     async def refresh(self) -> None:
-        """Ask the store what it keeps: it may have lost its past."""
-        self._take(await self._store.bounds())
+        """Ask the store what it keeps: it may have lost its past, or be another log."""
+        bounds = await self._store.bounds()
+        if self._store.epoch != self._epoch:
+            self._part(bounds)
+        else:
+            self._take(bounds)
 
     def _take(self, bounds: Bounds) -> None:
         # Entries may have been appended since: the end is this log's own to know.
         last = self.last if self._store.is_shared else max(self.last, bounds.last)
-        parted = [hole for hole in self._parted if hole[1] >= bounds.first]
-        holes = tuple(sorted({*bounds.holes, *parted}))
-        for after, before in holes:
+        for after, before in bounds.holes:
             if after <= last < before - 1:
                 last = before - 1
         is_growth = last > self.last
-        self._bounds = Bounds(bounds.first, last, holes)
+        self._bounds = Bounds(bounds.first, last, bounds.holes)
         if is_growth:
             self._wake()
 
@@ -411,58 +444,6 @@ class Log:
         """End the log: who waits for growth gets ``LogClosed``. The store stays open."""
         self._is_closed = True
         self._wake()
-
-
-class Cursor:
-    """
-    One reader's place in the log.
-
-    Args:
-        log: The log to read.
-        wanted: What the reader wants.
-        after: The seq after which it begins.
-    """
-
-    def __init__(self, log: Log, wanted: Filter, after: int) -> None:
-        self._log = log
-        self.wanted = wanted
-        self.position = after
-
-    @property
-    def lag(self) -> int:
-        """Entries of the log that this cursor has not looked at."""
-        return max(0, self._log.last - self.position)
-
-    async def next(self, wait: float, *, limit: int = PAGE) -> list[Entry | Gap]:
-        """
-        Return the next page of what this reader wants, oldest first.
-
-        Cancelling is safe: no entry is lost, the place moves only when a page is returned.
-
-        Args:
-            wait: Seconds to wait for growth when nothing is there; 0 answers at once.
-            limit: Most items to return.
-        Returns:
-            At most `limit` items; empty when nothing came in time (the place may still have moved
-            past what the filter hides). A ``Gap`` stands where entries can no longer be read.
-        Raises:
-            LogClosed: The log ended while waiting.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + wait
-        while True:
-            found = await self._log.read(self.position, self.wanted, limit=limit)
-            if isinstance(found, Gap):
-                self.position = found.before - 1
-                return [found]
-            self.position = max(self.position, found.looked)
-            if found.entries:
-                return list(found.entries)
-            left = deadline - loop.time()
-            if self._log.last > self.position:
-                continue
-            if left <= 0 or not await self._log.grown(self.position, left):
-                return []
 
 
 def wire_bytes(entries: Sequence[Entry]) -> int:

@@ -127,8 +127,15 @@ def named(wanted: Filter, names: Sequence[str]) -> list[str]:
         FilterError: It names another.
     """
     if unknown := sorted(wanted.logs.difference(names)):
+        name, known = unknown[0][:48], " or ".join(names)
+        if wanted.projects:
+            # Whether there is such a log is not said: whoever asks may not be meant to know.
+            raise FilterError(
+                f"log: {name!r} has none of the projects that are asked for, they are in {known}: "
+                "name that, or leave the log out",
+                field="log",
+            )
         raise FilterError(
-            f"log: {unknown[0][:48]!r} has nothing of this, expected {' or '.join(names)}",
-            field="log",
+            f"log: there is no {name!r}, expected {known}, or leave it out to have all", field="log"
         )
     return [name for name in names if not wanted.logs or name in wanted.logs]

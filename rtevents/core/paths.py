@@ -42,6 +42,26 @@ def paths_of(entry: Entry) -> Sequence[str]:
     return listed[1]
 
 
+def committed_of(event: Event) -> list[str]:
+    """Return the files of a commit by their paths in its project; see ``in_project``."""
+    listed, folder = event.data.get("files"), event.data.get("folder")
+    if not isinstance(listed, list):
+        return []
+    paths = [each.get("path") for each in listed if isinstance(each, dict)]
+    return [in_project(path, folder) for path in paths if isinstance(path, str)]
+
+
+def in_project(path: str, folder: object) -> str:
+    """
+    Return a path of a repository as the project has it, which is a folder there.
+
+    What is not in that folder is written from the top, as git has it: ``:/README.md``.
+    """
+    if not isinstance(folder, str) or not folder:
+        return path
+    return path.removeprefix(f"{folder}/") if path.startswith(f"{folder}/") else f":/{path}"
+
+
 def is_about(entry: Entry, glob: Glob) -> bool:
     """Tell whether one of an entry's files is of this pattern."""
     if glob.hint not in entry.wire:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from rtevents.core.draft import are_well_formed, check_event, refusal
-from rtevents.core.event import Event, EventType, encode_together, is_type_name, type_name
+from rtevents.core.event import Event, EventType, encode_together
+from rtevents.core.names import is_type_name, type_name
 from rtevents.errors import EventRefused
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -78,6 +79,7 @@ class Commit(msgspec.Struct, kw_only=True):
         insertions: Lines added.
         deletions: Lines removed.
         files: The first 200 of them: `path`, and `insertions` and `deletions` (null if binary).
+        folder: The project's, in the repository whose top the paths begin at; absent for the top.
         committed_at: When it was committed, in unix seconds.
         rewritten_from: The commit it replaces, after an amend or a rebase; the first of several.
         replaces: All commits it replaces: several where a rebase squashed them into one.
@@ -94,6 +96,7 @@ class Commit(msgspec.Struct, kw_only=True):
     insertions: Count | None = None
     deletions: Count | None = None
     files: list[CommitFile] | None = None
+    folder: Text | None = None
     committed_at: float | None = None
     rewritten_from: str | None = None
     replaces: list[str] | None = None

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
 import msgspec
 
-from rtevents.core.clock import Clock
 from rtevents.core.connection import Connection
-from rtevents.core.event import Entry, Event, EventType, Gap, Stored, Undated, new_event_id
+from rtevents.core.cursor import Cursor
+from rtevents.core.event import Entry, Event, EventType, Gap, Stored, Undated
 from rtevents.core.filter import Filter
 from rtevents.core.handlers import Handler, Handlers
-from rtevents.core.health import Health, Thresholds, Watch, verdict
+from rtevents.core.health import Health, Thresholds, Watch, heartbeat, verdict
 from rtevents.core.intake import Intake
 from rtevents.core.lag import Lag
-from rtevents.core.log import Cursor, Log, Start
+from rtevents.core.log import Log, Start
+from rtevents.core.names import new_event_id
 from rtevents.core.payloads import EventTypes
 from rtevents.core.since import Since, parse_since
 from rtevents.core.stats import MARK_SECONDS, Counters, Snapshot, resident_bytes
 from rtevents.core.store import Retention, Store
+from rtevents.core.system import System
 from rtevents.errors import (
-    EventConflict,
     EventRefused,
     LogClosed,
-    NotFound,
     RteventsError,
     Unavailable,
 )
-
-logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 1.0
 """Seconds between two looks whether events can be stored: trouble is seen before it hurts."""
@@ -82,7 +79,7 @@ class EventService:
         self.warnings: dict[str, str] = {}
         """What is amiss by the name of what it concerns; ``health`` tells it."""
         self._store = store
-        self._clock = Clock()
+        self._system = System(store, self.log, self.warnings, self._tell)
         self._intake = Intake(
             self.log,
             self.counters,
@@ -107,30 +104,28 @@ class EventService:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    def warn(self, name: str, text: str | None) -> None:
+        """Have ``health`` tell what is amiss with what has that name; None when that is over."""
+        if text is None:
+            self.warnings.pop(name, None)
+        else:
+            self.warnings[name] = text
+
     async def start(self) -> None:
         """Read the newest entries and begin to accept events."""
         await self.log.open()
-        self._tell_weaknesses()
+        self._system.tell_weaknesses()
         self._tasks = [
-            asyncio.create_task(self._intake.run(), name="rtevents writer"),
-            asyncio.create_task(self._lag.run(), name="rtevents lag"),
-            asyncio.create_task(
-                _every(lambda: CHECK_SECONDS, self._check_store), name="rtevents check"
-            ),
-            asyncio.create_task(
-                _every(lambda: CHECK_SECONDS, self._check_clock), name="rtevents clock"
-            ),
-            asyncio.create_task(_every(lambda: MARK_SECONDS, self._mark), name="rtevents latency"),
-            asyncio.create_task(
-                _every(lambda: self.retention.interval, self._trim), name="rtevents retention"
-            ),
-            asyncio.create_task(
-                _every(lambda: min(10.0, self._cleanup_timeout / 4), self._clean_up),
-                name="rtevents cleanup",
-            ),
+            _begin("writer", self._intake.run()),
+            _begin("lag", self._lag.run()),
+            _begin("check", _every(lambda: CHECK_SECONDS, self._check_store)),
+            _begin("clock", _every(lambda: CHECK_SECONDS, self._system.tell_clock)),
+            _begin("latency", _every(lambda: MARK_SECONDS, self._mark)),
+            _begin("retention", _every(lambda: self.retention.interval, self._trim)),
+            _begin("cleanup", _every(lambda: min(10.0, self._cleanup_timeout / 4), self._clean_up)),
         ]
         if self._store.is_shared:
-            self._tasks.append(asyncio.create_task(self.log.follow(), name="rtevents follower"))
+            self._tasks.append(_begin("follower", self.log.follow()))
 
     async def drain(self) -> None:
         """Refuse new events and streams from now on, and return when those that wait are stored."""
@@ -247,48 +242,12 @@ class EventService:
                 self._intake.note_trouble(error)
         else:
             self._intake.trouble = None
-        self._tell_weaknesses()
+        self._system.tell_weaknesses()
         # What cannot be told now is told when there is a store to tell it in.
         with suppress(Unavailable):
-            await self._tell_notes()
+            await self._system.tell_notes()
 
-    def _tell_weaknesses(self) -> None:
-        """Say aloud, in the log once and in the health, where the store promises less than P1."""
-        reason = "; ".join(self._store.weaknesses)
-        if reason and self.warnings.get("store.weak") != reason:
-            logger.warning("the store may lose what it answered: %s", reason)
-        if reason:
-            self.warnings["store.weak"] = reason
-        else:
-            self.warnings.pop("store.weak", None)
-
-    async def _tell_notes(self) -> None:
-        """Tell what the store has to say of itself, in the health and in the stream."""
-        notes = self._store.notes
-        if notes:
-            await self.log.refresh()
-        while notes:
-            note = notes[0]
-            self.warnings[note.event] = note.reason
-            data = {"status": "degraded", "event": note.event, "reasons": [note.reason]}
-            with suppress(EventConflict):  # told by another daemon, in other words
-                await self._tell(data, note.event_id)
-            notes.pop(0)
-
-    async def _check_clock(self) -> None:
-        """Tell when the wall clock was set: what events say of their time is to be read so."""
-        if not (seconds := self._clock.jumped()):
-            return
-        reason = f"the clock was set by {seconds:+.0f} s"
-        logger.warning(reason)
-        metrics = {"seconds": seconds}
-        # Not stored now is not stored: it would be told too late.
-        with suppress(Unavailable):
-            await self._tell(
-                {"status": "ok", "event": "clock_jump", "reasons": [reason], "metrics": metrics}
-            )
-
-    async def _tell(self, data: dict[str, Any], event_id: str = "") -> None:
+    async def _tell(self, data: dict[str, Any], event_id: str) -> None:
         # Undated: what several daemons tell by one id is one event, whoever comes first.
         name, kind = event_id or new_event_id(), EventType.SYSTEM_STATUS
         await self.publish(Undated(event_id=name, type=kind, data=data, source=SYSTEM_SOURCE))
@@ -324,6 +283,7 @@ class EventService:
             wanted,
             start.after,
             epoch=self.log.epoch,
+            anew=self.log.anew,
             kind=kind,
             principal=principal,
             pid=pid,
@@ -331,18 +291,6 @@ class EventService:
         self.connections[connection.connection_id] = connection
         self.counters.connections_total += 1
         return connection, start
-
-    def connection(self, connection_id: str) -> Connection:
-        """
-        Return an open connection.
-
-        Raises:
-            NotFound: There is none of that id.
-        """
-        try:
-            return self.connections[connection_id]
-        except KeyError:
-            raise NotFound(f"no connection {connection_id[:40]!r}") from None
 
     def disconnect(self, connection: Connection, reason: str = "closed") -> None:
         """Forget a subscriber; doing it twice is allowed."""
@@ -387,17 +335,18 @@ class EventService:
             connection.delivered += len(items)
             self.counters.delivered += len(items)
 
-    def heartbeat(self) -> Event:
-        """Return a HEALTH_CHECK of this moment, with the reason when it is bad; never stored."""
-        now, health = time.time(), self.health()
+    def heartbeat(self, unread: Unavailable | None = None) -> Event:
+        """
+        Return a HEALTH_CHECK of this moment, with the reason when it is bad; never stored.
+
+        Args:
+            unread: Why what comes next to who is told cannot be read; None when it can.
+        """
+        if unread is not None:
+            return heartbeat("failed", [f"what comes next cannot be read: {unread}"])
+        health = self.health()
         # What else is amiss may be of a project that not everybody may see.
-        why = {"reasons": health.reasons[:1]} if health.status == "failed" else {}
-        return Event(
-            type=EventType.HEALTH_CHECK,
-            data={"status": health.status, "timestamp": now, **why},
-            timestamp=now,
-            source="rtevents/heartbeat",
-        )
+        return heartbeat(health.status, health.reasons[:1] if health.status == "failed" else [])
 
     async def _clean_up(self) -> None:
         for connection in list(self.connections.values()):
@@ -422,24 +371,12 @@ class EventService:
 
     def statistics(self) -> Snapshot:
         """Return the statistics of this moment."""
-        counters, latency = self.counters, self.counters.latency
+        counters = self.counters
         window_events, window_bytes = self.log.window_size
         return Snapshot(
             uptime=time.monotonic() - counters.started,
-            events={
-                "published": counters.published,
-                "duplicates": counters.duplicates,
-                "refused": counters.refused,
-                "delivered": counters.delivered,
-                "rate_1m": counters.rate.per_second(),
-                "by_type": dict(counters.by_type().most_common()),
-            },
-            queue={
-                "size": self._intake.events,
-                "max_size": self._intake.max_events,
-                "bytes": self._intake.size_bytes,
-                "max_bytes": self._intake.max_bytes,
-            },
+            events=counters.of_events(),
+            queue=self._intake.as_dict(),
             log={
                 "epoch": self.log.epoch,
                 "oldest": self.log.first,
@@ -452,10 +389,7 @@ class EventService:
                 "total": counters.connections_total,
                 "cleaned_up": counters.cleaned_up,
             },
-            latency={
-                **{f"p{share}": latency.percentile(share / 100) for share in (50, 95, 99)},
-                "p95_1m": latency.recent(0.95),
-            },
+            latency=counters.latency.as_dict(),
             handlers={
                 "registered": len(self._handlers),
                 "failures": counters.handler_failures,
@@ -488,6 +422,10 @@ SYSTEM_SOURCE = "rtevents/system"
 """Source of what the daemon tells of itself."""
 
 _HEARTBEAT = EventType.HEALTH_CHECK.value
+
+
+def _begin(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.create_task(work, name=f"rtevents {name}")
 
 
 async def _every(seconds: Callable[[], float], act: Callable[[], Awaitable[None]]) -> None:

@@ -9,7 +9,8 @@ from datetime import datetime
 
 import msgspec
 
-from rtevents.core.event import Bookmark, is_event_id
+from rtevents.core.event import Bookmark
+from rtevents.core.names import is_event_id
 from rtevents.errors import BookmarkError, FilterError
 
 WORDS = ("all", "new", "last", "last-per-type")

@@ -130,6 +130,11 @@ class Latency:
             [now - then for now, then in zip(self.counts, self._marks[0], strict=True)], share
         )
 
+    def as_dict(self) -> dict[str, float]:
+        """Return the milliseconds within which most ended, as ``Snapshot.latency``."""
+        since_start = {f"p{share}": self.percentile(share / 100) for share in (50, 95, 99)}
+        return {**since_start, "p95_1m": self.recent(0.95)}
+
     def mark(self) -> None:
         """Note this moment; to be called every ``MARK_SECONDS``."""
         self._marks.append(self.counts.copy())
@@ -177,6 +182,17 @@ class Counters:
         self.rate.add(len(new))
         if len(self._by_key) > MOST_KEYS:
             self._fold()
+
+    def of_events(self) -> dict[str, Any]:
+        """Return what is counted of events, as ``Snapshot.events``."""
+        return {
+            "published": self.published,
+            "duplicates": self.duplicates,
+            "refused": self.refused,
+            "delivered": self.delivered,
+            "rate_1m": self.rate.per_second(),
+            "by_type": dict(self.by_type().most_common()),
+        }
 
     def by_type(self, within: Filter = _ALL) -> Counter[str]:
         """Return how many were stored of each type, of those that `within` holds."""

@@ -103,6 +103,12 @@ class Store(Protocol):
     is_shared: bool
     """Whether others append to it as well."""
 
+    anew: int
+    """
+    The seq after which those go on here who have read the log under an epoch before, if others have
+    begun it anew since: up to there nothing is what it was to them. 0 for never.
+    """
+
     @property
     def weaknesses(self) -> Sequence[str]:
         """Why what was answered may be lost there, one line each; none where promise P1 holds."""

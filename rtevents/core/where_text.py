@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from rtevents.core.event import type_name
 from rtevents.core.glob import Glob
+from rtevents.core.names import type_name
 from rtevents.errors import FilterError
 
 MAX_TEXT = 4096

@@ -8,8 +8,8 @@ import msgspec
 
 from rtevents.config.paths import Paths, expand
 from rtevents.config.settings import Config
-from rtevents.core.event import type_name
 from rtevents.core.filter import Grant
+from rtevents.core.names import type_name
 from rtevents.core.service import EventService
 from rtevents.server.audit import Audit
 from rtevents.server.browser import Browsers
@@ -27,7 +27,7 @@ def open_guard(config: Config, paths: Paths, service: EventService) -> Guard:
         ConfigError: The keys of an issuer cannot be used.
     """
     audit = Audit(paths.audit, **msgspec.structs.asdict(config.audit))
-    audit.on_trouble = partial(_warn, service)
+    audit.on_trouble = partial(service.warn, "audit")
     guard = Guard(
         Tokens(paths.state / "tokens.json"), Browsers(paths.state / "sessions.json"), audit
     )
@@ -62,11 +62,3 @@ def take_on(guard: Guard, config: Config, issuers: Issuers) -> None:
     """Let a guard know what a configuration says of it."""
     guard.know(config.hosts, config.origins, issuers)
     guard.rates = Rates(config.limits.events, config.limits.bytes)
-
-
-def _warn(service: EventService, trouble: str | None) -> None:
-    """Let the health tell that the audit log cannot be written, as long as that is so."""
-    if trouble is None:
-        service.warnings.pop("audit", None)
-    else:
-        service.warnings["audit"] = trouble

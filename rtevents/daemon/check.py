@@ -1,4 +1,4 @@
-"""What of a configuration the daemon alone can judge: event types, their schemas, projects."""
+"""What of a configuration the daemon alone can judge: types and schemas, projects, logs, risks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from rtevents.config.load import Loaded
 from rtevents.config.paths import expand, real
 from rtevents.config.settings import Config, ProjectSettings, TypeSettings
-from rtevents.core.event import is_project_id, type_name
+from rtevents.core.names import is_project_id, type_name
 from rtevents.core.payloads import EventTypes
 from rtevents.daemon.access import load_issuers
+from rtevents.daemon.check_logs import check_logs
 from rtevents.daemon.check_sinks import check_sinks
 from rtevents.daemon.types import compile_schema
 from rtevents.errors import BadInput, ConfigError, EventRefused, FilterError
@@ -37,6 +38,7 @@ def check(loaded: Loaded, *, is_running: bool = False, added: Iterable[str] = ()
         open_certificate(loaded.config)
     except ConfigError as error:
         raise _wrong(loaded, "tls", str(error).removeprefix("tls: ")) from error
+    check_logs(loaded)
     _check_types(loaded)
     _check_ids(loaded)
     _check_risks(loaded)

@@ -8,10 +8,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Entry, Event
 from rtevents.core.filter import Filter
 from rtevents.core.forecast import LEARNED, Forecast, Past
-from rtevents.core.log import Cursor
+from rtevents.core.paths import in_project
 from rtevents.core.service import EventService
 from rtevents.errors import LogClosed, RteventsError, Unavailable
 from rtevents.producers import Known
@@ -91,8 +92,12 @@ async def _learn_past(forecast: Forecast, project: Known, patience: float) -> No
     noted = forecast.noted(project.id)
 
     def study() -> Past:
-        commits = history(Repository(project.root, patience))
-        return Past(((each.sha, each.files) for each in commits), noted)
+        repository = Repository(project.root, patience)
+        commits, folder = history(repository), repository.folder()
+        return Past(
+            ((each.sha, [in_project(file, folder) for file in each.files]) for each in commits),
+            noted,
+        )
 
     try:
         past = await asyncio.to_thread(study)

@@ -17,8 +17,9 @@ import msgspec
 
 from rtevents import __version__
 from rtevents.config.settings import NODE, Config
-from rtevents.core.event import Event, EventType, Undated, new_event_id
+from rtevents.core.event import Event, EventType, Undated
 from rtevents.core.keep import load, save
+from rtevents.core.names import new_event_id
 from rtevents.core.node import FORGOTTEN_AFTER, LOST_AFTER, Heard, Node, Nodes, heard, together
 from rtevents.core.service import SYSTEM_SOURCE, EventService
 from rtevents.core.store import SharedStore, Store
@@ -165,11 +166,9 @@ class NodeBook:
     def _check_name(self, node: Node, age: float) -> None:
         """Warn when another daemon goes by the same name: one of them would never be missed."""
         # What was there at the start is what this node left when it was killed.
-        if self._beats and node.run != self._run and age < self._interval:
-            text = f"another daemon is called {self.name!r} too: give one another name (`node`)"
-            self._service.warnings["node"] = text
-        else:
-            self._service.warnings.pop("node", None)
+        is_twice = self._beats and node.run != self._run and age < self._interval
+        text = f"another daemon is called {self.name!r} too: give one another name (`node`)"
+        self._service.warn("node", text if is_twice else None)
 
     async def _tell(self, node: Node, what: str) -> None:
         data = _data(node, node.status, what, node.reasons)

@@ -116,6 +116,6 @@ async def _run(own: Own, kind: str, spool: LocalSpool) -> None:
         except Exception as error:
             # The daemon outlives its producers; the health tells what is wrong with them.
             logger.exception("producer %s failed", kind)
-            own.service.warnings[kind] = f"{type(error).__name__}: {error}"
+            own.service.warn(kind, f"{type(error).__name__}: {error}")
         await asyncio.sleep(PAUSE)
-        own.service.warnings.pop(kind, None)
+        own.service.warn(kind, None)

@@ -18,7 +18,7 @@ from rtevents.core.service import EventService
 from rtevents.core.store import Retention, Store
 from rtevents.daemon.own import thresholds
 from rtevents.daemon.spool import Spools, open_spool
-from rtevents.errors import StoreError
+from rtevents.errors import ConfigError, StoreError
 from rtevents.stores import open_store, store_name
 
 LOOK_SECONDS = 1.0
@@ -96,11 +96,8 @@ class Parts:
         while True:
             for name, service in self.others.items():
                 health = service.health()
-                if health.status == "ok":
-                    self.main.warnings.pop(f"log {name}", None)
-                else:
-                    reasons = "; ".join(health.reasons)
-                    self.main.warnings[f"log {name}"] = reasons
+                # No reasons where it is well.
+                self.main.warn(f"log {name}", "; ".join(health.reasons) or None)
             await asyncio.sleep(LOOK_SECONDS)
 
 
@@ -111,7 +108,7 @@ async def open_parts(config: Config, paths: Paths, types: EventTypes, *, strict:
     Args:
         strict: Refuse a log that is damaged, rather than put it aside and begin a new one.
     Raises:
-        ConfigError: One of the stores cannot be used.
+        ConfigError: One of the stores cannot be used, or two of them are the same log.
         StoreError: One of them cannot be opened; the text names the log.
     """
     stores: dict[str, Store] = {}
@@ -121,6 +118,7 @@ async def open_parts(config: Config, paths: Paths, types: EventTypes, *, strict:
         )
         for part in config.logs:
             stores[part.name] = await _open(config, paths, part, strict=strict)
+            _refuse_same(part.name, stores, paths)
     except BaseException:
         for store in stores.values():
             await store.close()
@@ -133,11 +131,45 @@ async def open_parts(config: Config, paths: Paths, types: EventTypes, *, strict:
 
 
 async def _open(config: Config, paths: Paths, part: PartSettings, *, strict: bool) -> Store:
-    path = paths.database.with_name(f"events-{part.name}.db")
     try:
-        return await open_store(part.store, path=path, durability=config.durability, strict=strict)
+        return await open_store(
+            part.store, path=_file(paths, part.name), durability=config.durability, strict=strict
+        )
     except StoreError as error:
         raise StoreError(f"log {part.name}: {error}") from error
+
+
+def _file(paths: Paths, log: str) -> Path:
+    """Return where SQLite has a log."""
+    return paths.database if log == MAIN else paths.database.with_name(f"events-{log}.db")
+
+
+def _refuse_same(name: str, stores: Mapping[str, Store], paths: Paths) -> None:
+    """
+    Look whether a log that was opened is another one under a second name.
+
+    Each event would be told twice, and a bookmark names a log by its epoch.
+
+    Raises:
+        ConfigError: It is.
+    """
+    epoch = stores[name].epoch
+    for other, store in stores.items():
+        if other == name or store.epoch != epoch:
+            continue
+        own = next((each for each in (name, other) if not stores[each].is_shared), None)
+        if own is None:
+            raise ConfigError(
+                f"logs: {other!r} and {name!r} are one log, {epoch}, and each event would come "
+                "twice: give one of them another ?log=NAME, or take it out",
+                field="logs",
+            )
+        raise ConfigError(
+            f"logs: {other!r} and {name!r} are one log, {epoch}, copied or moved, and each event "
+            f"would come twice: put {_file(paths, own)} away, and a new one begins (a copy made by "
+            "`rtevents backup` is a log of its own)",
+            field="logs",
+        )
 
 
 def _service(

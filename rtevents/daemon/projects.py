@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
-import os.path
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +15,24 @@ import msgspec
 
 from rtevents.config.paths import expand, real
 from rtevents.config.settings import Config, ProjectSettings
-from rtevents.core.event import Event, EventType, Stored, is_project_id
+from rtevents.core.event import Stored
 from rtevents.core.forecast import Forecast
 from rtevents.core.keep import load, save
 from rtevents.core.logs import MAIN, Logs, Routes
+from rtevents.core.names import is_project_id
 from rtevents.core.service import EventService
-from rtevents.daemon.forecast import marked
+from rtevents.daemon.folders import folder_name, known_root_of, root_of
+from rtevents.daemon.producing import Producing
 from rtevents.daemon.project import Project
 from rtevents.daemon.spool import LocalSpool, Spools
 from rtevents.errors import (
     BadInput,
     EventConflict,
-    LogClosed,
     NotFound,
-    RteventsError,
     StoreError,
     Taken,
 )
-from rtevents.producers import PRODUCERS, Known, Producer, Watched, open_producer
+from rtevents.producers import PRODUCERS, Known, Watched, open_producer
 from rtevents.producers.commit import build_commit
 from rtevents.producers.git import common_dir
 from rtevents.producers.known import PROJECTS_FILE, project_id_of
@@ -47,16 +44,6 @@ logger = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 5.0
 """Longest time, in seconds, that the start waits for projects to be watched."""
-
-BACKOFF_MAX = 60.0
-"""Longest pause, in seconds, before a producer that failed is started again."""
-
-STORE_SECONDS = 2.0
-"""Longest time, in seconds, that a producer's end waits for the batch that is being stored."""
-
-
-MAX_FOLDER_NAME = 255
-"""Longest name of a folder, in bytes, on the file systems that there are."""
 
 
 class Projects:
@@ -89,8 +76,8 @@ class Projects:
         self._file = state / PROJECTS_FILE
         self._places = state / "projects"
         self._own = own
-        self._forecast = forecast or Forecast()
         self._spools = spools or Spools(Routes({}), {MAIN: LocalSpool(service, state / "spool.db")})
+        self._producing = Producing(service, forecast or Forecast(), self._spools)
         self._projects: dict[str, Project] = {}
         self._added: dict[str, ProjectSettings] = {}
 
@@ -106,10 +93,10 @@ class Projects:
         refused = []
         for settings in self._wanted():
             try:
-                self._watch(settings, _place_of(expand(settings.path)))
+                self._watch(settings, known_root_of(expand(settings.path)))
             except (BadInput, StoreError, Taken) as error:
                 logger.warning("a project is not watched: %s", error)
-                self._service.warnings[_warning(settings)] = str(error)
+                self._service.warn(_warning(settings), str(error))
                 refused.append(str(error))
         return refused
 
@@ -127,7 +114,7 @@ class Projects:
             Why something is not watched.
         """
         for settings in self._wanted():
-            self._service.warnings.pop(_warning(settings), None)
+            self._service.warn(_warning(settings), None)
         sections = ("files", "git", "auto_commit")
         is_same = all(getattr(config, name) == getattr(self._config, name) for name in sections)
         self._config = config
@@ -141,7 +128,7 @@ class Projects:
 
     async def stop(self) -> None:
         """End every producer."""
-        await asyncio.gather(*map(_end, self._projects.values()))
+        await asyncio.gather(*map(self._producing.end, self._projects.values()))
 
     async def settle(self) -> None:
         """Return when every project sees what changes, or cannot for now, or takes too long."""
@@ -192,7 +179,7 @@ class Projects:
             StoreError: It cannot be kept, and is not watched.
         """
         wanted = ProjectSettings(path=str(path), **settings)
-        root = _folder(path)
+        root = root_of(path)
         for project in self._projects.values():
             if project.root == root:
                 if wanted.id not in ("", name := project.settings.id):
@@ -210,7 +197,7 @@ class Projects:
         except StoreError:
             await self._drop(project.settings.id)
             raise
-        self._service.warnings.pop(f"project {project.settings.id}", None)
+        self._service.warn(f"project {project.settings.id}", None)
         self._added, project.given = added, project.settings
         return project.as_dict(), True
 
@@ -241,12 +228,7 @@ class Projects:
 
     async def _drop(self, project_id: str) -> None:
         project = self._projects.pop(project_id)
-        # First, for its producers may still warn of something meanwhile.
-        await _end(project)
-        for kind in project.producers:
-            self._service.warnings.pop(f"{kind} of {project_id}", None)
-            self._note_gap(project, kind, None)
-        self._note_loss(project_id, None)
+        await self._producing.drop(project)
 
     async def commit(self, path: Path, revision: str) -> Stored:
         """
@@ -317,116 +299,11 @@ class Projects:
         )
         for kind in PRODUCERS:
             if getattr(settings, kind):
-                self._start(project, kind, open_producer(kind, watched))
+                self._producing.start(project, kind, open_producer(kind, watched))
         return project
 
     def _place(self, project_id: str) -> Path:
         return self._places / folder_name(project_id)
-
-    def _start(self, project: Project, kind: str, producer: Producer) -> None:
-        name = f"{kind} of {project.settings.id}"
-        project.producers[kind] = producer
-        project.tasks.append(
-            asyncio.create_task(self._run(project, kind, producer), name=f"rtevents {name}")
-        )
-
-    async def _run(self, project: Project, kind: str, producer: Producer) -> None:
-        """Publish what a producer yields; start it again when it fails."""
-        pause = 1.0
-        while True:
-            producer.ready.clear()
-            recovering = asyncio.create_task(self._note_recovery(project, kind, producer))
-            try:
-                # The iterator is told to end when this task is: it may hold a watch.
-                async with aclosing(producer.events()) as events:
-                    async for batch in events:
-                        self._note_gap(project, kind, producer.gap)
-                        self._note_loss(project.settings.id, project.lost)
-                        project.note()
-                        await self._publish(project, batch)
-                        if kind == "files" and project.saver is not None:
-                            project.saver.hint(_last_change(batch))
-                        pause = 1.0
-                return
-            except LogClosed:
-                return
-            except Exception as error:
-                # The daemon outlives its producers; it tells what is wrong and tries again.
-                logger.exception("producer %s of %s failed", kind, project.settings.id)
-                recovering.cancel()
-                self._note_loss(project.settings.id, project.lost)
-                await self._note(project, kind, _words(error))
-            finally:
-                recovering.cancel()
-            await asyncio.sleep(pause)
-            pause = min(BACKOFF_MAX, pause * 2)
-
-    def _note_gap(self, project: Project, kind: str, gap: str | None) -> None:
-        """Keep among the warnings of the health why some of what happens is seen late."""
-        name = f"{kind} of {project.settings.id}, seen late"
-        if gap is None:
-            self._service.warnings.pop(name, None)
-        else:
-            self._service.warnings[name] = gap
-
-    def _note_loss(self, project_id: str, lost: str | None) -> None:
-        """Keep among the warnings of the health why a project's folder cannot be watched."""
-        name = f"project {project_id}, root lost"
-        if lost is None:
-            self._service.warnings.pop(name, None)
-        else:
-            self._service.warnings[name] = lost
-
-    async def _note_recovery(self, project: Project, kind: str, producer: Producer) -> None:
-        await producer.ready.wait()
-        project.note()
-        await self._note(project, kind, None)
-
-    async def _note(self, project: Project, kind: str, error: str | None) -> None:
-        """Keep how a producer is, and tell it in the stream when that changes."""
-        before = project.errors.get(kind)
-        if before == error:
-            return
-        name = f"{kind} of {project.settings.id}"
-        if error is None:
-            del project.errors[kind]
-            self._service.warnings.pop(name, None)
-        else:
-            project.errors[kind] = error
-            self._service.warnings[name] = error
-            project.note()
-        status = Event(
-            type=EventType.SYSTEM_STATUS,
-            data={
-                "status": "ok" if error is None else "degraded",
-                "event": "producer_recovered" if error is None else "producer_failed",
-                "reasons": [] if error is None else [f"{name}: {error}"],
-            },
-            source="rtevents/system",
-            project_id=project.settings.id,
-        )
-        await self._publish(project, [status])
-
-    async def _publish(self, project: Project, batch: list[Event]) -> None:
-        """Store a batch, however long that takes: a producer has nowhere else to go with it."""
-        async with project.storing:
-            spool = self._spools.of(project.settings.id)
-            await spool.publish(marked(self._forecast, batch))
-
-
-def _last_change(batch: Sequence[Event]) -> str | None:
-    """Return the id of the event of the last file that changed; None where none did."""
-    changes = (event for event in reversed(batch) if event.type == EventType.FILE_CHANGE)
-    return next((event.event_id for event in changes), None)
-
-
-def folder_name(project_id: str) -> str:
-    """Return the name of a project's folder in the state directory."""
-    # An id may hold any printable character, a folder's name may not, nor be as long.
-    name = project_id.encode().hex()
-    if len(name) > MAX_FOLDER_NAME:
-        name = hashlib.blake2b(project_id.encode(), digest_size=32).hexdigest()
-    return name
 
 
 async def _settle(projects: Iterable[Project]) -> None:
@@ -435,51 +312,6 @@ async def _settle(projects: Iterable[Project]) -> None:
             await asyncio.gather(*[project.settle() for project in projects])
 
 
-def _words(error: Exception) -> str:
-    """Return what went wrong for a user: our own words, the system's, or what a bug raised."""
-    if isinstance(error, RteventsError):
-        return str(error)
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}"
-    return f"a bug: {type(error).__name__}: {error}"
-
-
 def _warning(settings: ProjectSettings) -> str:
     """Return the name under which the health tells that a project is not watched."""
     return f"project {settings.id or settings.path}"
-
-
-def _folder(path: Path) -> Path:
-    try:
-        root = path.resolve(strict=True)
-    except OSError as error:
-        raise BadInput(f"path: {path}: {error.strerror}", field="path") from error
-    except RuntimeError as error:  # what Python before 3.13 raises
-        raise BadInput(f"path: {path}: a loop of links", field="path") from error
-    if not root.is_dir():
-        raise BadInput(f"path: {path}: not a folder", field="path")
-    if root == root.parent:
-        raise BadInput(f"path: {root} is all that there is: name a folder in it", field="path")
-    return root
-
-
-def _place_of(path: Path) -> Path:
-    """Return the folder of a project that is known: it need not be there, a disk may come back."""
-    try:
-        return _folder(path)
-    except BadInput:
-        root = Path(os.path.realpath(path))
-        if not path.is_absolute() or root == root.parent:
-            raise
-        return root
-
-
-async def _end(project: Project) -> None:
-    """End a project's producers: none between what is stored and what it notes as told."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(STORE_SECONDS):
-            await project.storing.acquire()
-    for task in project.tasks:
-        task.cancel()
-    await asyncio.gather(*project.tasks, return_exceptions=True)

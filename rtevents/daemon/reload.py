@@ -14,6 +14,7 @@ from rtevents.config.load import read
 from rtevents.config.paths import Paths
 from rtevents.config.settings import Config
 from rtevents.core.event import Event, EventType
+from rtevents.core.service import SYSTEM_SOURCE
 from rtevents.daemon.access import load_issuers, take_on
 from rtevents.daemon.check import check
 from rtevents.daemon.notify import Notifier
@@ -87,12 +88,12 @@ class Reload:
             except RteventsError as error:
                 reason = f"the configuration is refused, the one before goes on: {error}"
                 logger.error("%s", reason)
-                self._service.warnings["config"] = reason
+                self._service.warn("config", reason)
                 await self._tell("config.refused", [str(error)])
                 raise
             finally:
                 self._notifier.tell("READY")
-            self._service.warnings.pop("config", None)
+            self._service.warn("config", None)
             names = ", ".join(changed) or "nothing"
             logger.info("the configuration was read again: %s changed", names)
             await self._tell("config.reloaded", [f"{name} changed" for name in changed] + warnings)
@@ -139,7 +140,7 @@ class Reload:
     async def _tell(self, what: str, reasons: list[str]) -> None:
         health = self._service.health()
         data = {"status": health.status, "event": what, "reasons": reasons}
-        status = Event(type=EventType.SYSTEM_STATUS, data=data, source="rtevents/system")
+        status = Event(type=EventType.SYSTEM_STATUS, data=data, source=SYSTEM_SOURCE)
         try:
             await self._service.publish(status)
         except RteventsError as error:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from rtevents.core.logs import MAIN
 from rtevents.core.service import EventService
 from rtevents.daemon.access import open_guard
 from rtevents.daemon.check import open_certificate
+from rtevents.daemon.delivery import deliver
 from rtevents.daemon.forecast import learn, learn_history
 from rtevents.daemon.nodes import NodeBook
 from rtevents.daemon.notify import Notifier
@@ -31,12 +33,12 @@ from rtevents.daemon.process import Signals, Threads, give_back_memory, loop_fac
 from rtevents.daemon.projects import Projects
 from rtevents.daemon.reload import Reload
 from rtevents.daemon.sinks import Sinks
-from rtevents.daemon.spool import deliver
 from rtevents.daemon.types import OwnTypes
 from rtevents.errors import RteventsError
 from rtevents.server.app import create_runner
 from rtevents.server.door import ACCEPT_AT_ONCE, Limits
-from rtevents.server.express import Entrance
+from rtevents.server.entrance import Entrance
+from rtevents.server.express import Express
 from rtevents.server.fanout import Fanout
 from rtevents.server.guard import Guard
 from rtevents.server.keys import House
@@ -214,12 +216,13 @@ async def _open(
             raise RuntimeError("the server was not set up")
         entrance = Entrance(house, server.server, _limits(config))
         stack.push_async_callback(entrance.close)
+        express = partial(Express, entrance)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(entrance.door.hear)
-        local = await loop.create_server(entrance, sock=listening, backlog=ACCEPT_AT_ONCE)
+        local = await loop.create_server(express, sock=listening, backlog=ACCEPT_AT_ONCE)
         let_wait(local)
         stack.callback(local.close)
-        if tcp := await _listen(config, certificate, entrance, guard, running):
+        if tcp := await _listen(config, certificate, express, guard, running):
             stack.callback(tcp.close)
         await stack.enter_async_context(spools)
         # Drained while it still listens: who comes meanwhile is answered, by 503.
@@ -291,7 +294,7 @@ def _one_line(service: EventService) -> Callable[[], str]:
 async def _listen(
     config: Config,
     certificate: Certificate | None,
-    entrance: Entrance,
+    express: Callable[[], Express],
     guard: Guard,
     running: Running,
 ) -> asyncio.Server | None:
@@ -309,7 +312,7 @@ async def _listen(
         return None
     try:
         server = await asyncio.get_running_loop().create_server(
-            entrance,
+            express,
             host,
             port,
             backlog=ACCEPT_AT_ONCE,
@@ -323,12 +326,12 @@ async def _listen(
     let_wait(server)
     bound = server.sockets[-1].getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
-    guard.scheme = "https" if certificate else "http"
-    guard.listen(bound, *([] if host in LOOPBACK or host in ANY else [shown]))
+    guard.sites.scheme = "https" if certificate else "http"
+    guard.sites.listen(bound, *([] if host in LOOPBACK or host in ANY else [shown]))
     running.listen = f"{shown}:{bound}"
     # A certificate is a name's, and no address of "any interface" is one to go to.
     named = next(iter(config.hosts), None) if certificate else None
-    running.url = f"{guard.scheme}://" + (
+    running.url = f"{guard.sites.scheme}://" + (
         named or (f"localhost:{bound}" if host in ANY else running.listen)
     )
     return server

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from rtevents.config.paths import Paths
-from rtevents.config.project_file import ProjectFile, read_project_file
 from rtevents.config.settings import Config
-from rtevents.config.sinks import SinkSettings
-from rtevents.core.filter import Filter, parse_filter
 from rtevents.core.logs import MAIN, Logs, Routes
 from rtevents.core.service import EventService
-from rtevents.daemon.check_sinks import check_sink
-from rtevents.daemon.projects import folder_name
+from rtevents.daemon.project_sinks import ProjectSinks
+from rtevents.daemon.running_sink import Running, Wanted, end, start
 from rtevents.daemon.secrets import fingerprint, secret_file
-from rtevents.errors import ConfigError, FilterError, NotFound, RteventsError
-from rtevents.sinks import Reaction, open_reaction
-from rtevents.sinks.engine import Sink, Terms
-from rtevents.sinks.place import DeadLetters, Letter, Place
-from rtevents.sinks.reader import LogReader
+from rtevents.errors import ConfigError, FilterError, NotFound
+from rtevents.sinks.place import DeadLetters, Letter
 from rtevents.sinks.trust import Trust
 
 logger = logging.getLogger(__name__)
@@ -34,41 +26,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 """Seconds between two looks at projects' own files, and at which of them are trusted."""
 
-STOP_SECONDS = 2.0
-"""Longest time, in seconds, that what runs has to come to its end when its sink is stopped: with
-what a command has after that, before it is ended by force, a daemon ends in less than five."""
-
-PAUSE = 10.0
-"""Seconds before a sink that could not go on is started again."""
-
 ANSWER_BYTES = 8 * 1024**2
 """Bytes of dead letters after which an answer has enough of them."""
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """
-    A sink as it is asked for.
-
-    Args:
-        name: Its name; of a project's own file: the project, a colon and the name there.
-        project: The project whose own file asks for it; None for the configuration.
-        folder: Where it keeps its place and its dead letters.
-    """
-
-    name: str
-    settings: SinkSettings
-    folder: Path
-    project: str | None = None
-
-
-class Running(msgspec.Struct):
-    """A sink that was started."""
-
-    wanted: Wanted
-    filter: Filter
-    sink: Sink
-    reaction: Reaction
-    task: asyncio.Task[None]
 
 
 class Sinks:
@@ -95,7 +54,7 @@ class Sinks:
         self._logs = logs or Logs(Routes({}), {MAIN: service})
         self._config = config
         self._state = paths.state
-        self._trust = Trust(paths.trust)
+        self._asking = ProjectSinks(paths.state, Trust(paths.trust))
         self._projects = projects
         self._running: dict[str, Running] = {}
         self._refused: dict[str, Wanted] = {}
@@ -103,7 +62,6 @@ class Sinks:
         self._secrets: dict[str, bytes] = {}
         # What projects' own files ask for and are trusted to.
         self._own: dict[str, Wanted] = {}
-        self._read: dict[str, tuple[str, list[SinkSettings] | ConfigError]] = {}
         self._untrusted: dict[str, str] = {}
         self._turn = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -141,7 +99,7 @@ class Sinks:
         # A reload that somebody asks for now starts nothing that nobody would end.
         self._is_stopped = True
         async with self._turn:
-            await asyncio.gather(*map(_end, self._running.values()))
+            await asyncio.gather(*map(end, self._running.values()))
             self._running.clear()
 
     def all(self) -> list[dict[str, Any]]:
@@ -184,17 +142,7 @@ class Sinks:
         """
         dead = self._dead(name)
         ids = dead.ids
-
-        def read() -> list[Letter]:
-            found: list[Letter] = []
-            size = 0
-            for letter in map(dead.get, ids):
-                if letter is not None and size < ANSWER_BYTES:
-                    size += len(bytes(letter.event))
-                    found.append(letter)
-            return found
-
-        return await asyncio.to_thread(read), len(ids)
+        return await asyncio.to_thread(dead.read, ids, ANSWER_BYTES), len(ids)
 
     async def replay(self, name: str, letter_id: str) -> int:
         """
@@ -265,65 +213,28 @@ class Sinks:
                 or running.task.done()
                 or (reads_again and secret_file(running.wanted.settings))
             }
-            await asyncio.gather(*map(_end, ending.values()))
+            await asyncio.gather(*map(end, ending.values()))
             for name in ending:
                 del self._running[name]
                 del self._secrets[name]
-                self._service.warnings.pop(f"sink {name}", None)
+                self._service.warn(f"sink {name}", None)
             for name in self._refused:
-                self._service.warnings.pop(f"sink {name}", None)
+                self._service.warn(f"sink {name}", None)
             self._refused.clear()
             for name, each in wanted.items():
                 if name not in self._running:
                     self._start(each)
 
     def _start(self, wanted: Wanted) -> None:
-        name, settings = wanted.name, wanted.settings
-        self._secrets[name] = fingerprint(settings)
+        name = wanted.name
+        self._secrets[name] = fingerprint(wanted.settings)
         try:
-            asked = parse_filter(settings.query, self._service.types)
-            if wanted.project is not None:
-                asked = msgspec.structs.replace(asked, projects=frozenset({wanted.project}))
-            log = self._logs.one(asked).log
-            reaction = open_reaction(settings)
-            place, dead = Place(wanted.folder), DeadLetters(wanted.folder, settings.max_dead)
+            warn = partial(self._service.warn, f"sink {name}")
+            self._running[name] = start(wanted, self._service.types, self._logs, warn)
         except (ConfigError, FilterError, OSError) as error:
             logger.warning("sink %s does not run: %s", name, error)
-            self._service.warnings[f"sink {name}"] = f"it does not run: {error}"
+            self._service.warn(f"sink {name}", f"it does not run: {error}")
             self._refused[name] = wanted
-            return
-        sink = Sink(
-            name,
-            LogReader(log, asked, settings.since),
-            reaction,
-            place=place,
-            dead=dead,
-            terms=_terms(settings, reaction),
-            target=_target(settings),
-            warn=lambda text: self._warn(name, text),
-            tell=lambda text: logger.warning("sink %s", text),
-        )
-        task = asyncio.create_task(self._run(name, sink), name=f"rtevents sink {name}")
-        self._running[name] = Running(wanted, asked, sink, reaction, task)
-
-    def _warn(self, name: str, text: str | None) -> None:
-        if text is None:
-            self._service.warnings.pop(f"sink {name}", None)
-        else:
-            self._service.warnings[f"sink {name}"] = text
-
-    async def _run(self, name: str, sink: Sink) -> None:
-        """Run a sink; start it again where it is when it cannot go on."""
-        while True:
-            try:
-                await sink.run()
-                return
-            except Exception as error:
-                # The daemon outlives its sinks; the health tells what is wrong with them.
-                if not isinstance(error, RteventsError):
-                    logger.exception("sink %s failed", name)
-                self._warn(name, f"{error}; tried again in {PAUSE:g} s")
-            await asyncio.sleep(PAUSE)
 
     async def catch_up(self) -> None:
         """
@@ -362,73 +273,17 @@ class Sinks:
     async def look(self) -> None:
         """Look what projects' own files ask for, and whether they are trusted to."""
         projects = [(str(each["id"]), Path(each["path"])) for each in self._projects()]
-        own, untrusted = await asyncio.to_thread(self._look, projects)
+        own, untrusted = await asyncio.to_thread(self._asking.look, projects)
         for project in self._untrusted.keys() - untrusted.keys():
-            self._service.warnings.pop(f"reactions of {project}", None)
+            self._service.warn(f"reactions of {project}", None)
         for project, text in untrusted.items():
             if self._untrusted.get(project) != text:
                 logger.warning("reactions of %s: %s", project, text)
-            self._service.warnings[f"reactions of {project}"] = text
+            self._service.warn(f"reactions of {project}", text)
         self._untrusted = untrusted
         if own != self._own:
             self._own = own
             await self._take_on()
-
-    def _look(self, projects: list[tuple[str, Path]]) -> tuple[dict[str, Wanted], dict[str, str]]:
-        own: dict[str, Wanted] = {}
-        untrusted: dict[str, str] = {}
-        for project, root in projects:
-            try:
-                found = read_project_file(root)
-                asked = self._reactions(project, found)
-            except ConfigError as error:
-                untrusted[project] = f"none of them runs: {error}"
-                continue
-            if found is None or not asked:
-                continue
-            if not self._trust.holds(found):
-                known = self._trust.get(found.file)
-                if known is None or not known.is_refused:
-                    untrusted[project] = (
-                        f"{len(asked)} do not run: {found.file} "
-                        f"{'has changed since it was trusted' if known else 'is not trusted'}; "
-                        f"read it, then: rtevents trust {root}, "
-                        f"or never: rtevents trust --refuse {root}"
-                    )
-                continue
-            for settings in asked:
-                wanted = self._own_wanted(project, root, settings)
-                own[wanted.name] = wanted
-        return own, untrusted
-
-    def _reactions(self, project: str, found: ProjectFile | None) -> list[SinkSettings]:
-        """Return what a project's file asks for; what was read lately is not read again."""
-        if found is None:
-            self._read.pop(project, None)
-            return []
-        digest, read = self._read.get(project, ("", []))
-        if digest != found.digest:
-            try:
-                read = _checked(found)
-            except ConfigError as error:
-                read = error
-            self._read[project] = found.digest, read
-        if isinstance(read, ConfigError):
-            raise read
-        return read
-
-    def _own_wanted(self, project: str, root: Path, settings: SinkSettings) -> Wanted:
-        command = settings.command
-        assert command is not None  # noqa: S101 - a project's file has no other kind
-        cwd = root if command.cwd == "~" else root / command.cwd
-        placed = msgspec.structs.replace(command, cwd=str(cwd))
-        folder = self._state / "projects" / folder_name(project) / "sinks" / settings.name
-        return Wanted(
-            f"{project}:{settings.name}",
-            msgspec.structs.replace(settings, command=placed),
-            folder,
-            project,
-        )
 
 
 _NEVER: dict[str, Any] = {
@@ -445,30 +300,6 @@ _NEVER: dict[str, Any] = {
 """What is told of a sink that could not be started."""
 
 
-def _checked(found: ProjectFile) -> list[SinkSettings]:
-    reactions = found.reactions()
-    for index, each in enumerate(reactions):
-        try:
-            check_sink(each)
-        except ConfigError as error:
-            raise ConfigError(f"{found.file}: on[{index}].{error}") from error
-    return reactions
-
-
-def _terms(settings: SinkSettings, reaction: Reaction) -> Terms:
-    names = Terms.__struct_fields__
-    given = {name: getattr(settings, name) for name in names}
-    given["batch"] = settings.batch or reaction.at_once
-    given["every"] = reaction.every if settings.every is None else settings.every
-    return Terms(**given)
-
-
-def _target(settings: SinkSettings) -> str:
-    """Return what a sink acts on, so that another is known for another."""
-    encoded = msgspec.json.encode(getattr(settings, settings.kinds[0]))
-    return hashlib.blake2b(encoded, digest_size=8).hexdigest()
-
-
 def _chosen(dead: DeadLetters, letter_id: str) -> list[str]:
     ids = dead.ids
     if not letter_id:
@@ -476,12 +307,3 @@ def _chosen(dead: DeadLetters, letter_id: str) -> list[str]:
     if letter_id not in ids:
         raise NotFound(f"no dead letter {letter_id[:80]!r}; see: rtevents sinks dead")
     return [letter_id]
-
-
-async def _end(running: Running) -> None:
-    """End a sink: what runs is let come to its end, for a while."""
-    running.sink.end()
-    await asyncio.wait([running.task], timeout=STOP_SECONDS)
-    running.task.cancel()
-    await asyncio.gather(running.task, return_exceptions=True)
-    await running.reaction.close()

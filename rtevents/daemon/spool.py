@@ -1,4 +1,4 @@
-"""The spool: events that wait on disk, for the daemon to be back, or for the log."""
+"""The spool: what the daemon's own producers tell waits on disk while the log is away."""
 
 from __future__ import annotations
 
@@ -9,66 +9,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from rtevents.client.spool import read
 from rtevents.config.settings import Config
 from rtevents.core.event import Entry, Event, EventType
 from rtevents.core.log import PAGE
-from rtevents.core.logs import MAIN, Logs, Routes
+from rtevents.core.logs import MAIN, Routes
 from rtevents.core.service import SYSTEM_SOURCE, EventService
 from rtevents.core.store import Store
 from rtevents.errors import (
     EventConflict,
     EventRefused,
     LogClosed,
-    RteventsError,
     StoreError,
     Unavailable,
 )
 from rtevents.stores import open_store
 
 logger = logging.getLogger(__name__)
-
-INTERVAL = 5.0
-"""Seconds between two looks into the spool."""
-
-
-async def deliver(logs: Logs, folder: Path) -> None:
-    """Publish what waits in `folder`, and look again every few seconds; runs until cancelled."""
-    while True:
-        try:
-            await _deliver_once(logs, folder)
-        except (Unavailable, OSError) as error:
-            logger.warning("the spool waits: %s", error)
-        await asyncio.sleep(INTERVAL)
-
-
-async def _deliver_once(logs: Logs, folder: Path) -> None:
-    for file in sorted(await asyncio.to_thread(_list, folder)):
-        try:
-            event = await asyncio.to_thread(read, file)
-            await logs.publish(event)
-        except FileNotFoundError:
-            continue  # a publisher delivered it itself
-        except EventConflict as error:
-            logger.warning("%s: %s", file.name, error)
-            _set_aside(file)
-            continue
-        except Unavailable:
-            raise
-        except (RteventsError, PermissionError, IsADirectoryError) as error:
-            logger.warning("%s is set aside: %s", file.name, error)
-            _set_aside(file)
-            continue
-        file.unlink(missing_ok=True)
-
-
-def _list(folder: Path) -> list[Path]:
-    return list(folder.glob("*.json"))
-
-
-def _set_aside(file: Path) -> None:
-    """Keep what cannot be delivered: a person may want to look at it."""
-    file.replace(file.with_suffix(".bad"))
 
 
 def open_spool(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rtevents.config.settings import Config, TypeSettings
-from rtevents.core.event import type_name
 from rtevents.core.keep import load, save
+from rtevents.core.names import type_name
 from rtevents.core.payloads import Checker, EventTypes
 from rtevents.errors import BadInput, EventRefused, StoreError, Taken
 from rtevents.producers import DECLARED

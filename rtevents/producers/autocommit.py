@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from rtevents.core.causes import CAUSATION, CORRELATION
-from rtevents.core.event import Event, EventType, new_event_id
+from rtevents.core.event import Event, EventType
 from rtevents.core.keep import load, save, save_aside
+from rtevents.core.names import new_event_id
 from rtevents.producers import Watched
 from rtevents.producers.origins import Origins
 from rtevents.producers.saver import Draft, Made, SaveError, Saver

@@ -12,6 +12,7 @@ import msgspec
 
 from rtevents.core.event import Event, EventType
 from rtevents.errors import BadInput
+from rtevents.producers.branches import Branches
 from rtevents.producers.commitdata import CommitData
 from rtevents.producers.repository import Repository
 
@@ -55,6 +56,8 @@ def build(
             data[name] = count
     if commit.files is not None:
         data["files"] = [msgspec.to_builtins(file) for file in commit.files]
+    if commit.folder:
+        data["folder"] = commit.folder
     if branch:
         data["branch"] = branch
     if replaces:
@@ -85,7 +88,10 @@ async def build_commit(
     Raises:
         BadInput: There is no such commit.
     """
-    return await build_one(Repository(root, timeout), revision, project_id)
+    event = await build_one(Repository(root, timeout), revision, project_id)
+    # It is told for the whole repository, wherever in it that was asked.
+    event.data.pop("folder", None)
+    return event
 
 
 async def build_one(
@@ -106,7 +112,7 @@ async def build_one(
 
     def describe() -> tuple[list[CommitData], str | None]:
         sha = repository.resolve(revision)
-        return repository.describe([sha]), repository.current_branch_of(sha)
+        return repository.describe([sha]), Branches(repository).current_of(sha)
 
     commits, branch = await asyncio.to_thread(describe)
     if not commits:

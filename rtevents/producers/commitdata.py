@@ -37,7 +37,8 @@ class CommitData(msgspec.Struct, frozen=True, kw_only=True):
     """
     A commit as git tells it; see ``payloads.Commit`` for what each field means.
 
-    The counts and files are None where git cannot tell them.
+    The counts and files are None where git cannot tell them. The folder is the project's, in the
+    repository; empty for its top.
     """
 
     commit_hash: str
@@ -50,6 +51,7 @@ class CommitData(msgspec.Struct, frozen=True, kw_only=True):
     insertions: int | None
     deletions: int | None
     files: list[FileCount] | None
+    folder: str = ""
 
 
 def parse(fields: Sequence[bytes], *, is_counted: bool) -> Iterator[CommitData]:

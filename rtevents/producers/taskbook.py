@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from rtevents.core.event import Event, EventType, new_event_id
+from rtevents.core.event import Event, EventType
 from rtevents.core.keep import load, save
+from rtevents.core.names import new_event_id
 from rtevents.producers import taskcount
 from rtevents.producers.taskcount import EVERY, Count, counts
 from rtevents.producers.tasklist import TaskList, essence

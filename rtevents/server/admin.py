@@ -11,13 +11,13 @@ from aiohttp import web
 
 from rtevents import __version__
 from rtevents.core.connection import Connection
-from rtevents.core.event import is_project_id, type_name
 from rtevents.core.filter import Filter, Grant, parse_filter
 from rtevents.core.health import Health
+from rtevents.core.names import is_project_id, type_name
 from rtevents.core.payloads import PAYLOADS
 from rtevents.core.reference import reference, schema, schema_fields, summary
 from rtevents.errors import BadInput, FilterError, NotAllowed, NotFound, Unavailable
-from rtevents.server.answers import TypeReference
+from rtevents.server.answers.reference import TypeReference
 from rtevents.server.browser import TICKET_SECONDS, Session
 from rtevents.server.commands import FILTER, change
 from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, House, answer, read_json
@@ -437,11 +437,11 @@ async def log_in(request: web.Request) -> web.Response:
     await guard.audit.sync()
     response = answer({"until": session.expires})
     response.set_cookie(
-        guard.cookie,
+        guard.sites.cookie,
         secret,
         httponly=True,
         samesite="Strict",
-        secure=guard.scheme == "https",
+        secure=guard.sites.scheme == "https",
         path="/",
         max_age=int(session.expires - time.time()),
     )

@@ -8,9 +8,10 @@ import msgspec
 from aiohttp import web
 
 from rtevents.core.analysis import Analysis
-from rtevents.core.event import Entry, is_project_id
+from rtevents.core.cursor import Cursor
+from rtevents.core.event import Entry
 from rtevents.core.filter import FILTER_KEYS, Filter, parse_filter
-from rtevents.core.log import Cursor
+from rtevents.core.names import is_project_id
 from rtevents.core.since import parse_since
 from rtevents.errors import BookmarkError, FilterError, LogClosed
 from rtevents.server.keys import HOUSE, PRINCIPAL, House, answer, query_of

@@ -22,7 +22,22 @@ from rtevents.errors import (
     NotFound,
     RteventsError,
 )
-from rtevents.server import admin, analytics, answers, requests, risk_answers, sink_answers, sinks
+from rtevents.server import admin, analytics, requests, sinks
+from rtevents.server.answers.access import (
+    Credentials,
+    LoggedIn,
+    MadeTicket,
+    MadeToken,
+    OwnCredential,
+)
+from rtevents.server.answers.analysis import Analytics, Predictions
+from rtevents.server.answers.connections import ChangedFilter, Connections
+from rtevents.server.answers.daemon import Alive, Reloaded, Statistics, Status
+from rtevents.server.answers.events import HistoryPage, Published
+from rtevents.server.answers.projects import WatchedProject, WatchedProjects
+from rtevents.server.answers.reference import Reference, StreamReference, TypeReference, Types
+from rtevents.server.answers.risks import RiskRules
+from rtevents.server.answers.sinks import Count, DeadLetters, Sinks, SinkState
 from rtevents.server.asyncapi import asyncapi
 from rtevents.server.door import NoRoom
 from rtevents.server.guard import NOTHING, PREFLIGHT, Rule
@@ -105,88 +120,88 @@ GONE = (204,)
 ROUTES = (
     Route(
         "POST", "/v1/events", publish, "publisher",
-        takes=requests.NewEvent, gives=answers.Published, statuses=CREATED,
+        takes=requests.NewEvent, gives=Published, statuses=CREATED,
     ),
     Route(
         "GET", "/v1/events", history, "viewer",
-        query=requests.HistoryQuery, gives=answers.HistoryPage,
+        query=requests.HistoryQuery, gives=HistoryPage,
     ),
     Route("GET", STREAM, stream, "viewer", query=requests.StreamQuery),
     Route("GET", WEBSOCKET, websocket, "viewer", query=requests.StreamQuery, statuses=(101,)),
-    Route("GET", "/v1/types", admin.types, "viewer", gives=answers.Types),
+    Route("GET", "/v1/types", admin.types, "viewer", gives=Types),
     Route(
         "POST", "/v1/types", admin.add_type, "owner", is_whole=True,
-        takes=requests.NewType, gives=answers.TypeReference, statuses=CREATED,
+        takes=requests.NewType, gives=TypeReference, statuses=CREATED,
     ),
-    Route("GET", "/v1/types/{name}", admin.one_type, "viewer", gives=answers.TypeReference),
-    Route("GET", "/v1/connections", admin.connections, "admin", gives=answers.Connections),
+    Route("GET", "/v1/types/{name}", admin.one_type, "viewer", gives=TypeReference),
+    Route("GET", "/v1/connections", admin.connections, "admin", gives=Connections),
     Route(
         "PATCH", "/v1/connections/{id}", admin.change_connection, "admin",
-        takes=requests.NewFilter, gives=answers.ChangedFilter,
+        takes=requests.NewFilter, gives=ChangedFilter,
     ),
     Route("DELETE", "/v1/connections/{id}", admin.close_connection, "admin", statuses=GONE),
     Route(
         "GET", "/v1/analytics", analytics.analytics, "viewer",
-        query=requests.AnalyticsQuery, gives=answers.Analytics,
+        query=requests.AnalyticsQuery, gives=Analytics,
     ),
     Route(
         "GET", "/v1/predictions", analytics.predictions, "viewer",
-        query=requests.PredictionQuery, gives=answers.Predictions,
+        query=requests.PredictionQuery, gives=Predictions,
     ),
     Route(
         "GET", "/v1/stats", admin.stats, "admin",
-        query=requests.StatsQuery, gives=answers.Statistics,
+        query=requests.StatsQuery, gives=Statistics,
     ),
-    Route("GET", "/v1/status", admin.status, "admin", gives=answers.Status),
+    Route("GET", "/v1/status", admin.status, "admin", gives=Status),
     Route("GET", "/v1/nodes", admin.nodes, "admin", is_whole=True, gives=Nodes),
-    Route("POST", "/v1/reload", admin.reload, "owner", is_whole=True, gives=answers.Reloaded),
-    Route("GET", "/v1/projects", admin.projects, "admin", gives=answers.WatchedProjects),
+    Route("POST", "/v1/reload", admin.reload, "owner", is_whole=True, gives=Reloaded),
+    Route("GET", "/v1/projects", admin.projects, "admin", gives=WatchedProjects),
     Route(
         "POST", "/v1/projects", admin.add_project, "owner", is_whole=True,
-        takes=requests.NewProject, gives=answers.WatchedProject, statuses=(200, 201),
+        takes=requests.NewProject, gives=WatchedProject, statuses=(200, 201),
     ),
     Route(
         "DELETE", "/v1/projects/{id}", admin.remove_project, "owner", is_whole=True, statuses=GONE
     ),
-    Route("GET", "/v1/risks/rules", admin.risk_rules, "admin", gives=risk_answers.RiskRules),
-    Route("GET", "/v1/sinks", sinks.sinks, "admin", is_whole=True, gives=sink_answers.Sinks),
+    Route("GET", "/v1/risks/rules", admin.risk_rules, "admin", gives=RiskRules),
+    Route("GET", "/v1/sinks", sinks.sinks, "admin", is_whole=True, gives=Sinks),
     Route(
         "GET", "/v1/sinks/{name}/dead", sinks.dead, "admin", is_whole=True,
-        gives=answers.DeadLetters,
+        gives=DeadLetters,
     ),
     Route(
         "POST", "/v1/sinks/{name}/replay", sinks.replay, "owner", is_whole=True,
-        takes=requests.Letters, gives=answers.Count,
+        takes=requests.Letters, gives=Count,
     ),
     Route(
         "POST", "/v1/sinks/{name}/discard", sinks.discard, "owner", is_whole=True,
-        takes=requests.Letters, gives=answers.Count,
+        takes=requests.Letters, gives=Count,
     ),
     Route(
         "POST", "/v1/sinks/{name}/resume", sinks.resume, "owner", is_whole=True,
-        gives=sink_answers.SinkState,
+        gives=SinkState,
     ),
     Route(
         "POST", "/v1/commits", admin.commit, "owner", is_whole=True,
-        takes=requests.NewCommit, gives=answers.Published, statuses=CREATED,
+        takes=requests.NewCommit, gives=Published, statuses=CREATED,
     ),
-    Route("GET", "/v1/tokens", admin.tokens, "owner", gives=answers.Credentials),
-    Route("GET", "/v1/tokens/self", admin.own_token, ANY, gives=answers.OwnCredential),
+    Route("GET", "/v1/tokens", admin.tokens, "owner", gives=Credentials),
+    Route("GET", "/v1/tokens/self", admin.own_token, ANY, gives=OwnCredential),
     Route(
         "POST", "/v1/tokens", admin.create_token, "owner",
-        takes=requests.NewToken, gives=answers.MadeToken, statuses=CREATED,
+        takes=requests.NewToken, gives=MadeToken, statuses=CREATED,
     ),
     Route("DELETE", "/v1/tokens/{id}", admin.revoke_token, "owner", statuses=GONE),
     Route(
         "POST", "/v1/tickets", admin.ticket, "owner",
-        takes=requests.NewTicket, is_optional=True, gives=answers.MadeTicket, statuses=CREATED,
+        takes=requests.NewTicket, is_optional=True, gives=MadeTicket, statuses=CREATED,
     ),
-    Route("POST", "/v1/login", admin.log_in, "", takes=requests.Ticket, gives=answers.LoggedIn),
-    Route("GET", "/v1/health/live", admin.live, "", gives=answers.Alive),
+    Route("POST", "/v1/login", admin.log_in, "", takes=requests.Ticket, gives=LoggedIn),
+    Route("GET", "/v1/health/live", admin.live, "", gives=Alive),
     Route("GET", "/v1/health/ready", admin.ready, "", gives=Health, statuses=(200, 503)),
     Route("GET", "/metrics", metrics, "admin", is_whole=True),
-    Route("GET", "/openapi.json", _openapi, "viewer", gives=answers.Reference),
-    Route("GET", "/asyncapi.json", _asyncapi, "viewer", gives=answers.StreamReference),
+    Route("GET", "/openapi.json", _openapi, "viewer", gives=Reference),
+    Route("GET", "/asyncapi.json", _asyncapi, "viewer", gives=StreamReference),
 )  # fmt: skip
 """Every route of the interface, with the role that it needs, what it takes and what it gives."""
 
@@ -261,7 +276,7 @@ async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Ask the guard before anything else, what is not there included."""
     guard = request.app[HOUSE].guard
     rule = request[RULE] = request.app[_RULES].get(request.match_info.route, NOTHING)
-    if request.method == "OPTIONS" and guard.foreign_origin(request) is not None:
+    if request.method == "OPTIONS" and guard.sites.foreign_origin(request) is not None:
         guard.admit(request, PREFLIGHT)
         return web.Response(status=204, headers=PREFLIGHT_HEADERS)
     about = next(iter(request.match_info.values()), "")
@@ -362,7 +377,7 @@ async def _see_off(app: web.Application) -> None:
 async def _finish_head(request: web.Request, response: web.StreamResponse) -> None:
     """Do not tell strangers what is installed here; let a front end of the user's own read."""
     response.headers.pop("Server", None)
-    origin = request.app[HOUSE].guard.foreign_origin(request)
+    origin = request.app[HOUSE].guard.sites.foreign_origin(request)
     if origin is not None and response.status != 101:
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = "Retry-After"

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from rtevents import __version__
-from rtevents.server.answers import StoredEvent
+from rtevents.server.answers.events import StoredEvent
 from rtevents.server.frames import ANSWERS, COMMANDS, FRAMES
 from rtevents.server.reference import REFERENCE, Schema, described, explain, kinds_of
 from rtevents.server.requests import StreamQuery

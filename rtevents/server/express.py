@@ -10,79 +10,32 @@ aiohttp as it came, with the connection, for good.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import re
-import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from enum import Enum
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-import msgspec
-
-from rtevents.core.clock import latest
 from rtevents.core.event import Stored
-from rtevents.errors import NotAllowed, RteventsError
-from rtevents.server.door import Door, Limits, Seat, too_late
-from rtevents.server.guard import Rule
+from rtevents.errors import RteventsError
+from rtevents.server.door import Seat, too_late
+from rtevents.server.entrance import Entrance
 from rtevents.server.keys import House, problem_of
-from rtevents.server.member import GOODBYE
+from rtevents.server.plain import MAX_HEAD, START, Plain, encode_stored, is_begun, read_head
 from rtevents.server.principal import Principal
 from rtevents.server.publish import (
-    ACTION,
     LINE_CHUNK,
     NDJSON_TYPE,
-    PLAIN_TYPES,
     answer_to,
     offer,
-    stored_fields,
     told_to,
 )
-from rtevents.server.raw import date, encode
+from rtevents.server.raw import encode
+from rtevents.server.sender import Sender
 from rtevents.server.visitor import Visitor
-
-if TYPE_CHECKING:
-    from aiohttp.web_server import Server
-
-START = b"POST /v1/events HTTP/1.1\r\n"
-"""How a plain request begins (RFC 9112, section 3)."""
-
-MAX_HEAD = 2048
-"""Longest head of a plain request, in bytes."""
-
-MAX_BODY = 1024 * 1024
-"""Longest body of a plain request, in bytes: it lies in memory until it is whole."""
 
 MAX_WAITING = 64
 """Most requests of a connection that wait for their answers before the next are read."""
-
-
-_PUBLISH = Rule(ACTION, "publisher")
-
-
-class Plain(msgspec.Struct, frozen=True):
-    """
-    The head of a plain request.
-
-    Args:
-        headers: Its headers, their names in title case.
-        content_type: The body's media type, without parameters.
-        length: The body's length, in bytes.
-    """
-
-    headers: Mapping[str, str]
-    content_type: str
-    length: int
-
-
-class _Asking(msgspec.Struct):
-    """What the guard looks at."""
-
-    transport: asyncio.Transport
-    headers: Mapping[str, str]
-    method: str = "POST"
-    cookies: Mapping[str, str] = {}
 
 
 class _Slot:
@@ -92,53 +45,6 @@ class _Slot:
 
     def __init__(self) -> None:
         self.answer: bytes | None = None
-
-
-class Entrance:
-    """
-    Where connections come in: the protocol factory of every listening socket.
-
-    Args:
-        house: The rooms.
-        server: aiohttp's: it answers on connections that are not for publishing alone.
-        limits: What the door allows.
-    """
-
-    def __init__(self, house: House, server: Server, limits: Limits | None = None) -> None:
-        self.house = house
-        self.server = server
-        self.door = Door(limits or Limits())
-        self.open: set[Express] = set()
-        self._emptied = asyncio.Event()
-
-    def __call__(self) -> Express:
-        """Return the protocol of a new connection."""
-        return Express(self)
-
-    def enter(self, express: Express) -> None:
-        """Know a new connection."""
-        self.open.add(express)
-        self.door.watch(express)
-
-    def leave(self, express: Express) -> None:
-        """Forget a connection that has ended, or is aiohttp's by now."""
-        self.door.forget(express)
-        self.open.discard(express)
-        if not self.open:
-            self._emptied.set()
-
-    async def close(self) -> None:
-        """Close every connection that is not aiohttp's once its answers are written."""
-        self._emptied.clear()
-        for express in list(self.open):
-            express.close()
-        if self.open:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(GOODBYE):
-                    await self._emptied.wait()
-        for express in list(self.open):
-            express.abort()
-        self.door.close()
 
 
 class _Stage(Enum):
@@ -165,12 +71,10 @@ class Express(asyncio.Protocol):
         self._slots: deque[_Slot] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._seat: Seat | None = None
+        self._sender: Sender | None = None
         # What is awaited of the peer, and since when, by the loop's clock.
         self._stage = _Stage.HEAD
         self._since = 0.0
-        self._known: tuple[Plain, int, Principal] | None = None
-        # Whether it is written down that those may publish.
-        self._is_noted = False
         self._is_at_end = False
         self._is_leaving = False
         self._is_unread = False
@@ -183,6 +87,7 @@ class Express(asyncio.Protocol):
         if (seat := self._entrance.door.admit(transport)) is None:
             return
         self._seat = seat
+        self._sender = Sender(self._house.guard, seat)
         self._transport = transport
         self._since = asyncio.get_running_loop().time()
         self._entrance.enter(self)
@@ -229,7 +134,7 @@ class Express(asyncio.Protocol):
         stage = _Stage.HEAD
         while self._may_take() and at < len(given):
             if (end := given.find(b"\r\n\r\n", at, at + MAX_HEAD)) < 0:
-                is_plain = len(given) - at < MAX_HEAD and _is_begun(given[at : at + len(START)])
+                is_plain = len(given) - at < MAX_HEAD and is_begun(given[at : at + len(START)])
                 break
             plain = read_head(given[at : end + 2])
             if plain is None:
@@ -271,9 +176,10 @@ class Express(asyncio.Protocol):
         """Publish; the answer is written when all before it are."""
         slot = _Slot()
         self._slots.append(slot)
-        assert self._transport is not None  # noqa: S101 - data came by it
+        sender = self._sender
+        assert sender is not None  # noqa: S101 - there is a connection
         try:
-            principal = self._identify(self._transport, plain)
+            principal = sender.identify(plain)
         except RteventsError as error:
             self._fill(slot, encode(problem_of(error)))
             return
@@ -287,7 +193,7 @@ class Express(asyncio.Protocol):
             refused = error
             if not is_lines or not isinstance(error, RteventsError):
                 self._fill(slot, encode(problem_of(error)))
-        self._note(principal, refused, is_each=is_lines)
+        sender.note(principal, refused, is_each=is_lines)
         if offered is not None:
             answer = partial(
                 self._answer, slot, principal, slowly if is_lines else None, offered.house
@@ -296,36 +202,6 @@ class Express(asyncio.Protocol):
         elif slot.answer is None:
             # There is no room at the moment, or one of many lines is wrong: that takes a while.
             self._spawn(slowly())
-
-    def _note(self, principal: Principal, refused: Exception | None, *, is_each: bool) -> None:
-        """
-        Write down who publishes, once for all that comes with the same head; or what is refused.
-
-        Args:
-            is_each: Whether each line is tried by itself, and written down then.
-        """
-        audit = self._house.guard.audit
-        if isinstance(refused, NotAllowed):
-            if not is_each:
-                audit.refuse(principal, ACTION, "grant", about=refused.about)
-        elif not self._is_noted:
-            audit.allow(principal, ACTION)
-            self._is_noted = True
-
-    def _identify(self, transport: asyncio.Transport, plain: Plain) -> Principal:
-        """Return who publishes; the very same head from the same peer is looked at once."""
-        guard = self._house.guard
-        if self._known is not None:
-            head, version, principal = self._known
-            is_good = principal.grant.expires is None or principal.grant.expires > latest()
-            if head is plain and version == guard.tokens.version and is_good:
-                return principal
-        principal = guard.admit(_Asking(transport, plain.headers), _PUBLISH)
-        if self._seat is not None:
-            self._seat.claim(principal.name)
-        self._known = (plain, guard.tokens.version, principal)
-        self._is_noted = False
-        return principal
 
     def _answer(
         self,
@@ -337,7 +213,7 @@ class Express(asyncio.Protocol):
     ) -> None:
         """Answer what was stored, or why it was not; of several lines, each for itself."""
         if (error := stored.exception()) is None:
-            answer = _encode_stored(house, stored.result(), is_lines=slowly is not None)
+            answer = encode_stored(house, stored.result(), is_lines=slowly is not None)
             if self._is_flushing or len(self._slots) > 1 or slot not in self._slots:
                 self._fill(slot, answer)
             else:
@@ -391,7 +267,7 @@ class Express(asyncio.Protocol):
         assert self._seat is not None  # noqa: S101 - it has a connection
         transport, given, seat = self._transport, self._given, self._seat
         self._entrance.leave(self)
-        self._transport = self._seat = None
+        self._transport = self._seat = self._sender = None
         visitor = Visitor(self._entrance.server, seat, self._since)
         transport.set_protocol(visitor)
         visitor.connection_made(transport)
@@ -431,65 +307,3 @@ class Express(asyncio.Protocol):
                 late = too_late(self._stage.name.lower(), seconds)
                 transport.write(encode(late, is_last=True))
             transport.close()
-
-
-def _is_begun(given: bytes) -> bool:
-    """Tell whether a plain request may begin with these bytes."""
-    return START.startswith(given)
-
-
-@lru_cache(1024)
-def read_head(head: bytes) -> Plain | None:
-    """
-    Read a request's head, up to and including the line end of its last header.
-
-    Returns:
-        None for a request that is not plain: any line, header or value but the usual ones.
-    """
-    if not head.startswith(START):
-        return None
-    headers: dict[str, str] = {}
-    for line in head[len(START) :].split(b"\r\n")[:-1]:
-        match = _HEADER.fullmatch(line)
-        if match is None:
-            return None
-        name, value = match[1].decode().title(), match[2].decode()
-        if name in headers or not _USUAL.get(name, _NOTHING).fullmatch(value):
-            return None
-        headers[name] = value
-    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    length = int(headers.get("Content-Length", MAX_BODY + 1))
-    if content_type not in PLAIN_TYPES or length > MAX_BODY or "Host" not in headers:
-        return None
-    return Plain(headers, content_type, length)
-
-
-_HEADER = re.compile(rb"([A-Za-z-]{1,40}):[ \t]*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)[ \t]*")
-_ANYTHING = re.compile(r".*")
-_NOTHING = re.compile(r"(?!)")
-_USUAL = {
-    "Host": _ANYTHING,
-    "User-Agent": _ANYTHING,
-    "Accept": _ANYTHING,
-    "Accept-Encoding": _ANYTHING,
-    "Authorization": _ANYTHING,
-    "Content-Type": _ANYTHING,
-    "Content-Length": re.compile(r"[0-9]{1,8}"),
-    "Connection": re.compile(r"(?i:keep-alive)"),
-}
-"""The headers that a plain request may have, and their values."""
-
-
-def _encode_stored(house: House, stored: list[Stored], *, is_lines: bool) -> bytes:
-    """Return the answer to a plain request whose events are stored."""
-    if is_lines:
-        kind, body = b"x-ndjson", _json.encode_lines(stored)
-    else:
-        kind, body = b"json", _json.encode(stored_fields(house, stored))
-    return (
-        b"HTTP/1.1 201 Created\r\nContent-Type: application/%b\r\nContent-Length: %d\r\n"
-        b"Date: %b\r\n\r\n%b" % (kind, len(body), date(int(time.time())), body)
-    )
-
-
-_json = msgspec.json.Encoder()

@@ -8,11 +8,12 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Bookmark, Entry, Event, Gap
 from rtevents.core.filter import Filter
-from rtevents.core.log import Cursor, Start
+from rtevents.core.log import Start
 from rtevents.core.service import EventService
-from rtevents.errors import LogClosed, RteventsError
+from rtevents.errors import LogClosed, RteventsError, Unavailable
 from rtevents.server.group import Group
 from rtevents.server.member import Member
 from rtevents.server.wire import Encoding, gap_fields
@@ -40,7 +41,7 @@ class Fanout:
         dashboard_interval: float = 3.0,
     ) -> None:
         self.service = service
-        self._dashboard_interval = dashboard_interval
+        self.dashboard_interval = dashboard_interval
         self.pong_timeout = pong_timeout
         self.send_timeout = send_timeout
         # By the latency that their members allow, in seconds.
@@ -65,6 +66,9 @@ class Fanout:
             **asked,
         )
         self._write(member, _first(start), start.after)
+        if self.service.trouble:
+            # Who comes just now would wonder why nothing happens.
+            member.write(member.encoding.heartbeat(self.beats(), self.bookmark(member)))
         connection.on_close(lambda: self.leave(member))
         if member.is_lagging or not self._join(member):
             self._climb(member)
@@ -92,7 +96,7 @@ class Fanout:
         connection = member.connection
         connection.wanted = wanted
         if start is not None:
-            connection.position = start.after
+            connection.position, connection.anew = start.after, self.service.log.anew
             member.is_live = False
             member.owed = _first(start)
         else:
@@ -172,7 +176,8 @@ class Fanout:
 
     async def _catch_up(self, member: Member) -> None:
         connection = member.connection
-        cursor = Cursor(self.service.log, connection.wanted, connection.position)
+        log, wanted = self.service.log, connection.wanted
+        cursor = Cursor(log, wanted, connection.position, anew=connection.anew)
         try:
             while True:
                 await self.drained(member)
@@ -182,7 +187,7 @@ class Fanout:
                 if self._join(member):
                     self._climbing.pop(member, None)
                     return
-                await self._step(member, cursor)
+                await self._go_on(member, cursor)
         except ConnectionError:
             self._climbing.pop(member, None)
             connection.close("lost")
@@ -190,6 +195,27 @@ class Fanout:
             # It comes back with its bookmark, and is told then what is wrong.
             self._climbing.pop(member, None)
             connection.close("shutdown" if isinstance(error, LogClosed) else "error")
+
+    async def _go_on(self, member: Member, cursor: Cursor) -> None:
+        """Take a step; while what comes next cannot be read, wait, and let the member know why."""
+        log, now = self.service.log, asyncio.get_running_loop().time
+        beat = 0.0
+        while True:
+            try:
+                await self._step(member, cursor)
+                break
+            except LogClosed:
+                raise
+            except Unavailable as error:
+                if now() >= beat:
+                    beat = now() + self.service.heartbeat_interval
+                    told = self.service.heartbeat(error)
+                    member.write(member.encoding.heartbeat(told, log.bookmark(cursor.position)))
+                await asyncio.sleep(error.retry_after)
+            await self.drained(member)
+        if beat:
+            told = self.service.heartbeat()
+            member.write(member.encoding.heartbeat(told, log.bookmark(cursor.position)))
 
     async def _stay(self, member: Member) -> None:
         """Send a member that gets nothing the heartbeats of a group, with the place it stays at."""
@@ -219,6 +245,7 @@ class Fanout:
         else:
             items = await cursor.next(0)
             self._write(member, items, cursor.position)
+            member.connection.anew = cursor.anew
             # A window full of pages is served without a wait: others have their turn between.
             await asyncio.sleep(0)
 
@@ -253,7 +280,7 @@ class Fanout:
                 pong_timeout=self.pong_timeout,
                 heartbeat=self.beats,
                 update=self._updates,
-                dashboard_interval=self._dashboard_interval,
+                dashboard_interval=self.dashboard_interval,
                 set_down=self.set_down,
             )
             self.spawn(self._serve(group, member.max_latency))

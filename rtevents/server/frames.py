@@ -7,7 +7,8 @@ from typing import Any, Literal
 import msgspec
 
 from rtevents.core.event import Stored
-from rtevents.server.answers import Missing, Refusal
+from rtevents.server.answers.events import Missing
+from rtevents.server.answers.refusals import Refusal
 from rtevents.server.requests import FilterQuery, NewEvent
 
 Verdict = Literal["new", "complete", "truncated", "unknown-id", "other-epoch"]

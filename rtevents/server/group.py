@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
 from rtevents.core.connection import Place
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Entry, Event, Gap
 from rtevents.core.filter import Filter
-from rtevents.core.log import Cursor
 from rtevents.core.matcher import Matched, Matcher
 from rtevents.core.service import EventService
-from rtevents.errors import LogClosed
+from rtevents.errors import LogClosed, Unavailable
 from rtevents.server.member import HIGH_WATER, Member
 from rtevents.server.wire import Encoding, gap_fields
 
@@ -102,10 +102,14 @@ class Group:
         self._set_down = set_down
         self._cursor = Cursor(self._log, Filter(), self.goal)
         self._place = Place(self.goal)
+        # Of the cursor, where the place is.
+        self._anew = self._cursor.anew
         self._matcher = Matcher()
         self._parts: dict[tuple[Filter, str], Part] = {}
         # The same, found by what wants something.
         self._riding: dict[Matched, list[Part]] = {}
+        # Why the page after the cursor cannot be read.
+        self._unread: Unavailable | None = None
         self._round = 0
         self._is_writing = False
         self._newcomers: list[Member] = []
@@ -141,7 +145,9 @@ class Group:
         self.size -= 1
         self._watching.pop(member, None)
         is_waiting = self._is_writing and part.round == self._round != member.served
-        member.connection.position = self._place.seq if is_waiting else self.goal
+        connection = member.connection
+        connection.position = self._place.seq if is_waiting else self.goal
+        connection.anew = self._anew if is_waiting else self._cursor.anew
         if not part.members:
             matched = part.matched
             del self._parts[matched.wanted, part.encoding.key]
@@ -161,18 +167,14 @@ class Group:
         beat = loop.time() + interval
         look = loop.time() + self._dashboard_interval
         pong: float | None = None
-        trouble = self._service.trouble
+        trouble = self._trouble
         not_before = 0.0
         while self.size:
             due = min(beat, look, math.inf if pong is None else pong)
             try:
-                grown = await self._log.grown(self.goal, max(0.0, due - loop.time()))
-                if grown:
+                if await self._log.grown(self.goal, max(0.0, due - loop.time())):
                     await asyncio.sleep(not_before - loop.time())
-                    begun = loop.time()
-                    rested = await self._serve(await self._cursor.next(0))
-                    now = loop.time()
-                    not_before = now + self._pause(now - begun - rested)
+                    not_before = loop.time() + await self._advance()
             except LogClosed:
                 return
             now = loop.time()
@@ -182,14 +184,33 @@ class Group:
             if now >= look:
                 look = now + self._dashboard_interval
                 self._show()
-                if bool(trouble) != bool(self._service.trouble):
+                if trouble != self._trouble:
                     # Who only reads would notice nothing: nothing comes, as when nothing happens.
                     beat = now
-                trouble = self._service.trouble
+                trouble = self._trouble
             if now >= beat:
                 beat = now + interval
                 if await self._beat(now) and pong is None:
                     pong = now + self._pong_timeout
+
+    @property
+    def _trouble(self) -> tuple[bool, bool]:
+        """Whether events cannot be stored, and whether those that come next cannot be read."""
+        return self._service.trouble is not None, self._unread is not None
+
+    async def _advance(self) -> float:
+        """Serve the page after the cursor; return the seconds to wait before the next."""
+        begun = time.monotonic()
+        try:
+            items = await self._cursor.next(0)
+        except LogClosed:
+            raise
+        except Unavailable as error:
+            self._unread = error
+            return error.retry_after
+        self._unread = None
+        rested = await self._serve(items)
+        return self._pause(time.monotonic() - begun - rested)
 
     def _pause(self, took: float) -> float:
         """Return how long to wait after a round that took so many seconds (the duty rule)."""
@@ -215,7 +236,7 @@ class Group:
         finally:
             self._is_writing = False
             # Members share the place, so that all of them move at once.
-            self._place.seq = self.goal
+            self._place.seq, self._anew = self.goal, self._cursor.anew
             newcomers, self._newcomers = self._newcomers, []
             for member in newcomers:
                 if member.part is not None and member.part.group is self:
@@ -275,7 +296,8 @@ class Group:
 
     async def _beat(self, now: float) -> bool:
         """Write a heartbeat to every member; return whether answers are expected."""
-        bookmark, event = self._log.bookmark(self.goal), self._heartbeat()
+        bookmark = self._log.bookmark(self.goal)
+        event = self._service.heartbeat(self._unread) if self._unread else self._heartbeat()
         slices = _Slices()
         expects = False
         for part in list(self._parts.values()):

@@ -8,9 +8,10 @@ import msgspec
 from aiohttp import web
 
 from rtevents.core.cloudevents import BATCH, to_cloudevent
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Bookmark, Entry, Gap
 from rtevents.core.filter import FILTER_KEYS, parse_filter
-from rtevents.core.log import Cursor, Start, wire_bytes
+from rtevents.core.log import Start, wire_bytes
 from rtevents.core.since import Since, parse_since
 from rtevents.core.store import PAGE_BYTES
 from rtevents.errors import BookmarkError, LogClosed

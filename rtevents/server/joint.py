@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from rtevents.core.connection import Connection
-from rtevents.core.event import Bookmark, Entry, Gap
+from rtevents.core.event import Bookmark, Entry, Event, Gap
 from rtevents.core.filter import Filter
+from rtevents.core.health import STATUSES, heartbeat
 from rtevents.core.joint import JointCursor, Run, newest_of_each_type, worst
-from rtevents.core.log import Start
+from rtevents.core.log import Log, Start
+from rtevents.core.service import EventService
 from rtevents.core.since import Since
 from rtevents.errors import BadInput, BookmarkError, LogClosed, RteventsError
 from rtevents.server.fanout import Fanout
 from rtevents.server.member import Member
 from rtevents.server.wire import gap_fields
-
-if TYPE_CHECKING:
-    from rtevents.server.keys import House
 
 
 class Joint:
@@ -29,14 +28,14 @@ class Joint:
 
     Args:
         fanout: The main log's.
-        houses: The rooms of each log.
+        services: The service of each log, by the log's name.
     """
 
-    def __init__(self, fanout: Fanout, houses: Sequence[House]) -> None:
+    def __init__(self, fanout: Fanout, services: Mapping[str, EventService]) -> None:
         self.service = fanout.service
         self.send_timeout = fanout.send_timeout
         self._fanout = fanout
-        self._houses = {house.log: house for house in houses}
+        self._services = services
 
     async def connect(
         self, wanted: Filter, *, since: Since, within: Filter, **who: Any
@@ -53,16 +52,16 @@ class Joint:
         connection.joint = JointCursor(self.logs(), wanted, starts)
         return connection, Start(0, worst(start.verdict for start in starts))
 
-    def logs(self) -> list[tuple[str, Any]]:
+    def logs(self) -> list[tuple[str, Log]]:
         """Return each log, with its name."""
-        return [(name, house.service.log) for name, house in self._houses.items()]
+        return [(name, service.log) for name, service in self._services.items()]
 
     async def starts(self, wanted: Filter, since: Since, within: Filter) -> list[Start]:
         """Return where a reader begins in each log."""
         if since.event_id is not None:
             raise BookmarkError(
-                f"the place after an event is in one of the logs ({', '.join(self._houses)}): name "
-                "its project, or give a bookmark",
+                f"the place after an event is in one of the logs ({', '.join(self._services)}): "
+                "name its project, or give a bookmark",
                 field="since",
             )
         starts = [await log.start(since, wanted, within) for _, log in self.logs()]
@@ -124,25 +123,24 @@ class Joint:
         connection, interval = member.connection, self.service.heartbeat_interval
         beat = loop.time() + interval
         told: str | None = None
+        amiss: set[str] = set()
         try:
             while True:
                 await self.drained(member)
                 if cursor.is_live and not member.is_live:
                     member.is_live = True
                     member.control("live", bookmark=str(cursor.bookmark))
-                due = beat
-                if member.unanswered_since is not None:
-                    due = min(due, member.unanswered_since + self._fanout.pong_timeout)
                 # Until it is live, it is told as soon as it is.
-                wait = max(0.0, due - loop.time()) if member.is_live else 0.0
-                for run in await cursor.next(wait):
+                is_waiting = member.is_live or cursor.troubles
+                for run in await cursor.next(self._wait(member, beat) if is_waiting else 0.0):
                     told = self._write(member, run, told)
                 now = loop.time()
                 if self._is_silent(member, now):
                     connection.close("no pong")
-                if now >= beat:
+                before, amiss = amiss, self._amiss(cursor)
+                if now >= beat or amiss != before:
                     beat = now + interval
-                    member.write(member.encoding.heartbeat(self._fanout.beats(), cursor.bookmark))
+                    member.write(member.encoding.heartbeat(self._beat(cursor), cursor.bookmark))
                     if member.unanswered_since is None:
                         member.unanswered_since = now
         except ConnectionError:
@@ -150,6 +148,29 @@ class Joint:
         except RteventsError as error:
             # It comes back with its bookmark, and is told then what is wrong.
             connection.close("shutdown" if isinstance(error, LogClosed) else "error")
+
+    def _wait(self, member: Member, beat: float) -> float:
+        """Return the seconds until there is something to do when nothing comes."""
+        now = asyncio.get_running_loop().time()
+        due = min(beat, now + self._fanout.dashboard_interval)
+        if member.unanswered_since is not None:
+            due = min(due, member.unanswered_since + self._fanout.pong_timeout)
+        return max(0.0, due - now)
+
+    def _amiss(self, cursor: JointCursor) -> set[str]:
+        """Return the logs of which a reader is to know that nothing comes from them just now."""
+        stopped = {name for name, service in self._services.items() if service.trouble}
+        return stopped | cursor.troubles.keys()
+
+    def _beat(self, cursor: JointCursor) -> Event:
+        """Return a HEALTH_CHECK of all the logs together."""
+        troubles = cursor.troubles
+        status, reasons = STATUSES[0], []
+        for name, service in self._services.items():
+            said = service.heartbeat(troubles.get(name)).data
+            status = max(status, said["status"], key=STATUSES.index)
+            reasons += [f"log {name}: {reason}" for reason in said.get("reasons", ())]
+        return heartbeat(status, reasons)
 
     def _is_silent(self, member: Member, now: float) -> bool:
         """Tell whether a WebSocket has not answered a heartbeat in time."""
@@ -177,7 +198,7 @@ class Joint:
             member.write(encoding.control("gap", {"log": run.log, **fields}))
             return place.epoch
         entries = [item for item in run.items if isinstance(item, Entry)]
-        self._houses[run.log].service.counters.delivered += len(entries)
+        self._services[run.log].counters.delivered += len(entries)
         block = encoding.block(encoding.frames(entries, place.epoch))
         member.write(block, len(entries))
         return place.epoch

@@ -13,7 +13,7 @@ from rtevents.core.joint import JointCursor
 from rtevents.core.log import wire_bytes
 from rtevents.core.since import Since, parse_since
 from rtevents.core.store import PAGE_BYTES
-from rtevents.errors import BookmarkError, LogClosed
+from rtevents.errors import BookmarkError, LogClosed, StoreError
 from rtevents.server.asked import Reader, is_newest_first, limit_of, patience, wait_of
 from rtevents.server.joint import Joint
 from rtevents.server.keys import House
@@ -36,7 +36,7 @@ async def joint_page(house: House, houses: Sequence[House], reader: Reader, quer
         BookmarkError: A place cannot be read, or is in one log alone.
         FilterError: A number or the order cannot be.
     """
-    joint = Joint(house.fanout, houses)
+    joint = house.join(houses)
     since = query.get("after") or query.get("since") or "all"
     if since.isdigit() and query.get("after"):
         raise BookmarkError(
@@ -92,6 +92,9 @@ async def _fill(
     gaps: list[dict[str, Any]] = []
     while len(entries) < limit and wire_bytes(entries) < PAGE_BYTES:
         runs = await cursor.next(0.0 if entries or gaps else wait, limit=limit - len(entries))
+        for name, error in cursor.troubles.items():
+            # A page without what one of the logs has would pass for all there is.
+            raise StoreError(f"log {name}: {error}", retry_after=error.retry_after)
         if not runs:
             break
         for run in runs:

@@ -185,6 +185,10 @@ class House(msgspec.Struct):
                 self, log=name, service=service, fanout=fanout
             )
 
+    def join(self, houses: Sequence[House]) -> Joint:
+        """Return what has the streams over several logs."""
+        return Joint(self.fanout, {house.log: house.service for house in houses})
+
     @property
     def each(self) -> list[House]:
         """The rooms of each log."""

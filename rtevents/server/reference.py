@@ -11,7 +11,8 @@ import msgspec
 
 from rtevents import __version__
 from rtevents.core.reference import meanings
-from rtevents.server.answers import HistoryPage, Problem, Published
+from rtevents.server.answers.events import HistoryPage, Published
+from rtevents.server.answers.refusals import Problem
 from rtevents.server.requests import CloudEvent, NewEvent
 
 REFERENCE = "#/components/schemas/{name}"

@@ -8,7 +8,8 @@ import msgspec
 
 from rtevents.config.settings import TASKS
 from rtevents.core.draft import END_OF_TIME
-from rtevents.core.event import MAX_EVENT_ID, MAX_EXTENSIONS, MAX_SOURCE
+from rtevents.core.event import MAX_EXTENSIONS
+from rtevents.core.names import MAX_EVENT_ID, MAX_SOURCE
 from rtevents.core.where_text import MAX_TEXT
 from rtevents.server.tokens import MAX_LIFE, MAX_NAME, ROLES
 

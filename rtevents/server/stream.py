@@ -21,7 +21,6 @@ from rtevents.core.since import Since, parse_duration, parse_since
 from rtevents.errors import BadInput, NotAllowed, NotAuthenticated, RteventsError, Unavailable
 from rtevents.server.first_word import first_word
 from rtevents.server.follower import Follower
-from rtevents.server.joint import Joint
 from rtevents.server.keys import HOUSE, PRINCIPAL, RULE, SECRET, House, query_of
 from rtevents.server.member import GOODBYE, SEND_BUFFER, Member
 from rtevents.server.principal import NOBODY, Principal
@@ -253,7 +252,7 @@ def over(house: House, wanted: Filter) -> House:
     houses = house.within(wanted)
     if len(houses) == 1:
         return houses[0]
-    return msgspec.structs.replace(house, joint=Joint(house.fanout, houses))
+    return msgspec.structs.replace(house, joint=house.join(houses))
 
 
 def _transport(request: web.Request) -> asyncio.Transport:

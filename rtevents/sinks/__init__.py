@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -19,6 +19,26 @@ KINDS = {
     "notify": "rtevents.sinks.notify:open_notify",
 }
 """Each kind of reaction by the setting that names it; loaded when it is used."""
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How a sink acts; the fields are those of ``SinkSettings``.
+
+    Args:
+        batch: Most entries at once.
+        retry_max: The longest pause, in seconds.
+    """
+
+    batch: int = 1
+    batch_seconds: float = 0.0
+    every: float = 0.0
+    on_busy: Literal["queue", "drop", "restart"] = "queue"
+    retries: int = 5
+    retry_pause: float = 1.0
+    retry_max: float = 300.0
+    breaker: int = 5
+    breaker_pause: float = 30.0
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -141,10 +142,20 @@ class DeadLetters:
         """The names of the letters, the oldest first."""
         return list(self._sizes)
 
-    def read(self, ids: Sequence[str]) -> list[Letter]:
-        """Return the letters of these names; what is gone, or cannot be read, is left out."""
-        found = [self.get(letter_id) for letter_id in ids]
-        return [letter for letter in found if letter is not None]
+    def read(self, ids: Sequence[str], most_bytes: float = math.inf) -> list[Letter]:
+        """
+        Return the letters of these names; what is gone, or cannot be read, is left out.
+
+        Args:
+            most_bytes: Bytes of events after which there are enough.
+        """
+        found: list[Letter] = []
+        size = 0
+        for letter in map(self.get, ids):
+            if letter is not None and size < most_bytes:
+                size += len(bytes(letter.event))
+                found.append(letter)
+        return found
 
     def get(self, letter_id: str) -> Letter | None:
         """Return a letter; None when there is none of that name, or it cannot be read."""

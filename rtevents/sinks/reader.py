@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Bookmark, Entry, Gap
 from rtevents.core.filter import Filter
-from rtevents.core.log import Cursor, Log
+from rtevents.core.log import Log
 from rtevents.core.since import Since, parse_since
 
 

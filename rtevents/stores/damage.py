@@ -7,7 +7,8 @@ from collections.abc import Collection
 
 import msgspec
 
-from rtevents.core.event import Entry, corrupt_entry, is_event_id
+from rtevents.core.event import Entry, corrupt_entry
+from rtevents.core.names import is_event_id
 
 _HEAD = re.compile(rb'\{"event_id":("[^"\\]*"),"type":("[^"\\]*"),"data":\{')
 _TAIL = re.compile(

@@ -46,6 +46,7 @@ class MemoryStore:
     """
 
     is_shared = False
+    anew = 0
 
     def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
         self.epoch = secrets.token_hex(4)

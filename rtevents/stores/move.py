@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from hashlib import sha256
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +15,13 @@ from redis.exceptions import RedisError
 from rtevents.errors import StoreDamaged, StoreError
 from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.header import SCHEMA_VERSION
+from rtevents.stores.hint import Hint, HintFile
 from rtevents.stores.look import look
 from rtevents.stores.redis_place import Place
 from rtevents.stores.redis_server import Ask, Found, Server, explain
 from rtevents.stores.remains import check_remains
 from rtevents.stores.sqlite_file import in_words, is_damage
-from rtevents.stores.sqlite_rows import checksum
+from rtevents.stores.sqlite_rows import checksum, load_extent
 
 CHUNK = 500
 """Entries that are moved, or compared, at once: Redis does nothing else meanwhile."""
@@ -51,6 +53,23 @@ class Moved(NamedTuple):
     weaknesses: list[str]
 
 
+class Kept(NamedTuple):
+    """
+    What a log in Redis holds.
+
+    Args:
+        is_begun: Whether there is one.
+        first: The first seq that is kept; 0 for none.
+        last: The last that it ever had; 0 for none.
+        moved: The last that was moved there: what follows, it was given there.
+    """
+
+    is_begun: bool
+    first: int
+    last: int
+    moved: int
+
+
 class Row(NamedTuple):
     """An entry as it is kept: its seq, when it was stored in microseconds, and its body."""
 
@@ -64,7 +83,9 @@ async def move(source: Path, url: str, *, tell: Tell = lambda _what, _share: Non
     Move the entries of a log to Redis, each with its seq and its age, and compare all of them.
 
     The source is only read, as it is at this moment; what is there already is not moved again, so
-    that it may be done while the daemon runs, and once more for the rest when it has stopped.
+    that it may be done while the daemon runs, and once more for the rest when it has stopped. The
+    log's name and its last seq go along, be there no entry left. What was moved and would no longer
+    stand before the rest, for the source has trimmed both it and what followed, is trimmed there.
 
     Args:
         source: The database.
@@ -77,22 +98,28 @@ async def move(source: Path, url: str, *, tell: Tell = lambda _what, _share: Non
     """
     if not check_remains(source):
         raise StoreError(f"{source}: there is no log")
+    # Before the log is looked at: it has come at least so far.
+    hint = _hint_beside(source)
     try:
         with look(source) as db:
-            log = _Source(source, db)
+            log = _Source(source, db, hint)
             async with _target(Place.parse(url), log.epoch) as target:
-                begun = await target.extent()
-                moved = await _move(log, target, begun, tell)
+                moved = await _move(log, target, tell)
                 return await _compare(log, target, moved, tell)
     except sqlite3.Error as error:
         kind = StoreDamaged if is_damage(error) else StoreError
         raise kind(f"{source}: cannot be read: {in_words(error)}") from error
 
 
+def _hint_beside(source: Path) -> Hint | None:
+    file = source.resolve()
+    return HintFile(file.with_name(f"{file.name}.hint")).read()
+
+
 class _Source:
     """The log of this machine, of one moment."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection, hint: Hint | None) -> None:
         self._path = path
         self._db = db
         (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -101,9 +128,13 @@ class _Source:
                 f"{path}: of an older rtevents; start the daemon on it once, and it is brought up"
             )
         (self.epoch,) = db.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
-        first, last = db.execute("SELECT min(seq), max(seq) FROM entry").fetchone()
-        self.first: int = first or 1
-        self.last: int = last or 0
+        extent = load_extent(db)
+        self.first, self.last = extent.first, extent.last
+        if hint and hint.epoch == self.epoch and hint.seq > self.last:
+            raise StoreError(
+                f"{path}: entries {self.last + 1} to {hint.seq} are lost; start the daemon on it "
+                "once, and it goes on under another name"
+            )
 
     def rows(self, after: int) -> Iterator[list[Row]]:
         """Yield the entries after a seq, some at a time."""
@@ -142,22 +173,53 @@ class _Target:
         self._found = server
         return []
 
-    async def extent(self) -> tuple[int, int]:
-        """Return the first seq that is kept there, and the last; 0 for none."""
-        oldest, epoch, last, _ = await self._server.run(scripts.EXTENT)
+    async def kept(self) -> Kept:
+        """
+        Return what is there.
+
+        Raises:
+            StoreError: It is another log.
+        """
+        oldest, epoch, last, moved = await self._server.run(scripts.ADOPTED)
         if epoch is not None and epoch.decode() != self._epoch:
             raise StoreError(
-                f"{self._name} is another log ({epoch.decode()}, this one is {self._epoch}): "
+                f"{self.name} is another log ({epoch.decode()}, this one is {self._epoch}): "
                 "name one that is not there yet, by ?log=NAME"
             )
-        return int(oldest.partition(b"-")[0] or 0), int(last or 0)
+        first = int(oldest.partition(b"-")[0] or 0)
+        return Kept(epoch is not None, first, int(last or 0), int(moved or 0))
 
-    async def add(self, after: int, rows: list[Row]) -> None:
-        """Add entries behind the seq that was the last."""
+    async def add(self, after: int, log: _Source, rows: list[Row]) -> None:
+        """
+        Add entries behind the seq that was the last.
+
+        Raises:
+            StoreError: It is not the last any more.
+        """
         flat = [value for row in rows for value in row]
-        place = (self._epoch, self._found.failover, self._found.run, after)
-        if await self._server.run(scripts.ADOPT, *place, *flat) != b"done":
-            raise StoreError(f"{self._name} grows by itself: end every daemon that is on it")
+        place = (self._epoch, self._found.failover, self._found.run, after, log.first, log.last)
+        if await self._server.run(scripts.ADOPT, *place, *flat) == b"done":
+            return
+        there = await self.kept()
+        if there.last != there.moved:
+            raise self.went_on(there, log)
+        if there.last < after:
+            raise StoreError(f"{self.name} lost what was moved there just now: run it once more")
+        raise StoreError(
+            f"another `rtevents migrate` is just moving to {self.name}: let it end, and run this "
+            "once more for what is left; nothing is there twice"
+        )
+
+    def went_on(self, there: Kept, log: _Source) -> StoreError:
+        """Return what is wrong when it has what this log has not."""
+        if there.last == there.moved:
+            why = "what was moved there is of a later moment"
+        else:
+            why = f"it went on there after {there.moved}, by a daemon that is on it"
+        return StoreError(
+            f"{self.name} reaches to {there.last}, this one to {log.last}: {why}; to move all of "
+            "this one, name a log that is not there yet, by ?log=NAME"
+        )
 
     async def rows(self, first: int, last: int) -> list[Row]:
         """Return the entries from one seq to another."""
@@ -165,7 +227,8 @@ class _Target:
         return [_row(name, fields) for name, fields in found]
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """Which log it is, for people."""
         return f"redis at {self._server.place}: the log {self._server.place.name}"
 
 
@@ -185,48 +248,55 @@ def _row(name: bytes, fields: dict[bytes, bytes]) -> Row:
     return Row(int(seq), int(stored), fields[b"b"])
 
 
-async def _move(log: _Source, target: _Target, begun: tuple[int, int], tell: Tell) -> int:
+async def _move(log: _Source, target: _Target, tell: Tell) -> int:
     """Move what is not there yet; return how many."""
-    first, last = begun
-    if last > log.last:
-        raise StoreError(
-            f"the log in redis reaches to {last}, this one to {log.last}: it went on there"
-        )
-    if first:
+    there = await target.kept()
+    if there.last > log.last or there.last != there.moved:
+        raise target.went_on(there, log)
+    last = there.last
+    if there.first:
         # Before anything is put behind it.
         await _compare_some(
             [row for row in next(log.rows(last - 1), []) if row.seq <= last], target
         )
     moved, due = 0, log.last - max(last, log.first - 1)
     for rows in log.rows(last):
-        await target.add(last, rows)
+        await target.add(last, log, rows)
         last = rows[-1].seq
         moved += len(rows)
         tell("moved", 1 - (log.last - last) / due)
+    if last < log.last or not there.is_begun:
+        # There are no entries left: how far it came goes along all the same.
+        await target.add(last, log, [])
     return moved
 
 
 async def _compare(log: _Source, target: _Target, moved: int, tell: Tell) -> Moved:
     """Read all of it again, here and there."""
-    first, _ = await target.extent()
+    first = (await target.kept()).first
     digest, entries = sha256(), 0
     for rows in log.rows(max(0, first - 1)):
-        await _compare_some(rows, target)
-        for row in rows:
+        same = await _compare_some(rows, target)
+        for row in same:
             digest.update(b"%d %d %d\n%b\n" % (row.seq, row.stored, len(row.body), row.body))
-        entries += len(rows)
+        entries += len(same)
         tell("compared", 1 - (log.last - rows[-1].seq) / max(1, log.last - first + 1))
     if not entries:
         first = log.last + 1
     return Moved(moved, entries, first, log.last, digest.hexdigest(), log.epoch, target.weaknesses)
 
 
-async def _compare_some(rows: list[Row], target: _Target) -> None:
+async def _compare_some(rows: list[Row], target: _Target) -> list[Row]:
+    """Compare entries; return those that are there, for a daemon that is on it may trim."""
     there = await target.rows(rows[0].seq, rows[-1].seq) if rows else []
-    if there == rows:
-        return
-    wrong = next((a.seq for a, b in zip(rows, there, strict=False) if a != b), None)
-    seq = wrong or rows[len(there)].seq
+    if there != rows:
+        first = (await target.kept()).first
+        rows = [row for row in rows if row.seq >= first]
+        there = [row for row in there if row.seq >= first]
+    wrong = [one for one, other in zip_longest(rows, there) if one != other]
+    if not wrong:
+        return rows
+    seq = (wrong[0] or there[len(rows)]).seq
     raise StoreError(
         f"entry {seq} is not the same in redis: the two logs have gone apart; "
         "name one that is not there yet, by ?log=NAME"

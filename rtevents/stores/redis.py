@@ -9,20 +9,22 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.exceptions import RedisError
 
-from rtevents.core.event import Entry, Event, Stored, decode_entry, is_event_id
+from rtevents.core.event import Entry, Event, Stored
 from rtevents.core.filter import Filter
+from rtevents.core.names import is_event_id
 from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
-from rtevents.errors import BadInput, EventConflict, StoreError
+from rtevents.errors import EventConflict, StoreError
 from rtevents.stores import redis_scripts as scripts
-from rtevents.stores.damage import damaged_entry
-from rtevents.stores.dedup import Kept, settle
+from rtevents.stores.dedup import Kept
 from rtevents.stores.growth import Growth
-from rtevents.stores.redis_follow import CHUNK, Follower, Portion, Row, seq_of
+from rtevents.stores.redis_batches import known_of, placed, settle_all
+from rtevents.stores.redis_follow import CHUNK, Follower, Portion
 from rtevents.stores.redis_place import Place
+from rtevents.stores.redis_rows import Row, entry_of, holes_of, seq_of
 from rtevents.stores.redis_server import Ask, Found, Server, explain
 
 logger = logging.getLogger(__name__)
@@ -48,19 +50,6 @@ TRIES = 20
 _EVERYTHING = Filter()
 
 
-class _Settled(NamedTuple):
-    """
-    What is to become of batches.
-
-    Args:
-        answers: One each; a new event's seq counts from 1.
-        fresh: The events to store, by id, in the order of their seqs.
-    """
-
-    answers: list[list[Stored] | EventConflict]
-    fresh: dict[str, Event]
-
-
 class RedisStore:
     """
     A log in a stream of Redis, made by ``RedisStore.open``; many daemons may have it open at once.
@@ -79,6 +68,7 @@ class RedisStore:
     def __init__(self, server: Server, clock: Callable[[], float] | None) -> None:
         self.epoch = ""
         self.notes: list[Note] = []
+        self.anew = 0
         self._server = server
         # redis-py's types know bytes from text only where they are told at each call.
         self._ask: Any = server.redis
@@ -160,7 +150,7 @@ class RedisStore:
             if epoch != self.epoch:
                 # What was known is of a log that lost its end.
                 epoch, known = self.epoch, {}
-            settled = _settle(batches, known)
+            settled = settle_all(batches, known)
             bodies = [event.body for event in settled.fresh.values()]
             if not bodies:
                 await self._confirm(epoch)
@@ -170,11 +160,11 @@ class RedisStore:
                 base = int(rest[0])
                 await self._confirm(epoch)
                 self._reach(base + len(bodies))
-                return _placed(settled, base)
+                return placed(settled, base)
             if said == b"known":
-                known |= _known(rest)
+                known |= known_of(rest)
             else:
-                await self._server.greet_again()
+                await self._greet_again()
         raise StoreError("redis: other daemons store the same events, again and again")
 
     async def _confirm(self, epoch: str) -> None:
@@ -255,13 +245,14 @@ class RedisStore:
     async def bounds(self) -> Bounds:
         """Return the first and the last seq that are kept, and where some are missing."""
         self._growth.check()
+        known = self._last
         oldest, epoch, last, holes = await self._run(scripts.EXTENT)
         is_other = self.epoch and epoch != self.epoch.encode()
-        if epoch is None or is_other or int(last) < self._last:
-            epoch, last, holes = await self._server.greet_again()
-        self._take(epoch, last)
+        if epoch is None or is_other or int(last) < known:
+            epoch, last, holes, _ = await self._greet_again()
+        self._reach(int(last))
         first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1
-        return Bounds(first, int(last), _holes(holes, first))
+        return Bounds(first, int(last), holes_of(holes, first))
 
     async def retain(self, max_events: int, max_age: float, max_bytes: int) -> Bounds:
         """Delete the oldest entries until the rest is within every limit; see ``Store.retain``."""
@@ -270,7 +261,8 @@ class RedisStore:
         if max_events:
             keep = max(keep, bounds.last - max_events + 1)
         if max_age:
-            now = self._clock() if self._clock else await self._server.time()
+            async with self._asking():
+                now = self._clock() if self._clock else await self._server.time()
             young = await self._first("stored", int((now - max_age) * 1e6))
             keep = max(keep, aged(bounds, young))
         if max_bytes:
@@ -322,10 +314,12 @@ class RedisStore:
             self._reach(last)
         return self.epoch == epoch
 
-    def _take(self, epoch: bytes, last: bytes) -> None:
-        """Take what the log is called, and how far it reaches."""
+    def _take(self, epoch: bytes, last: bytes, holes: bytes | None, line: bytes | None) -> None:
+        """Take what the log is called, how far it reaches, and what became of that before."""
         name = epoch.decode()
         if self.epoch and name != self.epoch:
+            if self.epoch.encode() not in (line or b"").split():
+                self.anew = max(before for _, before in holes_of(holes, 0)) - 1
             logger.error("redis lost the log after %d: it goes on as %s", self._last, name)
             # In words that are the same whichever daemon saw it: all of them tell it, once.
             reason = f"redis lost the end of the log: it goes on as {name}"
@@ -340,8 +334,12 @@ class RedisStore:
         found: list[bytes] = await run(
             scripts.GREET, *known, server.failover, server.run, int(server.is_weak)
         )
-        self._take(found[0], found[1])
+        self._take(*found)
         return found
+
+    async def _greet_again(self) -> list[bytes]:
+        async with self._asking():
+            return await self._server.greet_again()
 
     async def _run(self, script: str, *arguments: str | int | bytes) -> Any:
         async with self._asking():
@@ -352,17 +350,21 @@ class RedisStore:
         """Turn what is wrong with Redis into a ``StoreError``, and let no cancelling be lost."""
         task = asyncio.current_task()
         cancelled = task.cancelling() if task else 0
+        failure: Exception | None = None
         try:
             yield
-        except Exception as error:
-            # What is cut off while it is asked fails in many ways.
-            self._growth.check()
-            if not isinstance(error, RedisError | OSError):
-                raise
-            raise StoreError(explain(error, self._server.place)) from error
+        except Exception as error:  # noqa: BLE001 - told below
+            failure = error
         if task and task.cancelling() > cancelled:
-            # redis-py 8.1 goes on when it is cancelled just as an answer comes.
-            raise asyncio.CancelledError
+            # redis-py 8.1 goes on, or fails, when it is cancelled just as an answer comes.
+            raise asyncio.CancelledError from failure
+        if failure is None:
+            return
+        # What is cut off while it is asked fails in many ways.
+        self._growth.check()
+        if not isinstance(failure, RedisError | OSError):
+            raise failure
+        raise StoreError(explain(failure, self._server.place)) from failure
 
     async def _first(self, what: str, value: int) -> int:
         return int(await self._run(scripts.FIND, what, value))
@@ -381,12 +383,12 @@ class RedisStore:
                 rows = await self._ask.xrange(key, low, high, count)
         self._growth.check()
         self._portion.learn(rows)
-        return [_entry(row) for row in rows], len(rows) < count
+        return [entry_of(row) for row in rows], len(rows) < count
 
     async def _next(self, after: int, until: int | None) -> tuple[list[Entry], int | None]:
         """Return the next entries after a seq; and up to where that is all, if it is."""
         if until is None and (rows := self._follower.take(after)):
-            return [_entry(row) for row in rows], seq_of(rows[-1])
+            return [entry_of(row) for row in rows], seq_of(rows[-1])
         # What is known before the look is seen by it.
         known = self._last if until is None else min(until, self._last)
         entries, is_all = await self._rows(after, until)
@@ -418,71 +420,3 @@ class RedisStore:
             found += [entry for entry in rows if wanted.matches(entry)]
             edge = rows[-1].seq - 1 if rows else after
         return Page(found[:limit], max(after, last))
-
-
-def _settle(batches: Sequence[Sequence[Event]], known: dict[str, Kept]) -> _Settled:
-    """Decide what becomes of batches, as far as the ids are known."""
-    answers: list[list[Stored] | EventConflict] = []
-    fresh: dict[str, Event] = {}
-    here: dict[str, Kept] = dict(known)
-    for batch in batches:
-        try:
-            stored, new = settle(batch, len(fresh), here.get)
-        except EventConflict as conflict:
-            answers.append(conflict)
-            continue
-        answers.append(stored)
-        for name, (seq, event) in new.items():
-            fresh[name] = event
-            here[name] = (seq, event)
-    return _Settled(answers, fresh)
-
-
-def _placed(settled: _Settled, base: int) -> list[list[Stored] | EventConflict]:
-    """Return the answers with the seqs that the log has given."""
-    fresh = settled.fresh
-
-    def placed(answer: list[Stored] | EventConflict) -> list[Stored] | EventConflict:
-        if not isinstance(answer, EventConflict):
-            return [
-                Stored(one.event_id, base + one.seq, one.duplicate)
-                if one.event_id in fresh
-                else one
-                for one in answer
-            ]
-        if answer.event_id in fresh and answer.seq:
-            return EventConflict(answer.event_id, base + answer.seq, index=answer.index)
-        return answer
-
-    return [placed(answer) for answer in settled.answers]
-
-
-def _known(said: Sequence[bytes]) -> dict[str, Kept]:
-    """Read what a log says of ids that it has."""
-    found: dict[str, Kept] = {}
-    for name, seq, body in zip(said[::3], said[1::3], said[2::3], strict=True):
-        try:
-            event = decode_entry(_wire(int(seq), body)).event
-        except BadInput:
-            event = None
-        found[name.decode()] = (int(seq), event)
-    return found
-
-
-def _holes(text: bytes | None, first: int) -> tuple[tuple[int, int], ...]:
-    """Read where seqs are missing; before the first that is kept nobody needs to know."""
-    pairs = (pair.split(b"-") for pair in (text or b"").split())
-    holes = [(int(after), int(before)) for after, before in pairs]
-    return tuple(hole for hole in holes if hole[1] >= first)
-
-
-def _wire(seq: int, body: bytes) -> bytes:
-    return b'{"seq":%d,%b' % (seq, body[1:])
-
-
-def _entry(row: Row) -> Entry:
-    seq, fields = seq_of(row), row[1]
-    try:
-        return decode_entry(_wire(seq, fields[b"b"]))
-    except (BadInput, KeyError):
-        return damaged_entry(seq, None, None, fields.get(b"b"), ())

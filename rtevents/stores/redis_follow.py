@@ -10,6 +10,7 @@ from typing import Any
 
 from rtevents.core.store import PAGE_BYTES
 from rtevents.errors import StoreError
+from rtevents.stores.redis_rows import Row, seq_of
 from rtevents.stores.redis_server import ANSWER_SECONDS, Server
 
 logger = logging.getLogger(__name__)
@@ -22,14 +23,6 @@ BLOCK = 5.0
 
 PAUSE = 1.0
 """Seconds after which a server that does not answer is asked again."""
-
-Row = tuple[bytes, dict[bytes, bytes]]
-"""An entry as Redis has it: its id, and its fields."""
-
-
-def seq_of(row: Row) -> int:
-    """Return the seq of a row."""
-    return int(row[0].partition(b"-")[0])
 
 
 class Portion:

@@ -9,8 +9,10 @@ A log is five keys with one hash tag, so that they are on one node of a cluster:
 - ``ids``: a hash, ``event_id`` to ``seq``, of what is kept.
 - ``types``: a hash, a type's name to the seq of its newest entry.
 - ``log``: a hash: ``epoch``, ``last``, ``stored`` and ``end`` of the newest entry, ``holes`` (text:
-  ``after-before`` of the seqs that are missing, a blank after each), ``failover`` and ``run`` of
-  the server that it was on.
+  ``after-before`` of the seqs that are missing, a blank after each), ``line`` (text: the epochs
+  whose entries these are, the present one last, a blank after each), ``failover`` and ``run`` of
+  the server that it was on; and, where it was moved here, ``moved``, the last seq of what was, and
+  ``due``, the last that is to be.
 - ``nodes``: a hash, what each daemon that shares the log has left word of itself, by its name: when
   that was, in milliseconds, a blank, and the word.
 """
@@ -103,17 +105,24 @@ ADOPT = (
     _ENTRY
     + r"""
 -- ARGV: the epoch of a log that is moved here, failover and run as in GREET, the seq that was the
--- last, then of each entry its seq, its time in microseconds, and its body.
+-- last; of the source the first seq that it keeps, and the last; then of each entry its seq, its
+-- time in microseconds, and its body.
 local entries, ids, kinds, log = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local is = redis.call('HMGET', log, 'epoch', 'last', 'end', 'holes')
-if is[1] and (is[1] ~= ARGV[1] or is[2] ~= ARGV[4]) then
+local is = redis.call('HMGET', log, 'epoch', 'last', 'moved', 'end', 'holes')
+if (is[2] or '0') ~= ARGV[4] or is[1] and (is[1] ~= ARGV[1] or is[3] ~= is[2]) then
   return 'other'
 end
-local last, size, holes, stored = tonumber(ARGV[4]), tonumber(is[3] or '0'), is[4] or '', nil
-for at = 5, #ARGV, 3 do
+local last, first = tonumber(ARGV[4]), tonumber(ARGV[5])
+local size, holes, stored = tonumber(is[4] or '0'), is[5] or '', nil
+if first > last + 1 then
+  -- All that was moved before is trimmed there, and more than that: so it is here.
+  redis.call('UNLINK', entries, ids, kinds)
+  last = first - 1
+end
+for at = 7, #ARGV, 3 do
   local seq, body = ARGV[at], ARGV[at + 2]
   stored = ARGV[at + 1]
-  if last > 0 and tonumber(seq) > last + 1 then
+  if tonumber(seq) > last + 1 then
     holes = string.format('%s%.0f-%s ', holes, last, seq)
   end
   last = tonumber(seq)
@@ -123,19 +132,34 @@ for at = 5, #ARGV, 3 do
   redis.call('HSET', ids, name, seq)
   redis.call('HSET', kinds, kind, seq)
 end
-redis.call('HSET', log, 'epoch', ARGV[1], 'last', text(last), 'stored', stored, 'end', text(size),
-  'holes', holes, 'failover', ARGV[2], 'run', ARGV[3])
+if stored then
+  redis.call('HSET', log, 'stored', stored)
+else
+  redis.call('HSETNX', log, 'stored', '0')
+end
+redis.call('HSET', log, 'epoch', ARGV[1], 'last', text(last), 'moved', text(last), 'due', ARGV[6],
+  'end', text(size), 'holes', holes, 'failover', ARGV[2], 'run', ARGV[3])
 return 'done'
 """
 )
 
-GREET = r"""
+ADOPTED = r"""
+-- Returns the first id that is kept or '', and epoch, last and moved.
+local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+return {oldest and oldest[1] or '', unpack(redis.call('HMGET', KEYS[4], 'epoch', 'last', 'moved'))}
+"""
+
+GREET = r"""#!lua flags=allow-oom
 -- ARGV: a new epoch, the epoch and the seq that are known ('' and 0: none), how far a new log
 -- begins after an old one, the failover that made this server the master ('': none), its run, and
 -- '1' if what it held before that run may be more than what it holds now.
 local log = KEYS[4]
-local is = redis.call('HMGET', log, 'epoch', 'last', 'holes', 'failover', 'run')
+local is = redis.call('HMGET', log, 'epoch', 'last', 'holes', 'failover', 'run', 'line', 'due')
 local known, last = tonumber(ARGV[3]), tonumber(is[2] or '0')
+if tonumber(is[7] or '0') > last then
+  return redis.error_reply('ERR the log is just being moved here: let `rtevents migrate` end, or, '
+    .. 'if it was interrupted, run it once more')
+end
 -- Of whatever epoch: who did not know the log began it anew, or an old master came back. What lost
 -- its end and goes on after what is known is further than that.
 local is_behind = ARGV[2] ~= '' and last < known
@@ -153,14 +177,16 @@ if not is[1] or is_behind or is_apart or is_replaced or is_older then
     first = first + tonumber(ARGV[4])
     holes = string.format('%s%.0f-%.0f ', holes, last, first + 1)
   end
-  redis.call('HSET', log, 'epoch', ARGV[1], 'last', string.format('%.0f', first), 'holes', holes)
+  local line = (is[6] or is[1] and is[1] .. ' ' or '') .. ARGV[1] .. ' '
+  redis.call('HSET', log, 'epoch', ARGV[1], 'last', string.format('%.0f', first), 'holes', holes,
+    'line', string.sub(line, -1000))
   redis.call('HSETNX', log, 'stored', '0')
   redis.call('HSETNX', log, 'end', '0')
 end
 if is[4] ~= ARGV[5] or is[5] ~= ARGV[6] then
   redis.call('HSET', log, 'failover', ARGV[5], 'run', ARGV[6])
 end
-return redis.call('HMGET', log, 'epoch', 'last', 'holes')
+return redis.call('HMGET', log, 'epoch', 'last', 'holes', 'line')
 """
 
 FIND = (

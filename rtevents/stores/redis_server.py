@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,6 +30,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -222,6 +226,9 @@ class Server:
 
     def _found(self, info: Mapping[str, str], settings: Mapping[str, str] | None) -> Found:
         """Read what a server says of itself."""
+        version = info.get("redis_version", "")
+        if version.partition(".")[0].isdigit() and int(version.partition(".")[0]) < 7:
+            raise ResponseError(f"it is {version}: a log needs Redis 7, or Valkey")
         if info.get("role") == "slave":
             raise ReadOnlyError("it is a replica")
         self.weaknesses = _weaknesses(info, settings)
@@ -256,6 +263,9 @@ def explain(error: Exception, place: Place) -> str:
     if "executing the script can't" in text:
         # Redis 7 does not call it what it is.
         error = NoPermissionError()
+    # The name of each error comes behind a client, told at length.
+    came = sorted(set(re.findall(r"> - (?:\w+:)?(\w+)", str(error))))
+    why = f"; from some there came {', '.join(came)}" if came else ""
     moving = "is just moving this log to another node: try again in a moment"
     kinds: list[tuple[type[Exception], str]] = [
         (AuthenticationError, f"refuses the user or the password: {text}"),
@@ -263,7 +273,7 @@ def explain(error: Exception, place: Place) -> str:
         (OutOfMemoryError, "is full: give it a larger maxmemory, or keep less (`retention`)"),
         (ReadOnlyError, f"takes no writes: {text}"),
         (BusyLoadingError, "is still loading what it had"),
-        (MasterNotFoundError, f"{place.master!r} is no master that a sentinel knows: {text}"),
+        (MasterNotFoundError, f"{place.master!r} is no master that a sentinel knows{why}"),
         (ClusterDownError, f"has no node for this log: see `redis-cli cluster nodes` ({text})"),
         (TryAgainError, moving),
         (MovedError, moving if place.kind else f"is a cluster: write redis+cluster:// ({text})"),
@@ -274,7 +284,29 @@ def explain(error: Exception, place: Place) -> str:
     for kind, words in kinds:
         if isinstance(error, kind):
             return f"redis at {place} {words}"
+    if (unreached := _unreached(error)) is not None:
+        return f"redis at {place} {unreached}"
     return f"redis at {place}: {text or type(error).__name__}"
+
+
+def _unreached(error: Exception) -> str | None:
+    """Say why there is no connection, and what to do; None where it is something else."""
+    origin = error.__context__
+    if not isinstance(error, RedisConnectionError) or not isinstance(origin, OSError):
+        return None
+    if isinstance(origin, socket.gaierror):
+        return "has a name that nobody knows: correct its address, or the DNS here"
+    # A name with several addresses: asyncio gives their errors in its text alone.
+    found = re.search(r"\[Errno (\d+)\]", str(origin))
+    number = origin.errno or (int(found[1]) if found else 0)
+    to_do = "start redis-server there, or correct its address"
+    if number == errno.ECONNREFUSED:
+        return f"refuses the connection, nothing listens there: {to_do}"
+    if number == errno.ENOENT:
+        return f"has no such socket: {to_do}"
+    if number in (errno.EACCES, errno.EHOSTUNREACH, errno.ENETUNREACH):
+        return f"cannot be reached: {os.strerror(number)}"
+    return None
 
 
 def _weaknesses(info: Mapping[str, str], settings: Mapping[str, str] | None) -> list[str]:

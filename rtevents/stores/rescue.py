@@ -12,7 +12,8 @@ from typing import Self
 
 import msgspec
 
-from rtevents.core.event import Entry, Event, decode_entry, is_event_id
+from rtevents.core.event import Entry, Event, decode_entry
+from rtevents.core.names import is_event_id
 from rtevents.errors import BadInput, StoreError
 from rtevents.stores import sqlite_rows as rows
 from rtevents.stores.hint import HintFile

@@ -14,8 +14,9 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from rtevents.core.clock import Clock
-from rtevents.core.event import Entry, Event, Stored, is_event_id
+from rtevents.core.event import Entry, Event, Stored
 from rtevents.core.filter import Filter
+from rtevents.core.names import is_event_id
 from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
 from rtevents.errors import EventConflict, StoreDamaged, StoreError
 from rtevents.stores import migrate
@@ -24,6 +25,7 @@ from rtevents.stores.growth import Growth
 from rtevents.stores.quarantine import put_aside
 from rtevents.stores.remains import check_remains, is_left
 from rtevents.stores.sqlite_file import DatabaseFile, new_epoch
+from rtevents.stores.sqlite_search import Search
 from rtevents.stores.sqlite_writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class SQLiteStore:
     """
 
     is_shared = False
+    anew = 0
 
     def __init__(
         self,
@@ -163,7 +166,7 @@ class SQLiteStore:
             StoreError: It cannot be read.
             LogClosed: The store is closed, or was closed while waiting.
         """
-        search = rows.Search(wanted or Filter(), self._found_damaged)
+        search = Search(wanted or Filter(), self._found_damaged)
 
         async def look(after: int) -> Page:
             last = self._writer.extent.last
@@ -202,7 +205,7 @@ class SQLiteStore:
                 only = msgspec.structs.replace(
                     wanted, types=frozenset({name}), not_types=frozenset()
                 )
-                search = rows.Search(only, self._found_damaged)
+                search = Search(only, self._found_damaged)
                 newest += await self._read_newest(search, 0, last, 1)
         return sorted(newest, key=lambda entry: entry.seq)
 
@@ -264,7 +267,7 @@ class SQLiteStore:
         # The last connection to be closed is the one that writes, for SQLite checkpoints then.
         self._writer.stop()
 
-    async def _read_oldest(self, search: rows.Search, after: int, last: int, limit: int) -> Page:
+    async def _read_oldest(self, search: Search, after: int, last: int, limit: int) -> Page:
         entries: list[Entry] = []
         looked, size = after, 0
         for _ in range(LOOKS):
@@ -275,9 +278,7 @@ class SQLiteStore:
             size += sum(len(entry.wire) for entry in found)
         return Page(entries, looked)
 
-    async def _read_newest(
-        self, search: rows.Search, after: int, last: int, limit: int
-    ) -> list[Entry]:
+    async def _read_newest(self, search: Search, after: int, last: int, limit: int) -> list[Entry]:
         entries: list[Entry] = []
         edge = last
         while edge > max(after, self._writer.extent.first - 1) and len(entries) < limit:
@@ -288,7 +289,7 @@ class SQLiteStore:
         return entries
 
     async def _look(
-        self, search: rows.Search, low: int, high: int, limit: int, *, newest_first: bool = False
+        self, search: Search, low: int, high: int, limit: int, *, newest_first: bool = False
     ) -> tuple[list[Entry], int]:
         # What is before the first entry needs no look; a place may lie far back there.
         low = max(low, self._writer.extent.first - 1)

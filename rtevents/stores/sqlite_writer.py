@@ -8,15 +8,15 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any, NamedTuple
 
-from rtevents.core.event import Entry, Event, Stored
-from rtevents.errors import EventConflict, StoreError
+from rtevents.core.event import Event, Stored
+from rtevents.errors import EventConflict
 from rtevents.stores import sqlite_rows as rows
-from rtevents.stores.dedup import Fresh, Kept, settle
 from rtevents.stores.sqlite_file import DatabaseFile, is_busy, is_full
+from rtevents.stores.sqlite_known import Known
+from rtevents.stores.sqlite_transactions import BUSY_PAUSE, Transactions
 
 GROUP = 1_000
 """Events after which further appends wait for the next transaction."""
@@ -27,9 +27,6 @@ TRIM = 500
 TRIM_BYTES = 4 * 1024**2
 """Wire bytes that one transaction deletes, give or take one entry."""
 
-KNOWN_BYTES = 8 * 1024**2
-"""Bodies that are read at once to be compared with what is published again, in bytes."""
-
 HERE_EVENTS = 64
 """Most events that are stored without the thread."""
 
@@ -39,17 +36,11 @@ Longest transaction, in the mean of the last few, for which the thread is not wo
 a commit takes less time than two threads need to wake each other.
 """
 
-TOOK_SHARE = 0.1
-"""How much the newest transaction counts in the mean of what they take."""
-
 CHECKPOINTS = 150
 """
 Transactions without the thread after which it makes a checkpoint: SQLite would make one in the
 midst of a commit, at about 1,000 pages, and hold the event loop for that long.
 """
-
-BUSY_PAUSE = 0.01
-"""Seconds between two looks whether another process still has the lock."""
 
 HINT_EVERY = 1.0
 """Seconds between two syncs of the hint."""
@@ -76,11 +67,6 @@ class Writer:
     the commit returned. While the thread is idle and the disk is quick, the event loop writes in
     its place: there is still one writer at a time, and it does not wait for another process's lock.
 
-    After a failure nothing of the transaction is kept. Where its sync failed nobody knows what the
-    disk has (fsyncgate), but all of it may be in the WAL, whole and marked as committed: to be
-    found there after a crash, or by a connection that is opened anew. So the connection is kept,
-    which knows better, and the next thing it commits is written over it (see ``_mend``).
-
     Args:
         file: The database.
         db: What ``file.connect_writer`` returned; the thread closes it.
@@ -101,10 +87,9 @@ class Writer:
         self.extent = rows.load_extent(db)
         self._file = file
         self._db = db
+        self._transactions = Transactions(file, db)
         self._clock = clock
         self._grown = grown
-        # Whether the WAL may hold a transaction that nobody was told is stored.
-        self._is_doubtful = False
         # The newest seq whose hint survives a power cut.
         self._hinted = 0
         self._hint_due = 0.0
@@ -114,8 +99,6 @@ class Writer:
         self._turn = threading.Lock()
         # Jobs of the thread that are not answered; the event loop's own to count.
         self._pending = 0
-        # Seconds of a transaction, the newest counting most: not quick before it is known to be.
-        self._took = 1.0
         self._stored_here = 0
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Append | _Call | None] = queue.SimpleQueue()
@@ -132,7 +115,7 @@ class Writer:
         Raises:
             StoreError: Nothing of the transaction was stored.
         """
-        if not self._pending and self._took < HERE_SECONDS:
+        if not self._pending and self._transactions.took < HERE_SECONDS:
             events = sum(map(len, batches))
             if events <= HERE_EVENTS and self._turn.acquire(blocking=False):
                 try:
@@ -158,7 +141,7 @@ class Writer:
         if self._stored_here % CHECKPOINTS == 0:
             # What comes meanwhile waits for it.
             self._pending += 1
-            self._jobs.put(_Call(self._checkpoint, self._loop.create_future()))
+            self._jobs.put(_Call(self._transactions.checkpoint, self._loop.create_future()))
         return answers
 
     async def trim(self, keep: int) -> None:
@@ -186,21 +169,12 @@ class Writer:
             try:
                 # Not held while another process has the lock: who appends waits for that itself.
                 with self._turn:
-                    self._look()
+                    self._transactions.look()
                 return
             except sqlite3.Error as error:
                 if not is_busy(error) or time.monotonic() >= until:
                     raise self._file.explain(error) from error
             time.sleep(BUSY_PAUSE)
-
-    def _look(self) -> None:
-        self._file.check_in_place(self._db)
-        self._file.check_room(self._db)
-        if self._is_doubtful:
-            self._mend()
-        else:
-            self._begin(0)
-            self._roll_back()
 
     def stop(self) -> None:
         """Write what waits, checkpoint and close; return when it is done. Twice is allowed."""
@@ -286,12 +260,12 @@ class Writer:
 
     def _store(self, waiting: Sequence[Batches], *, wait: float) -> list[Answers]:
         self._file.check_room(self._db)
-        with self._transaction(wait) as db:
+        with self._transactions.write(wait) as db:
             try:
                 answers, extent = self._store_new(db, waiting)
             except sqlite3.IntegrityError:
                 # Some id is known. That is rare, so nothing is looked up before it is sure.
-                self._begin(wait)
+                self._transactions.begin(wait)
                 answers, extent = self._store_known(db, waiting)
         self.extent = extent
         self._file.hint.write(extent.last)
@@ -315,7 +289,7 @@ class Writer:
         self, db: sqlite3.Connection, waiting: Sequence[Batches]
     ) -> tuple[list[Answers], rows.Extent]:
         """Store batches some of whose ids are known, or come twice."""
-        known = _Known(
+        known = Known(
             db, {event.event_id for batches in waiting for batch in batches for event in batch}
         )
         answers = [
@@ -335,73 +309,17 @@ class Writer:
     def _delete(self, keep: int) -> None:
         if self.extent.first >= keep:
             return  # another trim went further meanwhile
-        with self._transaction(self._file.busy_timeout) as db:
-            first = self.extent.first
-            most = min(keep, first + TRIM, rows.after_bytes(db, self.extent, TRIM_BYTES))
-            # Told before it is done: who reads meanwhile must find a gap, not entries missing.
-            self.extent = self.extent._replace(first=max(most, first + 1))
-            rows.delete(db, self.extent.first)
-
-    @contextmanager
-    def _transaction(self, wait: float) -> Iterator[sqlite3.Connection]:
-        """Commit what is done inside; after an error, forget all of it."""
-        self._file.check_in_place(self._db)
-        if self._is_doubtful:
-            self._mend()
         before = self.extent
-        self._begin(wait)
         try:
-            yield self._db
-            begun = time.perf_counter()
-            self._commit()
-            self._took += TOOK_SHARE * (time.perf_counter() - begun - self._took)
+            with self._transactions.write(self._file.busy_timeout) as db:
+                first = before.first
+                most = min(keep, first + TRIM, rows.after_bytes(db, before, TRIM_BYTES))
+                # Told before it is done: who reads meanwhile must find a gap, not entries missing.
+                self.extent = before._replace(first=max(most, first + 1))
+                rows.delete(db, self.extent.first)
         except BaseException:
             self.extent = before
-            with suppress(sqlite3.Error):
-                self._roll_back()
-                if self._is_doubtful:
-                    # At once: a crash would make of what was refused something that is stored.
-                    self._mend()
             raise
-
-    def _begin(self, wait: float) -> None:
-        """Begin anew, waiting so many seconds for another process's lock."""
-        self._roll_back()
-        until = time.monotonic() + wait
-        while True:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.Error as error:
-                if not is_busy(error) or time.monotonic() >= until:
-                    raise
-            time.sleep(BUSY_PAUSE)
-
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
-
-    def _commit(self) -> None:
-        self._is_doubtful = True
-        self._db.execute("COMMIT")
-        self._is_doubtful = False
-
-    def _mend(self) -> None:
-        """Commit a count of the failures: its frames take the place of what the last one left."""
-        self._begin(0)
-        self._db.execute(
-            "INSERT INTO meta VALUES ('failures', '1') "
-            "ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
-        )
-        self._commit()
-
-    def _checkpoint(self) -> None:
-        """Move what is in the WAL to the database, as far as no reader needs it there."""
-        # The WAL is as good as the database: what cannot be moved now is moved another time.
-        with suppress(sqlite3.Error, StoreError):
-            # Into a file that was cut it would put a part, and then look whole from outside.
-            self._file.check_in_place(self._db)
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _hint(self) -> None:
         self._hint_due = time.monotonic() + HINT_EVERY
@@ -411,55 +329,8 @@ class Writer:
 
     def _finish(self) -> None:
         self._file.hint.close()
-        # The WAL is as good as the database: what cannot be moved now is moved another time.
-        with suppress(sqlite3.Error):
-            self._roll_back()
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._db.close()
+        self._transactions.close()
 
 
 class _LockedError(Exception):
     """Another process has the lock, and the event loop does not wait for it."""
-
-
-class _Known:
-    """
-    What is stored under some ids, while a transaction adds to it.
-
-    Attributes:
-        accepted: What the transaction is to store, in the order of the seqs.
-    """
-
-    def __init__(self, db: sqlite3.Connection, event_ids: set[str]) -> None:
-        self.accepted: dict[str, Fresh] = {}
-        self._db = db
-        self._seqs = {}
-        near = []
-        room = KNOWN_BYTES
-        for event_id, (seq, size) in rows.find_all(db, event_ids).items():
-            self._seqs[event_id] = seq
-            room -= size
-            if room > 0:
-                near.append(seq)
-        self._near = {entry.event_id: _kept(entry) for entry in rows.fetch(db, near)}
-
-    def settle(self, batch: Sequence[Event], last: int) -> list[Stored] | EventConflict:
-        """Decide what becomes of one batch, `last` being the newest seq before the transaction."""
-        try:
-            answers, fresh = settle(batch, last + len(self.accepted), self._find)
-        except EventConflict as conflict:
-            return conflict
-        self.accepted |= fresh
-        return answers
-
-    def _find(self, event_id: str) -> Kept | None:
-        if kept := self.accepted.get(event_id) or self._near.get(event_id):
-            return kept
-        if event_id not in self._seqs:
-            return None
-        [entry] = rows.fetch(self._db, [self._seqs[event_id]])
-        return _kept(entry)
-
-
-def _kept(entry: Entry) -> Kept:
-    return entry.seq, None if entry.is_corrupt else entry.event

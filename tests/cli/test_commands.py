@@ -15,6 +15,7 @@ import pytest
 import typer
 
 from rtevents.cli import app, run
+from rtevents.config.mistakes import MOST
 from rtevents.config.render import default_yaml
 from rtevents.docs import TOPICS
 from tests.conftest import Daemon
@@ -201,7 +202,7 @@ def test_mistyped_words_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[
 
 
 def test_a_bug_is_one_line_and_a_traceback_on_request(shared_daemon: Daemon) -> None:
-    code = "from rtevents.cli import main, status; status.options = None; main()"
+    code = "from rtevents.cli import main, status; status.options.client = None; main()"
     command = [sys.executable, "-c", code]
     plain, debug = (
         subprocess.run(
@@ -212,7 +213,7 @@ def test_a_bug_is_one_line_and_a_traceback_on_request(shared_daemon: Daemon) -> 
 
     assert plain.returncode == 1
     assert plain.stderr == (
-        "rtevents: a bug: AttributeError: 'NoneType' object has no attribute 'client' "
+        "rtevents: a bug: TypeError: 'NoneType' object is not callable "
         "(rtevents --debug … shows more)\n"
     )
     assert "Traceback" in debug.stderr
@@ -487,6 +488,22 @@ def test_every_mistake_of_the_configuration_is_told(stopped_daemon: Daemon) -> N
         ["7", "sinks[0].name"], ["9", "sinks[2].webhook.url"], ["10", "sinks[3].command.runs"],
         ["12", "projects[0].id"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "is_all"), [(MOST, True), (MOST + 1, False), (400, False)])
+def test_more_mistakes_than_are_told_are_told_of(
+    stopped_daemon: Daemon, count: int, is_all: bool
+) -> None:
+    file = stopped_daemon.home / "config" / "rtevents" / "config.yaml"
+    file.parent.mkdir()
+    file.write_text("".join(f"colour{number}: red\n" for number in range(count)))
+
+    done = stopped_daemon.run("config", "check")
+    assert (done.returncode, done.stdout) == (2, "")
+    told = done.stderr.splitlines()
+    assert sum(": unknown setting" in line for line in told) == MOST
+    last = f"rtevents: and more than these {MOST}: mend them, and check again"
+    assert (told[-1] == last, len(told)) == (not is_all, MOST + (not is_all))
 
 
 def test_the_defaults_are_written_to_a_file_that_is_new(stopped_daemon: Daemon) -> None:

@@ -280,7 +280,7 @@ def test_what_was_spooled_is_delivered_once_and_in_order(stopped_daemon: Daemon)
     for number in (1, 2):
         done = daemon.run("publish", "risk", f"r{number}", "--id", f"r{number}", "--spool")
         assert done.returncode == 0
-        assert "kept until the daemon is back" in done.stderr
+        assert "kept until it can be stored" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     lines = daemon.run(
         "publish", "--stdin", "--spool", stdin=lines_of("a") + "bad\n" + lines_of("b")

@@ -19,7 +19,7 @@ from rtevents.cli.record.recording import last, read
 from rtevents.core.event import Entry, Event
 from rtevents.errors import BadInput
 from tests.cli.test_on import Process
-from tests.conftest import Daemon, wait_for
+from tests.conftest import PATIENCE, Daemon, wait_for
 from tests.test_readme import PAGES, block
 
 COUNT = 2300
@@ -394,6 +394,40 @@ def test_a_replay_goes_on_where_an_event_is_refused(daemon: Daemon) -> None:
     ]
     assert done.returncode == 5
     assert len(kept(daemon)) == 4
+
+
+def test_an_export_goes_into_what_is_no_file(daemon: Daemon) -> None:
+    fill(daemon, 3)
+    daemon.run("export", str(daemon.home / "whole.ndjson"))
+    whole = (daemon.home / "whole.ndjson").read_bytes()
+    fifo = daemon.home / "pipe"
+    os.mkfifo(fifo)
+    run = [sys.executable, "-m", "rtevents", "export"]
+    with subprocess.Popen([*run, str(fifo)], env=daemon.env, stderr=-1) as started:
+        assert fifo.read_bytes() == whole
+        assert started.communicate()[1] == f"rtevents: 3 events written to {fifo}\n".encode()
+    assert started.returncode == 0
+    # Who reads has had enough.
+    with subprocess.Popen([*run, str(fifo)], env=daemon.env, stderr=-1) as started:
+        os.close(os.open(fifo, os.O_RDONLY))
+        assert started.wait(PATIENCE) == 0
+    for name in ("/dev/stdout", "/dev/fd/1", "-"):
+        assert daemon.run("export", name).stdout.encode() == whole
+        # What is there stays, where the shell appends.
+        with (daemon.home / "appended").open("wb") as output:
+            output.write(b"before\n")
+            output.flush()
+            subprocess.run([*run, name], env=daemon.env, stdout=output, check=True)
+        assert (daemon.home / "appended").read_bytes() == b"before\n" + whole
+    assert daemon.run("export", os.devnull).returncode == 0
+    for name in (str(fifo), "/dev/stdout"):
+        refused = daemon.run("export", name, "--resume")
+        assert (refused.returncode, "is no file that has a last event" in refused.stderr) == (
+            2,
+            True,
+        )
+    # A file is asked for, as ever.
+    assert "is there already" in daemon.run("export", str(daemon.home / "whole.ndjson")).stderr
 
 
 @pytest.mark.parametrize("command", [["import"], ["replay", "--speed", "max"]])

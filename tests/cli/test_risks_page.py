@@ -93,13 +93,42 @@ def test_thousands_of_newer_words_hide_no_grave_risk(daemon: Daemon) -> None:
     assert "there may be more" in done.stderr
 
 
+def test_what_was_imported_is_not_open_here_and_hides_nothing_that_is(daemon: Daemon) -> None:
+    """A recording of before, perhaps of another machine: it comes later, and tells what is over."""
+
+    def alert(name: str, state: str) -> bytes:
+        data = {"severity": "high", "message": name, "fingerprint": name, "state": state}
+        return msgspec.json.encode({"type": "RISK_ALERT", "data": data, "timestamp": 1.0})
+
+    def shown(*options: str) -> list[tuple[str, str, bool]]:
+        found = msgspec.json.decode(daemon.run("risks", "-o", "json", *options).stdout)
+        return sorted((each["message"], each["state"], each["imported"]) for each in found)
+
+    recording = daemon.home / "before.ndjson"
+    lines = [alert("here", "closed"), alert("there", "open"), alert("gone", "closed")]
+    recording.write_bytes(b"\n".join(lines))
+    daemon.run("publish", "risk", "here", "--severity", "high", "--fingerprint", "here")
+    daemon.run("import", str(recording))
+
+    assert shown() == [("here", "open", False)]
+    said = daemon.run("risks", "-o", "pretty")
+    assert "there" not in said.stdout
+    assert said.stderr == "rtevents: 1 imported: --all shows what rtevents import took in as well\n"
+    assert shown("--all") == [
+        ("gone", "closed", True), ("here", "open", False), ("there", "open", True),
+    ]  # fmt: skip
+    assert "there (imported)" in daemon.run("risks", "--all", "-o", "pretty").stdout
+    daemon.run("risks", "close", "there")
+    assert shown("--all")[-1] == ("there", "closed", False)
+
+
 def test_a_line_that_has_no_room_goes_on_below_at_a_word(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     message = "commit 0123456789 adds what looks like a secret to src/settings/production.py"
     risk = {
         "severity": "critical", "state": "open", "rule": "secret", "message": message, "since": 0.0,
-        "project_id": "web", "fingerprint": "secret:0123456789abcdef",
+        "project_id": "web", "fingerprint": "secret:0123456789abcdef", "imported": False,
     }  # fmt: skip
 
     _show([risk], None)

@@ -189,7 +189,7 @@ def test_what_waited_comes_in_order_when_the_daemon_is_back(stopped_daemon: Daem
     wait_for(lambda: len(told(stopped_daemon, "T-9")) == 4, "delivered")
 
     assert done.returncode == 4
-    assert b"kept until the daemon is back" in done.stderr
+    assert b"kept until it can be stored" in done.stderr
     assert (quiet.returncode, quiet.stderr) == (0, b"")
     assert [each.data["status"] for each in told(stopped_daemon, "T-9")] == [
         "running", "failed", "running", "done",

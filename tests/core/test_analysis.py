@@ -76,6 +76,28 @@ def test_a_save_and_its_commit_are_one_change() -> None:
     assert [(each.name, each.count) for each in report.folders] == [(".", 7), (".", 1)]
 
 
+def test_in_a_project_that_is_a_folder_of_its_repository_a_save_and_its_commit_are_one_change() -> (
+    None
+):
+    def save(path: str) -> Event:
+        return event("FILE_CHANGE", file_path=path, change_type="modified")
+
+    def told(*paths: str, folder: object = "apps/web") -> Event:
+        files = [{"path": path} for path in paths]
+        return event("COMMIT", author="Ada", folder=folder, files=files)
+
+    report = counted(
+        save("src/a"), told("apps/web/src/a", "apps/web/b", "apps/webby/a", "src/a"),
+        save("src/a"), told("apps/web/src/a", "apps/web/b", "apps/webby/a"),
+        told("src/a", folder=7),
+    )  # fmt: skip
+
+    assert [(each.name, each.count) for each in report.files] == [
+        ("src/a", 3), (":/apps/webby/a", 2), ("b", 2), (":/src/a", 1),
+    ]  # fmt: skip
+    assert report.together[0].files == (":/apps/webby/a", "b")
+
+
 def test_events_are_told_by_the_hour_or_by_the_day() -> None:
     some = [event("FILE_CHANGE", at * HOUR, file_path="a/b") for at in (0, 0.5, 3)]
     report = counted(*some, event("DEPLOY", 3 * HOUR), event("FILE_CHANGE", 3 * HOUR))

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtevents.core.draft import are_well_formed, check_event, decode_event, decode_events
-from rtevents.core.event import MAX_EVENT_BYTES, Event, EventType, Undated, is_event_id
+from rtevents.core.event import MAX_EVENT_BYTES, Event, EventType, Undated
+from rtevents.core.names import is_event_id
 from rtevents.core.payloads import EventTypes
 from rtevents.errors import BadInput, EventRefused, EventTooLarge
 

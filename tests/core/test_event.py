@@ -17,14 +17,12 @@ from rtevents.core.event import (
     Bookmark,
     Entry,
     Event,
+    Gap,
     Undated,
     decode_entry,
-    is_project_id,
     is_same_body,
-    is_type_name,
-    new_event_id,
-    type_name,
 )
+from rtevents.core.names import is_project_id, is_type_name, new_event_id, type_name
 from rtevents.errors import BadInput, BookmarkError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -140,3 +138,34 @@ def test_the_undated_event_is_encoded_as_any_other() -> None:
         "event_id": "x", "type": "A", "data": {}, "timestamp": 1.0, "source": "",
         "project_id": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gap", "words"),
+    [
+        (Gap(1, 4, "trimmed"), "entries 2 to 3 can no longer be read (trimmed)"),
+        (Gap(0, 2, "trimmed", "web"), "log web: entry 1 can no longer be read (trimmed)"),
+        (
+            Gap(90, 1_000_101, "other-epoch"),
+            "what came after entry 90, if anything did, was lost (other-epoch); "
+            "the log goes on at 1000101",
+        ),
+        (
+            Gap(0, 1_000_101, "other-epoch", "team"),
+            "log team: it is not known what was missed (other-epoch); going on with what is kept",
+        ),
+        (
+            Gap(0, 7, "unknown-id"),
+            "it is not known what was missed (unknown-id); going on with what is kept",
+        ),
+        (
+            Gap(5, 10, "ahead"),
+            "the place 9 is beyond the end of the log, 5: it has lost its end, or the place was "
+            "never in it",
+        ),
+    ],
+)
+def test_a_gap_tells_people_what_is_missing_and_counts_nothing_that_never_was(
+    gap: Gap, words: str
+) -> None:
+    assert gap.words == words

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Entry, Gap, Stored
 from rtevents.core.filter import Filter
-from rtevents.core.log import PAGE, SCAN, Cursor, Log
+from rtevents.core.log import PAGE, SCAN, Log
 from rtevents.core.since import Since, parse_since
 from rtevents.core.store import PAGE_BYTES, Page
 from rtevents.errors import EventConflict, LogClosed, StoreError

@@ -19,7 +19,6 @@ from rtevents.errors import (
     EventConflict,
     EventRefused,
     LogClosed,
-    NotFound,
     QueueFull,
     StoreError,
     Unavailable,
@@ -296,10 +295,9 @@ async def test_a_connection_has_the_specifications_fields(service: EventService)
     assert shown["last_event_id"] == f"{service.log.epoch}-0"
     assert shown["lag"] == 3
     assert shown["connected_at"] <= shown["last_activity"]
-    assert service.connection(shown["connection_id"]) is connection
+    assert service.connections[shown["connection_id"]] is connection
     service.disconnect(connection)
-    with pytest.raises(NotFound):
-        service.connection(shown["connection_id"])
+    assert service.connections == {}
 
 
 async def test_a_closed_connection_tells_its_first_reason(service: EventService) -> None:

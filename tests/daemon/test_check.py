@@ -49,6 +49,58 @@ def test_what_the_daemon_would_refuse_is_told_with_its_place(
     assert str(caught.value) == f"config.yaml:{said}"
 
 
+@pytest.mark.parametrize(
+    ("main", "other", "is_one"),
+    [
+        ("redis://h", "redis://h", True),
+        ("redis://127.0.0.1:6379/0?log=a", "redis://127.0.0.1/0?log=a", True),
+        ("redis://127.0.0.1?log=a", "redis://u:p@LOCALHOST:6379/?log=a&replicas=1", True),
+        ("redis://localhost", "rediss://[::1]", True),
+        ("redis://127.0.0.1", "redis://[::ffff:127.0.0.1]", True),
+        ("redis://redis.example.org.", "redis://Redis.example.org", True),
+        ("redis+unix:///run/redis.sock", "redis+unix:///run/../run/redis.sock?db=0", True),
+        ("redis+sentinel://a,b/team", "redis+sentinel://b:26379,c/team/0", True),
+        ("redis+cluster://a,b", "redis+cluster://b:6379", True),
+        ("redis://127.0.0.1", "redis://127.0.0.1/1", False),
+        ("redis://127.0.0.1", "redis://127.0.0.1:6380", False),
+        ("redis://127.0.0.1", "redis://127.0.0.2", False),
+        ("redis://127.0.0.1?log=a", "redis://127.0.0.1?log=b", False),
+        ("redis+unix:///run/a.sock", "redis+unix:///run/b.sock", False),
+        ("redis+sentinel://a,b/team", "redis+sentinel://a,b/other", False),
+        ("redis+cluster://a", "redis+cluster://b", False),
+        ("sqlite", "sqlite", False),
+        ("memory", "memory", False),
+    ],
+)
+def test_two_logs_in_one_place_are_refused_however_that_is_written(
+    tmp_path: Path, main: str, other: str, is_one: bool
+) -> None:
+    text = f"store: {main}\nlogs:\n  - {{name: a, projects: [a], store: '{other}'}}\n"
+    # Two further logs are compared with each other too.
+    further = (
+        f"logs:\n  - {{name: b, projects: [b], store: '{main}'}}\n"
+        f"  - {{name: a, projects: [a], store: '{other}'}}\n"
+    )
+    if not is_one:
+        assert checked(tmp_path, text) == checked(tmp_path, further) == []
+        return
+    for given, key, there in ((text, "logs[0]", "main"), (further, "logs[1]", "b")):
+        with pytest.raises(ConfigError) as caught:
+            checked(tmp_path, given)
+        assert str(caught.value) == (
+            f"config.yaml:3: {key}.store: the log {there!r} is there: give this one another "
+            "?log=NAME"
+        )
+
+
+def test_what_is_no_url_of_redis_is_told_with_its_place_and_without_its_password(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        checked(tmp_path, "logs:\n- name: a\n  projects: [a]\n  store: redis://u:geheim@h/x\n")
+    assert str(caught.value) == ("config.yaml:4: logs[0].store: the database is a number, got 'x'")
+
+
 @pytest.mark.parametrize("keys", ["/no/such", "~nobody-here/x"])
 def test_keys_that_are_not_there_are_told_with_their_place(tmp_path: Path, keys: str) -> None:
     pytest.importorskip("joserfc", reason="joserfc is not installed")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,9 @@ from rtevents.client.frames import Control
 from rtevents.client.sync import Client
 from rtevents.core.event import Entry, Event, Gap
 from rtevents.core.filter import Filter
-from rtevents.errors import EventRefused, Unavailable
+from rtevents.errors import BadInput, EventRefused, Unavailable
 from tests.conftest import PATIENCE, Daemon, wait_for
+from tests.faults.network import Link
 from tests.redis import RedisServer
 
 
@@ -51,6 +53,33 @@ def task(name: str, project_id: str | None = None) -> Event:
 
 
 MIXED = (None, "web", "team")
+
+
+def test_of_several_logs_each_gap_names_its_own(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    daemon = stopped_daemon
+    configure(daemon, LOGS % redis_server.url("gaps"))
+    daemon.start()
+    with daemon.client() as client:
+        for number in range(6):
+            client.publish(task(f"e{number}", MIXED[number % 3]))
+        mark = str(client.history(Filter(logs=frozenset({"scratch"}))).next)
+    unknown = "it is not known what was missed (other-epoch); going on with what is kept"
+    words = [f"rtevents: gap: log {name}: {unknown}" for name in ("main", "web", "team")]
+
+    history = daemon.run("history", "--since", mark, "--type", "TASK_UPDATE")
+    tail = daemon.run("tail", "--since", mark, "--type", "TASK_UPDATE", "-T")
+    failed = daemon.run("tail", "--since", mark, "-T", "--fail-on-gap")
+
+    assert (sorted(history.stderr.splitlines()), len(history.stdout.splitlines())) == (
+        sorted(words), 6,
+    )  # fmt: skip
+    assert (sorted(tail.stderr.splitlines()), len(tail.stdout.splitlines())) == (
+        sorted(words), 6,
+    )  # fmt: skip
+    assert failed.returncode == 6
+    assert failed.stderr.rstrip("\n") in words
 
 
 def test_a_reader_of_all_logs_misses_nothing_when_the_daemon_is_killed(
@@ -144,9 +173,93 @@ def test_what_each_log_has_is_told(stopped_daemon: Daemon, redis_server: RedisSe
     assert json.loads(daemon.run("trace", "2", "--log", "team").stdout)["event_id"] == "t1"
     assert "4 events" in daemon.run("report", "--log", "team", "-o", "pretty").stdout
     done = daemon.run("tail", "--since", "all", "-T", "--log", "nobody")
-    assert "'nobody' has nothing of this, expected main or web or team or scratch" in done.stderr
+    assert "there is no 'nobody', expected main or web or team or scratch, or" in done.stderr
     more = daemon.run("history", "--type", "TASK_UPDATE", "--limit", "2")
     assert "more" in more.stderr, more.stderr
+
+
+def test_figures_of_several_logs_are_told_together_and_apart(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    daemon = stopped_daemon
+    configure(daemon, LOGS % redis_server.url("figures"))
+    daemon.start("--no-project")
+    with daemon.client() as client:
+        client.publish_many([task(f"t{number}", "team") for number in range(3)])
+        client.publish_many([task(f"w{number}", "web") for number in range(2)])
+        token = client.create_token("admin", projects=["team"])["token"]
+        both = client.create_token("admin", projects=["team", "web"])["token"]
+        url = client.status()["url"]
+
+    def told(*words: str, **env: str) -> Any:
+        done = daemon.run(*words, env=env)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if "--json" in words else done.stdout
+
+    everything = told("stats", "--once", "--json")
+    assert list(everything["logs"]) == ["main", "web", "team", "scratch"]
+    published = {name: each["events"]["published"] for name, each in everything["logs"].items()}
+    # What the daemon tells of itself is in the main one, whenever that comes.
+    assert published | {"main": 0} == {"main": 0, "web": 2, "team": 3, "scratch": 0}
+    assert everything["events"]["published"] == sum(published.values())
+    assert everything["events"]["by_type"]["TASK_UPDATE"] == 5
+    assert everything["queue"]["max_size"] == 4 * everything["logs"]["web"]["queue"]["max_size"]
+    # What is of one log has no sum.
+    assert not {"log", "latency"} & set(everything)
+    team = told("stats", "--once", "--json", "--log", "team")
+    assert (team["log"]["newest"], team["events"]["published"], "logs" in team) == (3, 3, False)
+    table = told("stats", "--once")
+    stored = re.search(r"^events +(\d+) stored", table, re.MULTILINE)
+    assert stored is not None
+    assert int(stored[1]) >= 5
+    assert re.search(r"^team +entries 1 to 3 +3 +[0-9.]+/s +0 +0 +[0-9.]+ ms ", table, re.MULTILINE)
+    assert "log        entries 1 to 3" in told("stats", "--once", "--log", "team")
+    limited = told("stats", "--once", "--json", RTEVENTS_URL=url, RTEVENTS_TOKEN=token)
+    assert (limited["log"]["newest"], limited["events"]["published"]) == (3, 3)
+
+    table = told("stats", "--once", RTEVENTS_URL=url, RTEVENTS_TOKEN=both)
+    assert re.findall(r"^(\w+) +entries 1 to (\d)", table, re.MULTILINE) == [
+        ("web", "2"),
+        ("team", "3"),
+    ]
+
+    assert "log      main: " in told("status")
+    one = told("status", "--log", "team")
+    # How well it is, a busy machine may decide.
+    assert f"  log team: team  {redis_server.url('figures')}  {team['log']['epoch']}, " in one
+    assert (
+        told("status", "--log", "main", "--json")["epoch"]
+        == everything["logs"]["main"]["log"]["epoch"]
+    )
+    bookmark = told("status", "--bookmark", "--log", "team").strip()
+    assert bookmark == f"{team['log']['epoch']}-3"
+    assert "team: team" in told("status", RTEVENTS_URL=url, RTEVENTS_TOKEN=token)
+    for words in (("stats", "--once"), ("top",), ("status",)):
+        done = daemon.run(*words, "--log", "nobody")
+        assert (done.returncode, "no log 'nobody'" in done.stderr) == (1, True), done.stderr
+
+    streams = [
+        daemon.popen("tail", "--log", "team"),
+        daemon.popen("tail", "--log", "web"),
+        daemon.popen("tail"),
+    ]
+    try:
+        with daemon.client() as client:
+            # The daemon's own terminal is a reader too.
+            pids = {each.pid for each in streams}
+            wait_for(lambda: pids <= {c["pid"] for c in client.connections()}, "all are connected")
+
+        def readers(*words: str) -> set[int]:
+            table = told("top", *words)
+            return {at for at, each in enumerate(streams) if re.search(rf"\b{each.pid}\b", table)}
+
+        assert readers() == {0, 1, 2}
+        assert readers("--log", "team") == {0, 2}
+        assert readers("--log", "scratch") == {2}
+    finally:
+        for each in streams:
+            each.kill()
+            each.communicate()
 
 
 def test_a_log_that_is_away_harms_no_other(stopped_daemon: Daemon, tmp_path: Path) -> None:
@@ -242,3 +355,77 @@ def test_the_example_of_the_page_runs(stopped_daemon: Daemon, redis_server: Redi
         "T-2", "T-1", "T-1", "T-2", "T-1", "T-2",
     ]  # fmt: skip
     assert [json.loads(line)["seq"] for line in told] == [1] * 6
+
+
+def start_refused(daemon: Daemon) -> str:
+    """Start a daemon that ends at once, and return why."""
+    done = daemon.run("serve", "--no-project")
+    assert done.returncode == 2, done.stdout + done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_one_log_under_two_names_is_refused_before_and_at_the_start(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    daemon = stopped_daemon
+    url, same = (
+        redis_server.url("twice"),
+        redis_server.url("twice").replace("127.0.0.1", "LOCALHOST"),
+    )
+    configure(daemon, f"store: {url}\nlogs:\n  - {{name: b, projects: [b], store: '{same}'}}\n")
+    checked = daemon.run("config", "check")
+    assert checked.returncode == 2
+    said = "config.yaml:3: logs[0].store: the log 'main' is there: give this one another ?log=NAME"
+    assert said in checked.stderr
+    assert said in start_refused(daemon)
+
+    # A name that hides it: who opens the log sees it.
+    link = Link(redis_server.port)
+    try:
+        hidden = f"redis://127.0.0.1:{link.port}/0?log=twice"
+        configure(
+            daemon, f"store: {url}\nlogs:\n  - {{name: b, projects: [b], store: '{hidden}'}}\n"
+        )
+        assert daemon.run("config", "check").returncode == 0
+        said = start_refused(daemon)
+    finally:
+        link.close()
+    assert "logs: 'main' and 'b' are one log" in said
+    assert "give one of them another ?log=NAME" in said
+
+
+def test_a_copied_log_is_refused_and_put_away_it_begins_anew(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    daemon.start("--no-project")
+    with daemon.client() as client:
+        client.publish(task("a"))
+    daemon.stop()
+    state = daemon.home / "state" / "rtevents"
+    copy = state / "events-web.db"
+    copy.write_bytes((state / "events.db").read_bytes())
+    configure(daemon, "logs: [{name: web, projects: [web]}]\n")
+
+    said = start_refused(daemon)
+
+    assert "logs: 'main' and 'web' are one log" in said
+    assert f"put {copy} away, and a new one begins" in said
+    copy.rename(daemon.home / "away.db")
+    daemon.start("--no-project")
+    with daemon.client() as client:
+        epochs = [each["epoch"] for each in client.status()["logs"]]
+        assert len(set(epochs)) == 2
+        # Of the logs themselves nothing changes while it runs, and what is wrong is told first.
+        configure(daemon, "logs: [{name: web, projects: [web]}, {name: b, projects: [b]}]\n")
+        with pytest.raises(BadInput, match="logs: can only change when the daemon starts"):
+            client.reload()
+        url = "redis://127.0.0.1:1"
+        configure(
+            daemon,
+            f"logs:\n  - {{name: web, projects: [web], store: '{url}'}}\n"
+            f"  - {{name: b, projects: [b], store: '{url}/0'}}\n",
+        )
+        with pytest.raises(
+            BadInput, match=r"config.yaml:3: logs\[1\].store: the log 'web' is there"
+        ):
+            client.reload()
+        assert [each["epoch"] for each in client.status()["logs"]] == epochs

@@ -196,7 +196,7 @@ async def test_a_producer_that_fails_is_told_and_started_again(
 ) -> None:
     project = Project(ProjectSettings(path=str(tmp_path), id="web"), tmp_path)
     producer = Stumbling()
-    running = asyncio.create_task(projects._run(project, "tasks", producer))
+    running = asyncio.create_task(projects._producing._run(project, "tasks", producer))
     async with asyncio.timeout(10):
         while producer.starts == 0:
             await asyncio.sleep(0)
@@ -240,11 +240,11 @@ async def test_a_project_that_is_ended_leaves_no_warning(
 ) -> None:
     project = Project(ProjectSettings(path=str(tmp_path), id="web"), tmp_path)
     projects._projects["web"] = project
-    projects._start(project, "tasks", Late())
+    projects._producing.start(project, "tasks", Late())
     async with asyncio.timeout(10), project.storing:
         dropping = asyncio.create_task(projects._drop("web"))
         await asyncio.sleep(0)
-        projects._note_gap(project, "tasks", "not all can be watched")
+        projects._producing._note_gap(project, "tasks", "not all can be watched")
     await dropping
 
     assert service.warnings == {}
@@ -275,7 +275,7 @@ async def test_a_producer_that_is_ended_has_noted_what_was_stored(
     for turns in range(40):
         project = Project(ProjectSettings(path=str(tmp_path), id="web"), tmp_path)
         projects._projects["web"] = project
-        projects._start(project, "tasks", Endless(noted))
+        projects._producing.start(project, "tasks", Endless(noted))
         for _ in range(turns):
             await asyncio.sleep(0)
         await projects.stop()

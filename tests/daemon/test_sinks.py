@@ -22,9 +22,11 @@ from rtevents.config.settings import Config
 from rtevents.config.sinks import FileSinkSettings, SinkSettings, WebhookSettings
 from rtevents.core.event import Event
 from rtevents.core.service import EventService
+from rtevents.daemon import running_sink
 from rtevents.daemon import sinks as sinks_of_daemon
 from rtevents.daemon.check import check
-from rtevents.daemon.sinks import Running, Sinks
+from rtevents.daemon.running_sink import Running
+from rtevents.daemon.sinks import Sinks
 from rtevents.errors import ConfigError
 from rtevents.sinks.command import GRACE_SECONDS
 from rtevents.stores.memory import MemoryStore
@@ -387,14 +389,14 @@ async def test_what_a_reload_stops_ends_at_the_same_time(
 ) -> None:
     _, sinks = looking(home)
     await sinks.reload(Config(sinks=[file_sink("one", home), file_sink("two", home)]))
-    both, end = asyncio.Barrier(2), sinks_of_daemon._end
+    both, end = asyncio.Barrier(2), running_sink.end
 
     async def meet(running: Running) -> None:
         async with asyncio.timeout(20):
             await both.wait()
         await end(running)
 
-    monkeypatch.setattr(sinks_of_daemon, "_end", meet)
+    monkeypatch.setattr(sinks_of_daemon, "end", meet)
     await sinks.reload(Config())
 
     assert sinks.all() == []
@@ -422,7 +424,7 @@ async def test_a_reload_reads_a_secret_again_that_was_replaced(home: Path) -> No
 
 
 def test_a_daemon_ends_in_less_than_five_seconds() -> None:
-    assert sinks_of_daemon.STOP_SECONDS + GRACE_SECONDS < 5
+    assert running_sink.STOP_SECONDS + GRACE_SECONDS < 5
 
 
 def file_sink(name: str, folder: Path) -> SinkSettings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from rtevents.core.event import Event
@@ -99,6 +100,20 @@ def test_open_risks_stand_by_severity_until_they_are_closed(screen: Screen, daem
     assert found[1][:2] == ["medium", "c"]
     screen.page.reload()
     screen.until(f"{RISKS}.map(risk => risk[0]).join()", "high,medium")
+
+
+def test_what_was_imported_is_no_open_risk_and_closes_none(screen: Screen, daemon: Daemon) -> None:
+    def before(name: str, state: str) -> Event:
+        told = risk(name, fingerprint=name, state=state)
+        return msgspec.structs.replace(told, extensions={"imported": "true"})
+
+    own = risk("a", fingerprint="a")
+    publish(daemon, before("x", "open"), own, before("a", "closed"), before("y", "open"))
+    screen.open()
+
+    screen.until(f"{RISKS}.map(risk => risk[1]).join()", "a")
+    publish(daemon, before("z", "open"), risk("b", "high"))
+    screen.until(f"{RISKS}.map(risk => risk[1]).join()", "b,a")
 
 
 def test_a_risk_of_another_project_is_another_one(screen: Screen, daemon: Daemon) -> None:

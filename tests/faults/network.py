@@ -109,6 +109,8 @@ class Link:
         self.target = target
         self.delay = 0.0
         """Seconds that each piece takes."""
+        self.instead: tuple[bytes, bytes] = (b"", b"")
+        """What is put in place of what, in each piece that comes back: of the same length."""
         self._whole = threading.Event()
         self._whole.set()
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -152,19 +154,24 @@ class Link:
             near.close()
             return
         self._ends += [near, far]
-        back = threading.Thread(target=self._pass, args=[far, near], daemon=True)
+        back = threading.Thread(target=self._pass, args=[far, near, self.instead], daemon=True)
         back.start()
         self._pass(near, far)
         back.join()
         near.close()
         far.close()
 
-    def _pass(self, one: socket.socket, other: socket.socket) -> None:
+    def _pass(
+        self,
+        one: socket.socket,
+        other: socket.socket,
+        instead: tuple[bytes, bytes] = (b"", b""),
+    ) -> None:
         with suppress(OSError):
             while data := one.recv(65536):
                 self._whole.wait()
                 time.sleep(self.delay)
-                other.sendall(data)
+                other.sendall(data.replace(*instead) if instead[0] else data)
         for end in (one, other):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -271,4 +271,4 @@ def test_a_minute_of_silence_is_told_and_nothing_is_missed() -> None:
         assert "reasons" not in each.subscriber.health
         assert tail.stderr is not None
         assert "events cannot be stored: redis at" in tail.stderr.readline()
-        assert tail.stderr.readline() == "rtevents: events can be stored again\n"
+        assert tail.stderr.readline() == "rtevents: events can be stored and read again\n"

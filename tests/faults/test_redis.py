@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -35,19 +36,22 @@ class Reader:
 
     Args:
         daemon: Whose stream it reads.
+        since: Where it begins.
     """
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, since: str = "new") -> None:
         self.frames: list[Any] = []
         self._daemon = daemon
+        self._since = since
         self._is_over = False
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
-        wait_for(lambda: self.named("live"), "a stream is live")
+        begun = "live" if since == "new" else "hello"
+        wait_for(lambda: self.named(begun), "a stream has begun")
 
     def _read(self) -> None:
         with self._daemon.client() as client:
-            for frame in client.stream(control=True):
+            for frame in client.stream(since=self._since, control=True):
                 self.frames.append(frame)
                 if self._is_over:
                     return
@@ -259,18 +263,37 @@ def test_a_redis_that_is_killed_and_started_again_has_all_that_was_answered(
 ) -> None:
     one, two = cluster.daemons
     epoch = status(one)["epoch"]
-    before = [publish(each) for each in (one, two) for _ in range(5)]
+    before = [publish(each) for each in (one, two) for _ in range(10)]
     tail = two.popen("tail")
     wait_for(lambda: tail.pid in [each["pid"] for each in connections(two)], "tail is there")
+    wait_for(lambda: readers[1].has(*before), "the other daemon has all")
     cluster.redis.kill()
     assert "redis at 127.0.0.1" in refusal(one)
     wait_for(lambda: readers[1].health.get("status") == "failed", "a subscriber is told")
     assert "events cannot be stored: redis at" in readers[1].health["reasons"][0]
     assert status(two)["health"]["status"] == "failed"
+    # What it wants is not in memory.
+    late = Reader(two, since="all")
+    unread = "what comes next cannot be read: redis at"
+    wait_for(lambda: unread in str(late.health.get("reasons")), "it is told why nothing comes")
+    newest = [f'"seq":{each.seq},' for each in before[-3:]]
+    for command in (
+        ["history", "--order", "desc", "--limit", "3", "--type", "TASK_UPDATE"],
+        ["tail", "-n", "3", "-T", "--type", "TASK_UPDATE"],
+        ["tail", "--since", "last", "-T", "--type", "TASK_UPDATE"],
+    ):
+        seen = two.run(*command).stdout.splitlines()
+        wanted = newest[-len(seen) :]
+        wanted = wanted[::-1] if command[0] == "history" else wanted
+        assert len(seen) == (1 if "last" in command else 3)
+        assert all(seq in line for seq, line in zip(wanted, seen, strict=True))
     cluster.redis.start()
     after = [publish(each) for each in (one, two)]
 
     check_order(readers, *before, *after)
+    check_order([late], *before, *after)
+    assert [len(late.named(each)) for each in ("hello", "lost", "live")] == [1, 0, 1]
+    late.end()
     wait_for(lambda: readers[1].health.get("status") != "failed", "a subscriber is told the end")
     assert "reasons" not in readers[1].health
     assert [each.gaps for each in readers] == [[], []]
@@ -278,7 +301,7 @@ def test_a_redis_that_is_killed_and_started_again_has_all_that_was_answered(
     assert status(two)["durability"] == "full"
     assert tail.stderr is not None
     assert "events cannot be stored: redis at" in tail.stderr.readline()
-    assert tail.stderr.readline() == "rtevents: events can be stored again\n"
+    assert tail.stderr.readline() == "rtevents: events can be stored and read again\n"
     tail.terminate()
     tail.communicate()
 
@@ -469,6 +492,8 @@ def test_a_redis_that_comes_back_empty_is_another_log_told_once(
     wait_for(lambda: all(each.has(before) for each in readers), "all have it")
     told_before = [len(each.gaps) for each in readers]
     epoch = status(one)["epoch"]
+    tail = one.popen("tail")
+    wait_for(lambda: tail.pid in [each["pid"] for each in connections(one)], "tail is there")
     cluster.redis.kill()
     for file in cluster.redis.folder.rglob("appendonly*"):
         if file.is_file():
@@ -482,6 +507,17 @@ def test_a_redis_that_comes_back_empty_is_another_log_told_once(
         [gap] = reader.gaps[count:]
         assert gap.reason == "other-epoch"
         assert gap.after >= before.seq
+    assert tail.stderr is not None
+    assert tail.stdout is not None
+    lines = iter(tail.stdout.readline, "")
+    assert any(after.event_id in line for line in lines)
+    tail.terminate()
+    said = tail.communicate()[1]
+    words = (
+        r"gap: what came after entry \d+, if anything did, was lost \(other-epoch\); the log goes "
+    )
+    assert re.search(words + r"on at \d+\n", said)
+    assert "can no longer be read" not in said
     # Both have seen it; the stream has it once.
     words = f"it goes on as {status(one)['epoch']}"
     wait_for(lambda: all(words in str(status(each)) for each in (one, two)), "both say it")

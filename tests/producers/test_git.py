@@ -15,6 +15,7 @@ import pytest
 from rtevents.config.settings import Config, GitSettings
 from rtevents.core.payloads import Commit
 from rtevents.errors import BadInput, RteventsError
+from rtevents.producers.branches import Branches
 from rtevents.producers.commit import build_commit, event_id
 from rtevents.producers.commitdata import MAX_MESSAGE
 from rtevents.producers.git import GitProducer, common_dir
@@ -347,7 +348,26 @@ async def test_a_folder_that_is_gone_is_not_the_one_the_daemon_runs_in(
     assert common_dir(tmp_path / "gone" / "deep") is None
     assert Repository(tmp_path / "gone", 10).common_dir() is None
     with pytest.raises(RteventsError, match="cannot change to"):
-        Repository(tmp_path / "gone", 10).refs()
+        Branches(Repository(tmp_path / "gone", 10)).refs()
+
+
+async def test_in_a_folder_of_a_repository_a_commit_tells_which(
+    world: World, repository: Path
+) -> None:
+    root = repository / "apps" / "wéb"
+    root.mkdir(parents=True)
+    async with watched(world, root) as commits:
+        (root / "a").write_text("x")
+        git(repository, "add", ".")
+        git(repository, "commit", "-qm", "In the folder")
+        sha = git(repository, "rev-parse", "HEAD")
+
+        await commits.has(sha)
+
+    assert commits.data(sha)["folder"] == "apps/wéb"
+    assert commits.data(sha)["files"][0]["path"] == "apps/wéb/a"
+    asked = await build_commit(root, "HEAD", "repository", timeout=10)
+    assert "folder" not in asked.data
 
 
 async def test_an_unborn_branch_is_no_failure(world: World, tmp_path: Path) -> None:

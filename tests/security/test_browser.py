@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from rtevents.core.event import Event, is_project_id
+from rtevents.core.event import Event
+from rtevents.core.names import is_project_id
 from tests.chromium import CHROMIUM, Browser, browsing
 from tests.conftest import Daemon
 

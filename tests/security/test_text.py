@@ -21,7 +21,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from rtevents.core.event import Event, is_project_id
+from rtevents.core.event import Event
+from rtevents.core.names import is_project_id
 from tests.chromium import CHROMIUM, browsing
 from tests.conftest import PATIENCE, Daemon
 

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +16,11 @@ from aiohttp import web
 
 from rtevents.config.paths import Paths
 from rtevents.config.settings import Config
-from rtevents.core.event import Event, Stored, type_name
+from rtevents.core.event import Event, Stored
 from rtevents.core.filter import OWNER, Filter
 from rtevents.core.forecast import Forecast
 from rtevents.core.health import Thresholds
+from rtevents.core.names import type_name
 from rtevents.core.node import Nodes, together
 from rtevents.core.service import EventService
 from rtevents.core.store import Page, Store
@@ -28,7 +30,8 @@ from rtevents.server.app import create_runner
 from rtevents.server.audit import Audit
 from rtevents.server.browser import Browsers
 from rtevents.server.door import Limits
-from rtevents.server.express import Entrance
+from rtevents.server.entrance import Entrance
+from rtevents.server.express import Express
 from rtevents.server.fanout import Fanout
 from rtevents.server.guard import Guard
 from rtevents.server.keys import House
@@ -225,17 +228,17 @@ class Server:
         self._entrance = Entrance(self.house, self._runner.server, self._limits)
         await self.listen(Path(self.socket))
         tcp = await asyncio.get_running_loop().create_server(
-            self._entrance, *self.tcp, backlog=1024
+            partial(Express, self._entrance), *self.tcp, backlog=1024
         )
         self._listening.append(tcp)
         self.tcp = ("127.0.0.1", tcp.sockets[0].getsockname()[1])
-        self.guard.listen(self.tcp[1])
+        self.guard.sites.listen(self.tcp[1])
         self.owner = self._caller(aiohttp.UnixConnector(self.socket), "http://localhost", {})
 
     async def listen(self, file: Path) -> None:
         """Accept on another Unix socket as well."""
         server = await asyncio.get_running_loop().create_unix_server(
-            self._entrance, file, backlog=1024
+            partial(Express, self._entrance), file, backlog=1024
         )
         self._listening.append(server)
 

@@ -13,7 +13,8 @@ import pytest
 
 from rtevents.server import door
 from rtevents.server.door import Limits
-from rtevents.server.express import MAX_BODY, MAX_HEAD, MAX_WAITING, read_head
+from rtevents.server.express import MAX_WAITING, Express
+from rtevents.server.plain import MAX_BODY, MAX_HEAD, read_head
 
 from .conftest import Houses, Server, StagedStore
 from .readers import PATIENCE, until
@@ -193,6 +194,7 @@ async def test_who_reads_no_answers_is_read_no_further(houses: Houses) -> None:
             await asyncio.wait_for(pour(), 1.0)
         last = server.service.log.last
         [express] = server._entrance.open
+        assert isinstance(express, Express)
         assert express._transport is not None
         assert express._transport.get_write_buffer_size() < 1024 * 1024
         assert (await answers.next())[0] == 201
@@ -215,6 +217,7 @@ async def test_who_waits_for_an_answer_is_read_no_further(houses: Houses, sent: 
         answers.writer.write(sent)
         await until(lambda: server._entrance.open, "it has come in")
         [express] = server._entrance.open
+        assert isinstance(express, Express)
         transport = express._transport
         assert transport is not None
         await until(lambda: not transport.is_reading(), "it is read no further")

@@ -10,6 +10,7 @@ import pytest
 
 from rtevents.core.event import Event
 from rtevents.core.stats import resident_bytes
+from rtevents.errors import StoreError
 from rtevents.server import group as group_module
 from rtevents.server import stream as stream_module
 from rtevents.server.member import HIGH_WATER
@@ -263,7 +264,7 @@ async def test_a_reader_that_lags_gets_its_new_filter_all_the_same(houses: House
         assert await stalled.seqs(after + 1) == [*range(1, after + 1), 101]
 
 
-async def test_a_store_that_fails_while_a_reader_catches_up_ends_its_stream(
+async def test_a_store_that_fails_while_a_reader_catches_up_keeps_it_waiting(
     houses: Houses,
 ) -> None:
     store = StagedStore()
@@ -273,32 +274,51 @@ async def test_a_store_that_fails_while_a_reader_catches_up_ends_its_stream(
     async with await server.stream("?since=all") as stream:
         seen = await stream.seqs(10)
         store.failure = "input/output error"
-        *rest, bye = await stream.end()
-        seen += [message.json["seq"] for message in rest if message.event == "message"]
+        before = await stream.until("HEALTH_CHECK")
+        store.failure = None
+        after = await stream.until("live")
 
-    assert (bye.event, bye.json["reason"]) == ("bye", "error")
-    assert len(seen) < 200
-    store.failure = None
-    async with await server.stream(**{"Last-Event-ID": bye.id}) as again:
-        assert seen + await again.seqs(200 - len(seen)) == list(range(1, 201))
+    told = [each.json["data"] for each in (*before, *after) if each.event == "HEALTH_CHECK"]
+    assert told[0]["reasons"] == ["what comes next cannot be read: input/output error"]
+    assert [each["status"] for each in told] == ["failed", "ok"]
+    seen += [each.json["seq"] for each in (*before, *after) if each.event == "message"]
+    assert seen == list(range(1, 201))
 
 
-async def test_a_store_that_fails_under_a_group_ends_its_streams(houses: Houses) -> None:
+async def test_a_store_that_fails_under_a_group_keeps_its_streams_waiting(houses: Houses) -> None:
     store = StagedStore()
-    server = await houses.open(store, event_retention=1)
+    server = await houses.open(store, event_retention=1, dashboard_interval=0.05)
     async with await server.stream() as one, await server.stream() as two:
         await one.live()
         await two.live()
 
         await server.publish(task(1), task(2))  # the first of which is in the store alone
         store.failure = "input/output error"
+        for stream in (one, two):
+            [*nothing, beat] = await stream.until("HEALTH_CHECK")
+            assert not nothing
+            assert beat.json["data"]["status"] == "failed"
+            assert "cannot be read: input/output error" in beat.json["data"]["reasons"][0]
+            assert stream.parser.last_event_id.endswith("-0")
+        store.failure = None
 
         for stream in (one, two):
-            bye = (await stream.end())[-1]
-            assert bye.event == "bye"
-            assert bye.json == {"reason": "error", "bookmark": bye.id}
-            assert bye.id.endswith("-0")
-    assert server.house.members == {}
+            assert await stream.seqs(2) == [1, 2]
+            beat = (await stream.until("HEALTH_CHECK"))[-1]
+            assert beat.json["data"]["status"] == "ok"
+
+
+async def test_who_comes_while_nothing_can_be_stored_is_told_so(houses: Houses) -> None:
+    store = StagedStore()
+    server = await houses.open(store)
+    store.failure = "input/output error"
+    with pytest.raises(StoreError):
+        await server.publish(task(1))
+    async with await server.stream() as stream:
+        hello, beat = await stream.next(), await stream.next()
+
+    assert (hello.event, beat.event) == ("hello", "HEALTH_CHECK")
+    assert beat.json["data"]["reasons"] == ["events cannot be stored: input/output error"]
 
 
 async def test_readers_wait_for_a_log_that_is_behind_its_store(houses: Houses) -> None:

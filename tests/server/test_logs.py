@@ -13,20 +13,29 @@ import pytest
 from rtevents.core.event import Bookmark
 from rtevents.core.logs import Routes
 from rtevents.core.service import EventService
+from rtevents.core.store import Store
 from rtevents.server.fanout import Fanout
 from rtevents.stores.memory import MemoryStore
 
-from .conftest import Answer, Houses, Server, risk
+from .conftest import Answer, Houses, Server, StagedStore, risk
 from .readers import Message, Object, Stream, until
 
 PROJECTS = {"web": ["web", "web-*"], "team": ["team"]}
 
 
-async def furnish(server: Server, stack: AsyncExitStack, heartbeat: float = 30.0) -> None:
+async def furnish(
+    server: Server,
+    stack: AsyncExitStack,
+    *,
+    heartbeat: float = 30.0,
+    web: Store | None = None,
+    window: int = 10_000,
+) -> None:
     """Give a server two logs more."""
     rooms = {}
     for name in PROJECTS:
-        service = EventService(MemoryStore(), event_retention=10_000, heartbeat_interval=heartbeat)
+        store = web if web and name == "web" else MemoryStore()
+        service = EventService(store, event_retention=window, heartbeat_interval=heartbeat)
         fanout = Fanout(service, send_timeout=30.0, pong_timeout=10.0)
         stack.push_async_callback(fanout.close)
         rooms[name] = (await stack.enter_async_context(service), fanout)
@@ -248,8 +257,15 @@ async def test_a_log_is_read_by_its_name(logs: Server) -> None:
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("log=web,nobody", "log: 'nobody' has nothing of this, expected main or web or team"),
-        ("log=web&project=team", "log: 'web' has nothing of this, expected team"),
+        (
+            "log=web,nobody",
+            "log: there is no 'nobody', expected main or web or team, or leave it out to have all",
+        ),
+        (
+            "log=web&project=team",
+            "log: 'web' has none of the projects that are asked for, they are in team: name that, "
+            "or leave the log out",
+        ),
     ],
 )
 async def test_a_log_that_has_nothing_of_it_is_refused(
@@ -287,7 +303,13 @@ async def test_a_grant_sees_the_logs_of_its_projects_alone(logs: Server) -> None
     assert [each["event_id"] for each in page.json["events"]] == ["a"]
     assert page.json["epoch"] == epochs(logs)["web"]
     assert refused.status == 404
-    assert named.json["detail"] == "log: 'team' has nothing of this, expected web"
+    # What a grant does not hold, it is not told of.
+    nobody = await admin.get("/v1/events?log=nobody")
+    assert named.json["detail"] == (
+        "log: 'team' has none of the projects that are asked for, they are in web: name that, or "
+        "leave the log out"
+    )
+    assert nobody.json["detail"] == named.json["detail"].replace("team", "nobody")
     assert own.json["logs"] == ["web"]
     assert (await logs.owner.get("/v1/tokens/self")).json["logs"] == ["main", "web", "team"]
     assert (await admin.get("/v1/stats?log=web")).json["log"]["newest"] == 1
@@ -372,6 +394,56 @@ async def test_streams_of_every_log_are_listed_and_ended(logs: Server) -> None:
         assert ended.status == 204
     for stream in (one, several):
         assert (await stream.end())[-1].json["reason"] == "ended"
+
+
+async def test_a_log_that_cannot_be_read_holds_up_no_other(houses: Houses) -> None:
+    server = await houses.open(dashboard_interval=0.05)
+    async with AsyncExitStack() as stack:
+        store = StagedStore()
+        await furnish(server, stack, web=store, window=3)
+        for number in range(8):
+            await publish(server, f"w{number}", "web")
+            await publish(server, f"t{number}", "team")
+        store.failure = "input/output error"
+        stream = await server.stream("?since=all")
+        before = await stream.until("HEALTH_CHECK")
+        await publish(server, "t8", "team")
+        before += await some(stream, 9 - len(ids(before)))
+        page = await server.owner.get("/v1/events")
+        store.failure = None
+        after = await stream.until("live")
+
+    assert ids(before) == [f"t{number}" for number in range(9)]
+    [told] = [each.json["data"] for each in before if each.event == "HEALTH_CHECK"]
+    words = "what comes next cannot be read: input/output error"
+    assert (told["status"], told["reasons"]) == ("failed", [f"log web: {words}"])
+    assert (page.status, page.json["detail"]) == (503, "log web: input/output error")
+    assert ids(after) == [f"w{number}" for number in range(8)]
+    [beat] = [each.json["data"] for each in after if each.event == "HEALTH_CHECK"]
+    assert (beat["status"], "reasons" in beat) == ("ok", False)
+
+
+async def test_a_stream_of_several_logs_is_told_when_one_cannot_be_stored(houses: Houses) -> None:
+    server = await houses.open(dashboard_interval=0.05)
+    async with AsyncExitStack() as stack:
+        store = StagedStore()
+        await furnish(server, stack, web=store)
+        stream = await (await server.stream()).live()
+        store.failure = "input/output error"
+        body = {"type": "TASK_UPDATE", "data": {"task_id": "x", "status": "open"}}
+        refused = await server.owner.post("/v1/events", {**body, "project_id": "web"})
+        told = (await stream.until("HEALTH_CHECK"))[-1].json["data"]
+        late = await server.stream()
+        told_late = (await late.until("HEALTH_CHECK"))[-1].json["data"]
+        store.failure = None
+        await publish(server, "y", "web")
+        again = (await stream.until("HEALTH_CHECK"))[-1].json["data"]
+
+    assert refused.status == 503
+    words = "events cannot be stored: input/output error"
+    assert (told["status"], told["reasons"]) == ("failed", [f"log web: {words}"])
+    assert told_late["reasons"] == told["reasons"]
+    assert (again["status"], "reasons" in again) == ("ok", False)
 
 
 async def test_a_heartbeat_moves_the_place_in_every_log(houses: Houses) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from rtevents.core.event import MAX_EVENT_BYTES, new_event_id
+from rtevents.core.event import MAX_EVENT_BYTES
+from rtevents.core.names import new_event_id
 from rtevents.server.app import MAX_REQUEST
 from rtevents.server.limits import Rates
 from rtevents.server.publish import MAX_ARRAY, MAX_LINES

@@ -13,8 +13,8 @@ from rtevents.core.event import Event
 from rtevents.core.filter import Filter
 from rtevents.core.service import EventService
 from rtevents.errors import ReactionFailed
-from rtevents.sinks import Batch, Reaction
-from rtevents.sinks.engine import Sink, Terms
+from rtevents.sinks import Batch, Reaction, Terms
+from rtevents.sinks.engine import Sink
 from rtevents.sinks.place import DeadLetters, Place
 from rtevents.sinks.reader import LogReader
 from rtevents.stores.memory import MemoryStore

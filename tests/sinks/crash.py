@@ -23,8 +23,8 @@ from rtevents.config.sinks import SinkSettings
 from rtevents.core.event import Event
 from rtevents.core.filter import Filter
 from rtevents.core.service import EventService
-from rtevents.sinks import Batch, Reaction, open_reaction
-from rtevents.sinks.engine import Sink, Terms
+from rtevents.sinks import Batch, Reaction, Terms, open_reaction
+from rtevents.sinks.engine import Sink
 from rtevents.sinks.place import DeadLetters, Place
 from rtevents.sinks.reader import LogReader
 from rtevents.stores import open_store

@@ -228,7 +228,7 @@ async def test_a_command_may_say_that_it_cannot_be_done_now(sinks: Sinks, tmp_pa
     reaction = open_command(CommandSettings(run=["sh", "-c", text], cwd=str(tmp_path)))
     sink = await sinks.started(reaction, retries=0)
     await sinks.publish(1, 2)
-    await until(lambda: sink.failures > 4, "it was tried far more often")
+    await until(lambda: sink.attempts.failures > 4, "it was tried far more often")
     assert sink.as_dict()["dead"] == 0
     (tmp_path / "back").touch()
 

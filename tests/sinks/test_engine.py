@@ -9,7 +9,7 @@ import pytest
 from rtevents.core.event import Entry, Gap
 from rtevents.core.filter import Filter
 from rtevents.errors import BookmarkError, StoreError
-from rtevents.sinks import engine
+from rtevents.sinks import held
 from rtevents.sinks.place import DeadLetters, Letter, Place
 
 from .conftest import Sinks, Staged, failed, risk, until
@@ -144,7 +144,7 @@ async def test_a_full_list_of_dead_letters_is_told_besides_what_else_is_amiss(
     reaction.always = failed("no", is_final=True)
     sink = await sinks.started(reaction, breaker=2, breaker_pause=60, max_dead=1)
     await sinks.publish(1, 2, 3)
-    await until(lambda: sink.breaker.state == "open", "it rests")
+    await until(lambda: sink.attempts.breaker.state == "open", "it rests")
     await until(lambda: sink.as_dict()["dropped"] == 1, "one is dropped")
 
     assert (sinks.warned or "").startswith("rests after 2 failures, the last: no; lag ")
@@ -160,7 +160,7 @@ async def test_the_breaker_opens_after_failures_and_tries_once(sinks: Sinks) -> 
     reaction.always = failed("down")
     sink = await sinks.started(reaction, retries=100, breaker=3, breaker_pause=30)
     await sinks.publish(1)
-    await until(lambda: sink.breaker.state == "open", "it opens")
+    await until(lambda: sink.attempts.breaker.state == "open", "it opens")
 
     assert len(reaction.tried) == 3
     assert sink.as_dict()["state"] == "resting"
@@ -168,7 +168,7 @@ async def test_the_breaker_opens_after_failures_and_tries_once(sinks: Sinks) -> 
     reaction.always = None
     sink.resume()
     await until(lambda: reaction.done == [1], "it works again")
-    assert sink.breaker.state == "closed"
+    assert sink.attempts.breaker.state == "closed"
     assert sinks.warned is None
 
 
@@ -178,8 +178,8 @@ async def test_a_half_open_breaker_opens_again_for_longer(sinks: Sinks) -> None:
     sink = await sinks.started(reaction, retries=100, breaker=2, breaker_pause=0.01)
     await sinks.publish(1)
 
-    await until(lambda: sink.breaker.left > 0.1, "its rests grow")
-    assert sink.breaker.state == "open"
+    await until(lambda: sink.attempts.breaker.left > 0.1, "its rests grow")
+    assert sink.attempts.breaker.state == "open"
     assert sinks.told == ["s: down", "s: rests after 2 failures"]
 
 
@@ -192,7 +192,9 @@ async def test_what_nobody_answers_waits_however_often_it_is_tried(sinks: Sinks)
 
     assert {batch.entries[0].seq for batch in reaction.tried} == {1, 2}
     assert (sink.as_dict()["dead"], sink.as_dict()["lag"]) == (0, 3)
-    assert sinks.warned == f"rests after {sink.failures} failures, the last: nobody; " + ("lag 3")
+    assert sinks.warned == f"rests after {sink.attempts.failures} failures, the last: nobody; " + (
+        "lag 3"
+    )
     reaction.always = None
     sink.resume()
     await until(lambda: sinks.bookmark.endswith("-3"), "nothing was lost")
@@ -243,7 +245,7 @@ async def test_without_a_breaker_the_health_tells_of_what_waits_as_well(sinks: S
     reaction.always = failed("nobody", is_down=True)
     sink = await sinks.started(reaction, retries=1, breaker=0)
     await sinks.publish(1)
-    await until(lambda: sink.failures > 5, "it was tried far more often")
+    await until(lambda: sink.attempts.failures > 5, "it was tried far more often")
 
     assert (sinks.warned or "").startswith("waits after ")
     assert (sinks.warned or "").endswith(" failures, the last: nobody; lag 1")
@@ -269,7 +271,7 @@ async def test_end_ends_what_waits(sinks: Sinks) -> None:
     reaction.always = failed("nobody", is_down=True)
     sink = await sinks.started(reaction, retries=0, breaker=1, breaker_pause=60)
     await sinks.publish(1, 2)
-    await until(lambda: sink.breaker.state == "open", "it rests")
+    await until(lambda: sink.attempts.breaker.state == "open", "it rests")
     sink.end()
 
     done, _ = await asyncio.wait(sinks.tasks, timeout=20)
@@ -282,7 +284,7 @@ async def test_the_other_side_may_ask_for_a_pause(sinks: Sinks) -> None:
     sink = await sinks.started(reaction)
     await sinks.publish(1)
 
-    await until(lambda: sink.breaker.left > 50, "it waits as asked")
+    await until(lambda: sink.attempts.breaker.left > 50, "it waits as asked")
     assert len(reaction.tried) == 1
 
 
@@ -387,7 +389,7 @@ async def test_a_sink_that_lags_holds_one_batch_whatever_the_rate(sinks: Sinks) 
         await sinks.publish(*range(number, number + 100))
     await until(lambda: reaction.tried, "the first runs")
 
-    assert len(sink._held) == 0
+    assert len(sink._held.entries) == 0
     assert len(reaction.tried[0].entries) == 1
     assert sink.as_dict()["lag"] == 600
     reaction.gate.set()
@@ -482,7 +484,7 @@ async def test_what_is_no_place_is_refused(sinks: Sinks) -> None:
 async def test_restart_keeps_no_place_past_what_still_runs(
     sinks: Sinks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(held, "LOOK_SECONDS", 0.01)
     reaction, looks = Staged(), 0
     reaction.gate.clear()
     sink = await sinks.started(reaction, on_busy="restart")
@@ -534,7 +536,7 @@ async def test_end_lets_what_is_replayed_come_to_its_end(sinks: Sinks) -> None:
     sink = await sinks.started(reaction)
     sink.replay(dead.ids)
     await until(lambda: reaction.tried, "the first is replayed")
-    assert sink.is_acting
+    assert sink.attempts.is_acting
     sink.end()
     await asyncio.sleep(0)
     reaction.gate.set()
@@ -560,8 +562,9 @@ async def test_a_letter_that_cannot_be_written_again_keeps_no_other_from_its_rep
 ) -> None:
     await sinks.publish(1, 2)
     reaction = Staged(failed("down"), None)
+    give_up(sinks, 1, 2)
     sink = await sinks.started(reaction)
-    sink.dead = give_up(sinks, 1, 2)
+    assert sink.dead is not None
 
     def refuse(letter: Letter) -> int:
         raise StoreError("no room")

@@ -315,7 +315,7 @@ async def test_a_receiver_that_is_away_for_long_loses_nothing(sinks: Sinks) -> N
     reaction = open_webhook(WebhookSettings(url=url, timeout=5))
     sink = await sinks.started(reaction, retries=1, breaker=2, breaker_pause=0.001)
     await sinks.publish(*range(20))
-    await until(lambda: sink.failures > 10, "nobody is there, again and again")
+    await until(lambda: sink.attempts.failures > 10, "nobody is there, again and again")
     assert "no answer" in (sinks.warned or "")
     assert (sinks.warned or "").endswith("lag 20")
     assert sinks.bookmark.endswith("-0")

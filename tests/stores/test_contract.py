@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from rtevents.core.event import Entry, Event, Stored, Undated, new_event_id
+from rtevents.core.event import Entry, Event, Stored, Undated
+from rtevents.core.names import new_event_id
 from rtevents.core.store import Bounds, Page, Store
 from rtevents.errors import EventConflict, EventRefused, FilterError, LogClosed
 from tests.stores.conftest import SetClock

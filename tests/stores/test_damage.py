@@ -540,7 +540,7 @@ async def test_no_checkpoint_goes_into_a_database_that_was_cut(
     await store.check()
     os.truncate(path, 0)
 
-    store._writer._checkpoint()
+    store._writer._transactions.checkpoint()
 
     assert path.stat().st_size == 0
 

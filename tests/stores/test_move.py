@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from rtevents.core.event import Bookmark, Gap
+from rtevents.core.filter import Filter
+from rtevents.core.log import Log
+from rtevents.core.since import Since
 from rtevents.errors import ConfigError, StoreDamaged, StoreError
-from rtevents.stores.move import CHUNK, move
+from rtevents.stores.move import CHUNK, Moved, move
 from rtevents.stores.redis import RedisStore
 from rtevents.stores.sqlite import SQLiteStore
 from tests.conftest import Daemon
@@ -39,13 +48,31 @@ def url(redis_server: RedisServer) -> str:
     return redis_server.url(uuid4().hex)
 
 
-async def more(path: Path, clock: SetClock, count: int, keep: int = 0) -> None:
-    """Append to the log as its daemon would, and trim it."""
+async def more(
+    path: Path, clock: SetClock, count: int, *, keep: int = 0, is_aged: bool = False
+) -> None:
+    """Append to the log as its daemon would, and trim it: by number, or all of it by its age."""
     store = await SQLiteStore.open(path=path, clock=clock)
     await store.append([events(count)])
     if keep:
         await store.retain(keep, 0, 0)
+    if is_aged:
+        clock.now += 1000
+        while (bounds := await store.retain(0, 1.0, 0)).first <= bounds.last:
+            pass
     await store.close()
+
+
+Aside = Callable[[Coroutine[Any, Any, Any]], Any]
+"""Does something in another thread, as another program would, and returns when it is done."""
+
+
+@pytest.fixture
+def aside() -> Iterator[Any]:
+    with ThreadPoolExecutor(1) as thread:
+        runner = thread.submit(asyncio.Runner).result()
+        yield lambda work: thread.submit(runner.run, work).result()
+        thread.submit(runner.close).result()
 
 
 async def test_a_moved_log_is_the_same_and_goes_on(path: Path, url: str, clock: SetClock) -> None:
@@ -95,19 +122,235 @@ async def test_what_was_interrupted_goes_on_and_what_came_meanwhile_is_added(
     assert nothing == added._replace(moved=0)
 
 
-async def test_what_was_trimmed_before_it_was_moved_is_a_hole(
-    path: Path, url: str, clock: SetClock
+@asynccontextmanager
+async def reading(url: str, clock: SetClock) -> AsyncIterator[Log]:
+    """Open the log in Redis as a daemon does."""
+    store = await RedisStore.open(url, clock=clock)
+    try:
+        log = Log(store, window_events=100, window_bytes=1024**2)
+        await log.open()
+        yield log
+    finally:
+        await store.close()
+
+
+async def told(log: Log, epoch: str, seq: int) -> tuple[str, Gap | None]:
+    """Return what a reader is told who comes with a bookmark."""
+    start = await log.start(Since(bookmark=Bookmark(epoch, seq)), Filter())
+    return start.verdict, start.gap
+
+
+def epoch_of(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as db:
+        (epoch,) = db.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+    return str(epoch)
+
+
+async def stored(log: Log) -> int:
+    """Publish an event; return its seq."""
+    (answer,) = await log.append([[event()]])
+    assert isinstance(answer, list)
+    return answer[0].seq
+
+
+@pytest.mark.parametrize("count", [0, 30], ids=["trimmed", "trimmed further"])
+async def test_a_log_of_which_nothing_is_left_goes_on_where_it_was(
+    path: Path, url: str, clock: SetClock, count: int
 ) -> None:
-    await move(path, url)
-    await more(path, clock, 100, keep=50)
+    """By age: the newest row is gone as well, and with it what told the last seq."""
+    await more(path, clock, count or 1, is_aged=True)
+    last = 1200 + (count or 1)
+
+    moved = await move(path, url)
+    again = await move(path, url)
+
+    assert (moved.moved, moved.entries, moved.first, moved.last) == (0, 0, last + 1, last)
+    assert again == moved
+    async with reading(url, clock) as log:
+        assert await told(log, epoch_of(path), last) == ("complete", None)
+        gap = Gap(700, last + 1, "trimmed")
+        assert await told(log, epoch_of(path), 700) == ("truncated", gap)
+        assert await stored(log) == last + 1
+        assert await told(log, epoch_of(path), last) == ("complete", None)
+
+
+async def test_a_new_log_keeps_its_name(tmp_path: Path, url: str, clock: SetClock) -> None:
+    path = tmp_path / "new.db"
+    await more(path, clock, 0)
+
     await move(path, url)
 
+    async with reading(url, clock) as log:
+        assert await told(log, epoch_of(path), 0) == ("complete", None)
+        assert await stored(log) == 1
+
+
+@pytest.mark.parametrize("keep", [50, 0], ids=["some are left", "none is left"])
+async def test_what_was_trimmed_between_two_moves_is_told_as_trimmed(
+    path: Path, url: str, clock: SetClock, keep: int
+) -> None:
+    await move(path, url)
+    await more(path, clock, 100, keep=keep, is_aged=not keep)
+    rest = await move(path, url)
+
+    first = 1300 - keep + 1
+    assert (rest.moved, rest.entries, rest.first, rest.last) == (keep, keep, first, 1300)
+    async with reading(url, clock) as log:
+        assert (log.first, log.last) == (first, 1300)
+        for seq in (1150, 1200):
+            gap = Gap(seq, first, "trimmed")
+            assert await told(log, epoch_of(path), seq) == ("truncated", gap)
+        assert await told(log, epoch_of(path), 1300) == ("complete", None)
+        assert await stored(log) == 1301
+        assert [entry.seq for entry in await log.newest(1000, Filter())] == [
+            *range(1301, first - 1, -1)
+        ]
+
+
+async def test_what_was_trimmed_in_the_midst_of_a_move_is_told_as_trimmed(
+    path: Path, url: str, clock: SetClock
+) -> None:
+    """Of what was begun the rest is trimmed away: no reader may take 601 to 1280 for nothing."""
+
+    def interrupt(what: str, share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await move(path, url, tell=interrupt)
+    await more(path, clock, 100, keep=20)
+    rest = await move(path, url)
+
+    assert (rest.moved, rest.entries, rest.first, rest.last) == (20, 20, 1281, 1300)
+    async with reading(url, clock) as log:
+        assert await told(log, epoch_of(path), 500) == ("truncated", Gap(500, 1281, "trimmed"))
+        assert await log.find("gone") is None
+        assert await stored(log) == 1301
+
+
+async def test_what_is_trimmed_while_it_is_moved_is_moved_all_the_same(
+    path: Path, url: str, clock: SetClock, aside: Aside
+) -> None:
+    """The log is moved as it was at one moment, and what is trimmed then is trimmed there later."""
+
+    def trim(what: str, share: float) -> None:
+        aside(more(path, clock, 10, keep=5) if not shares else asyncio.sleep(0))
+        shares.append(share)
+
+    shares: list[float] = []
+    moved = await move(path, url, tell=trim)
+    rest = await move(path, url)
+
+    assert (moved.moved, moved.entries, moved.last) == (1100, 1100, 1200)
+    assert (rest.moved, rest.first, rest.last) == (5, 1206, 1210)
+    async with reading(url, clock) as log:
+        gap = Gap(1200, 1206, "trimmed")
+        assert await told(log, epoch_of(path), 1200) == ("truncated", gap)
+
+
+async def test_of_two_moves_at_once_one_is_told_so_and_nothing_is_there_twice(
+    path: Path, url: str, clock: SetClock, aside: Aside
+) -> None:
+    def another(what: str, share: float) -> None:
+        if not others:
+            others.append(aside(move(path, url)))
+
+    others: list[Moved] = []
+    with pytest.raises(StoreError, match="another `rtevents migrate` is just moving to") as told_so:
+        await move(path, url, tell=another)
+    again = await move(path, url)
+
+    assert "\n" not in str(told_so.value)
+    assert (others[0].moved, others[0].entries) == (600, 1100)
+    assert again == others[0]._replace(moved=0)
+    here = await SQLiteStore.open(path=path, clock=clock)
     there = await RedisStore.open(url, clock=clock)
     try:
-        bounds = await there.bounds()
-        assert (bounds.first, bounds.last, bounds.holes) == (101, 1300, ((1200, 1251),))
+        assert await everything(there) == await everything(here)
     finally:
+        await here.close()
         await there.close()
+
+
+async def test_of_two_logs_that_are_moved_to_one_place_one_is_refused(
+    path: Path, tmp_path: Path, url: str, clock: SetClock, aside: Aside
+) -> None:
+    other = tmp_path / "other.db"
+    await more(other, clock, 2)
+
+    def another(what: str, share: float) -> None:
+        if not refused:
+            with pytest.raises(StoreError, match=r"is another log .*: name one that is not there"):
+                aside(move(other, url))
+            refused.append(True)
+
+    refused: list[bool] = []
+    moved = await move(path, url, tell=another)
+
+    assert (moved.entries, refused) == (1100, [True])
+
+
+async def test_no_daemon_begins_on_a_log_of_which_some_is_still_to_be_moved(
+    path: Path, url: str, clock: SetClock, aside: Aside
+) -> None:
+    def open_it(what: str, share: float) -> None:
+        if what == "moved" and share < 1:
+            with pytest.raises(StoreError, match="just being moved here: let `rtevents migrate`"):
+                aside(RedisStore.open(url))
+            refused.append(share)
+
+    refused: list[float] = []
+    moved = await move(path, url, tell=open_it)
+
+    assert moved.entries == 1100
+    assert refused == pytest.approx([500 / 1100, 1000 / 1100])
+    async with reading(url, clock) as log:
+        assert (log.first, log.last) == (101, 1200)
+
+
+async def test_a_daemon_that_is_on_the_log_is_told_of(
+    path: Path, url: str, clock: SetClock, aside: Aside
+) -> None:
+    """It came between two moves, and stores just while the second moves."""
+    await move(path, url)
+    await more(path, clock, 2 * CHUNK)
+    there = aside(RedisStore.open(url))
+
+    def publish(what: str, share: float) -> None:
+        if not answers:
+            answers.extend(aside(there.append([[event()]])))
+
+    answers: list[object] = []
+    with pytest.raises(StoreError, match=r"reaches to 1701, this one to 2200: it went on there af"):
+        await move(path, url, tell=publish)
+    with pytest.raises(StoreError, match=r"after 1700, by a daemon that is on it; .*\?log=NAME"):
+        await move(path, url)
+
+    aside(there.close())
+
+
+async def test_copies_that_went_apart_are_not_mixed(path: Path, url: str, clock: SetClock) -> None:
+    copy = path.with_name("copy.db")
+    shutil.copy(path, copy)
+    await more(path, clock, 3)
+    await move(path, url)
+
+    with pytest.raises(StoreError, match=r"reaches to 1203, this one to 1200: .* a later moment"):
+        await move(copy, url)
+    await more(copy, clock, 5)
+    with pytest.raises(StoreError, match="entry 1203 is not the same in redis"):
+        await move(copy, url)
+
+
+async def test_a_log_that_lost_its_end_is_not_moved_under_its_name(
+    path: Path, url: str, clock: SetClock
+) -> None:
+    """Its seqs would be given twice: the hint beside it tells how far it had come."""
+    before = path.read_bytes()
+    await more(path, clock, 7)
+    path.write_bytes(before)
+
+    with pytest.raises(StoreError, match="entries 1201 to 1207 are lost; start the daemon on it"):
+        await move(path, url)
 
 
 async def test_no_other_log_is_overwritten(path: Path, url: str, clock: SetClock) -> None:
@@ -127,7 +370,7 @@ async def test_logs_that_went_apart_are_not_mixed(path: Path, url: str, clock: S
     with pytest.raises(StoreError, match="reaches to 1201, this one to 1200: it went on there"):
         await move(path, url)
     await more(path, clock, 3)
-    with pytest.raises(StoreError, match="entry 1201 is not the same in redis"):
+    with pytest.raises(StoreError, match="it went on there after 1200, by a daemon that is on it"):
         await move(path, url)
 
     assert (await there.bounds()).last == 1201
@@ -158,7 +401,7 @@ async def test_an_empty_log_is_moved_and_a_missing_one_is_told(tmp_path: Path, u
 
 
 async def test_a_redis_that_does_not_answer_is_told(path: Path) -> None:
-    with pytest.raises(StoreError, match=r"redis at 127\.0\.0\.1:1: "):
+    with pytest.raises(StoreError, match=r"redis at 127\.0\.0\.1:1 refuses the connection"):
         await move(path, "redis://127.0.0.1:1/0")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,9 +14,10 @@ from uuid import uuid4
 
 import pytest
 
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Bookmark, Entry, Event, Gap
 from rtevents.core.filter import Filter
-from rtevents.core.log import Cursor, Log
+from rtevents.core.log import Log
 from rtevents.core.service import EventService
 from rtevents.core.since import Since
 from rtevents.core.store import Bounds
@@ -24,7 +26,7 @@ from rtevents.stores.redis import JUMP, RedisStore
 from rtevents.stores.redis_place import Place
 from tests.conftest import PATIENCE
 from tests.faults.network import Link
-from tests.redis import RedisServer
+from tests.redis import RedisServer, free_port
 from tests.stores import samples
 from tests.stores.samples import everything
 
@@ -258,6 +260,43 @@ async def test_one_that_a_newcomer_found_empty_is_another_log_to_those_before(
     await newcomer.close()
 
 
+@pytest.mark.parametrize("count", [8, 40])
+async def test_who_lags_in_a_log_that_others_begin_anew_gets_nothing_of_theirs_unawares(
+    own_redis: RedisServer, count: int
+) -> None:
+    """Whether that has come as far as the one before, or not."""
+    before = await RedisStore.open(own_redis.url())
+    async with EventService(before, event_retention=2) as service:
+        old = events(20)
+        await service.publish_many(old)
+        lagging = Cursor(service.log, Filter(), 0)
+        assert seqs(await lagging.next(0, limit=5)) == [1, 2, 3, 4, 5]
+        epoch = service.log.epoch
+        newcomer = await RedisStore.open(own_redis.url("new"))
+        await newcomer.append([events(count)])
+        await newcomer.close()
+        # At once, so that nobody sees it empty.
+        renames = "".join(
+            f"redis.call('RENAME', '{{new}}:{key}', '{{rtevents}}:{key}')"
+            for key in ("entries", "ids", "types", "log")
+        )
+        assert own_redis.ask("EVAL", f"{renames} return 1", "0") == b":1"
+
+        [gap, *_] = await read(service.log, lagging, 20)
+        assert isinstance(gap, Gap)
+        assert (gap.after, gap.reason) == (5, "other-epoch")
+        assert gap.before > 20 + JUMP
+        stored = await service.publish(event())
+        assert seqs(await read(service.log, lagging, stored.seq)) == [stored.seq]
+        assert epoch != service.log.epoch == before.epoch
+
+        # Who begins now gets what there is, and so does who comes back.
+        for since in (Since(word="all"), Since(bookmark=Bookmark(epoch, 5))):
+            start = await service.log.start(since, Filter())
+            found = await read(service.log, Cursor(service.log, Filter(), start.after), stored.seq)
+            assert seqs(found) == [*range(1, count + 1), stored.seq]
+
+
 async def test_an_old_master_that_comes_back_is_another_log_again(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
@@ -294,6 +333,46 @@ async def test_a_full_one_refuses_and_keeps_what_it_has(own_redis: RedisServer) 
         assert own_redis.ask("CONFIG", "SET", "maxmemory", "0") == b"+OK"
 
         assert (await service.publish(event())).seq == 6
+
+
+async def test_a_full_one_that_was_started_again_is_served_and_trimmed(
+    own_redis: RedisServer,
+) -> None:
+    async with daemons(own_redis.url()) as [service]:
+        await service.publish_many(events(5))
+        own_redis.kill()
+        own_redis.start(maxmemory="1")
+        with pytest.raises(StoreError, match="is full: give it a larger maxmemory"):
+            await service.publish_many(events(3))
+        await service.log.retain(3, 0, 0)
+        assert service.log.first == 3
+    async with daemons(own_redis.url()) as [service]:
+        assert (service.log.first, service.log.last) == (3, 5)
+        assert own_redis.ask("CONFIG", "SET", "maxmemory", "0") == b"+OK"
+        assert (await service.publish(event())).seq == 6
+
+
+async def test_what_is_cancelled_ends_whatever_it_waits_for(own_redis: RedisServer) -> None:
+    """A service whose look at retention went on could not be stopped."""
+    async with daemons(own_redis.url()) as [service]:
+        await service.publish_many(events(5))
+        for step in range(60):
+            # It is greeted again, asked for the time, and searched.
+            assert own_redis.ask("HSET", "{rtevents}:log", "epoch", f"e{step}").startswith(b":")
+            task = asyncio.create_task(service.log.retain(1000, 1e6, 10**9))
+            await asyncio.wait([task], timeout=step / 10_000)
+            is_over = task.done()
+            task.cancel()
+            await asyncio.wait([task], timeout=PATIENCE)
+            assert is_over or task.cancelled()
+
+
+async def test_one_that_is_too_old_is_refused(redis_server: RedisServer) -> None:
+    link = Link(redis_server.port)
+    link.instead = (b"redis_version:7.", b"redis_version:6.")
+    with pytest.raises(StoreError, match=r"it is 6\.[0-9.]+: a log needs Redis 7, or Valkey"):
+        await RedisStore.open(f"redis://127.0.0.1:{link.port}/0")
+    link.close()
 
 
 async def test_a_wrong_password_is_said_without_it(own_redis: RedisServer) -> None:
@@ -368,3 +447,58 @@ def test_a_url_of_several_hosts_is_read() -> None:
     )
     assert str(sentinel) == "team of h1:1,::1:26379"
     assert (cluster.kind, cluster.hosts) == ("cluster", (("h1", 1), ("h2", 6379)))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "redis://127.0.0.1:{port}/0?log=a",
+            "redis at 127.0.0.1:{port} refuses the connection, nothing listens there: start "
+            "redis-server there, or correct its address",
+        ),
+        (
+            "redis+cluster://127.0.0.1:{port}",
+            "redis at 127.0.0.1:{port} refuses the connection, nothing listens there: start "
+            "redis-server there, or correct its address",
+        ),
+        (
+            "redis+unix://{folder}/none.sock",
+            "redis at {folder}/none.sock has no such socket: start redis-server there, or correct "
+            "its address",
+        ),
+        (
+            "redis://no-such-host.invalid",
+            "redis at no-such-host.invalid:6379 has a name that nobody knows: correct its address, "
+            "or the DNS here",
+        ),
+        (
+            "redis+sentinel://127.0.0.1:{port}/team",
+            "redis at team of 127.0.0.1:{port} 'team' is no master that a sentinel knows; from "
+            "some there came ConnectionError",
+        ),
+    ],
+)
+async def test_why_there_is_no_connection_is_one_short_line(
+    tmp_path: Path, url: str, said: str
+) -> None:
+    where = {"port": free_port(), "folder": tmp_path}
+    with pytest.raises(StoreError) as caught:
+        await RedisStore.open(url.format(**where))
+
+    assert str(caught.value) == said.format(**where)
+
+
+async def test_a_name_of_several_addresses_that_all_refuse_is_told_as_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = free_port()
+
+    async def both(*_: object, **__: object) -> list[Any]:
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        return [(*kind, (address, port)) for address in ("127.0.0.1", "127.0.0.2")]
+
+    # What this machine calls itself, and by how many addresses, is not the test's to choose.
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
+    with pytest.raises(StoreError, match=f"redis at both:{port} refuses the connection, nothing"):
+        await RedisStore.open(f"redis://both:{port}")

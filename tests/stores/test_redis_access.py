@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ import trustme
 
 from rtevents.errors import StoreError
 from rtevents.stores.redis import RedisStore
-from tests.redis import RedisServer, free_port
+from tests.conftest import wait_for
+from tests.redis import RedisNode, RedisSentinel, RedisServer, free_port, node_port
 
 from .samples import event, everything
 
@@ -68,6 +71,72 @@ async def test_a_user_with_the_rights_of_the_manual_has_a_log_by_tls(
         assert store.weaknesses == []
     finally:
         await store.close()
+
+
+@pytest.fixture
+def tls(tmp_path: Path, authority: trustme.CA) -> dict[str, str]:
+    """The settings of servers that talk to one another, and to anybody, by TLS."""
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    return {
+        "tls-cert-file": str(tmp_path / "cert.pem"),
+        "tls-key-file": str(tmp_path / "key.pem"),
+        "tls-ca-cert-file": str(tmp_path / "authority.pem"),
+        "tls-auth-clients": "no",
+        "tls-replication": "yes",
+    }
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_sentinels_and_their_master_are_asked_by_tls(
+    tmp_path: Path, tls: dict[str, str]
+) -> None:
+    master = RedisServer(tmp_path / "master", **tls, **{"tls-port": str(free_port())})
+    at = str(free_port())
+    sentinel = RedisSentinel(tmp_path / "sentinel", master, 1, **tls, **{"tls-port": at})
+    try:
+        master.start()
+        sentinel.start()
+        store = await RedisStore.open(f"rediss+sentinel://127.0.0.1:{at}/team")
+        await store.append([[event()]])
+        assert (await store.bounds()).last == 1
+        await store.close()
+        with pytest.raises(StoreError, match=r"127\.0\.0\.1:"):
+            await RedisStore.open(f"redis+sentinel://127.0.0.1:{at}/team")
+    finally:
+        sentinel.stop()
+        master.stop()
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_the_nodes_of_a_cluster_are_asked_by_tls(tmp_path: Path, tls: dict[str, str]) -> None:
+    ports = [str(node_port()) for _ in range(2)]
+    nodes = [
+        RedisNode(tmp_path / f"node{port}", **tls, **{"tls-port": port, "tls-cluster": "yes"})
+        for port in ports
+    ]
+    try:
+        for node, slots in zip(nodes, (("0", "8191"), ("8192", "16383")), strict=True):
+            node.start()
+            assert node.ask("CLUSTER", "ADDSLOTSRANGE", *slots) == b"+OK"
+        assert nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", ports[1]) == b"+OK"
+        for node in nodes:
+            whole = partial(node.tells, b"cluster_state:ok", "CLUSTER", "INFO")
+            await asyncio.to_thread(wait_for, whole, "the cluster is whole")
+
+        # Each is found by the node that does not have it.
+        for name in ("a", "b", "c", "d"):
+            store = await RedisStore.open(f"rediss+cluster://127.0.0.1:{ports[0]}?log={name}")
+            await store.append([[event()]])
+            assert (await store.bounds()).last == 1
+            await store.close()
+
+        assert all(node.ask("DBSIZE") > b":0" for node in nodes)
+    finally:
+        for node in nodes:
+            node.stop()
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(

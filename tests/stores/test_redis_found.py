@@ -15,9 +15,9 @@ from uuid import uuid4
 
 import pytest
 
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Bookmark, Event, Gap, Stored
 from rtevents.core.filter import Filter
-from rtevents.core.log import Cursor
 from rtevents.core.service import EventService
 from rtevents.core.since import Since
 from rtevents.errors import StoreError

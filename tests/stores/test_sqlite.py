@@ -32,6 +32,7 @@ from rtevents.stores import sqlite_writer as writer_module
 from rtevents.stores.header import APPLICATION_ID, SCHEMA_VERSION
 from rtevents.stores.sqlite import SQLiteStore
 from rtevents.stores.sqlite_file import BALLAST_BYTES, DatabaseFile
+from rtevents.stores.sqlite_search import Search
 from rtevents.stores.sqlite_writer import HERE_EVENTS, HERE_SECONDS
 from tests.stores.samples import EVERYTHING, event, events, everything, seqs, wanting
 
@@ -564,11 +565,11 @@ async def test_a_look_finds_what_would_refuse_appends(
         patch.setattr(os, "statvfs", _fail)
         with pytest.raises(StoreError, match=r"^events\.db: input/output error$"):
             await store.check()
-    store._writer._is_doubtful = True
+    store._writer._transactions._is_doubtful = True
 
     await store.check()
 
-    assert not store._writer._is_doubtful
+    assert not store._writer._transactions._is_doubtful
 
 
 def _fail(_: object) -> None:
@@ -827,7 +828,7 @@ ONES = "SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)"
 async def test_a_search_comes_in_order_from_an_index(
     store: SQLiteStore, path: Path, keys: dict[str, object], used: set[str], newest_first: bool
 ) -> None:
-    search = rows.Search(wanting(**keys))
+    search = Search(wanting(**keys))
 
     steps = plan(path, lambda db: search.look(db, 0, 9, 9, newest_first=newest_first))
 
@@ -909,7 +910,7 @@ async def test_few_events_are_stored_without_the_thread_while_it_is_idle(
 async def test_a_slow_disk_leaves_everything_to_the_thread(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store._writer, "_took", 2 * HERE_SECONDS)
+    monkeypatch.setattr(store._writer._transactions, "took", 2 * HERE_SECONDS)
     monkeypatch.setattr(store._writer, "_store_here", None)
 
     assert await store.append([[event(event_id="a")]]) == [[Stored("a", 1, duplicate=False)]]
@@ -931,7 +932,8 @@ async def test_known_ids_and_failures_are_the_same_without_the_thread(
     with locked(path):
         with pytest.raises(StoreError, match="locked by another process"):
             await store.append([[event(event_id="c")]])
-        await store._writer._call(store._writer._checkpoint)  # there is no connection to do it by
+        # There is no connection to do it by.
+        await store._writer._call(store._writer._transactions.checkpoint)
     assert await store.append([[event(event_id="c")]]) == [[Stored("c", 3, duplicate=False)]]
 
 

@@ -38,7 +38,7 @@ def event(
     except EventRefused as refusal:
         if not str(refusal).startswith("unknown event type"):
             raise
-        from rtevents.core.event import type_name
+        from rtevents.core.names import type_name
 
         words = f"{refusal}; add it with: rtevents types add {type_name(kind)}"
         raise EventRefused(words, field=refusal.field) from refusal

@@ -91,7 +91,8 @@ class _Intake:
         answered = 0
         try:
             if self._folder:
-                deliver(client, self._folder)
+                for wait in deliver(client, self._folder).values():
+                    raise wait  # the daemon has them in their order, each log by itself
             for answer in client.publish_lines(line for _, line in lines):
                 self._tell(lines[answered][0], answer)
                 answered += 1
@@ -103,7 +104,7 @@ class _Intake:
             kept_before = self.kept
             self._keep(self._folder, lines[answered:])
             if self.kept and not kept_before:
-                notice(f"kept until the daemon is back: {failure}")
+                notice(f"kept until it can be stored: {failure}")
 
     def _keep(self, folder: Path, lines: list[tuple[int, bytes]]) -> None:
         for number, line in lines:

@@ -60,7 +60,8 @@ def publish(
     cause: str | None,
 ) -> None:
     """Make an event of what the command line says, publish it, and tell its place."""
-    from rtevents.core.event import Event, type_name
+    from rtevents.core.event import Event
+    from rtevents.core.names import type_name
 
     common: dict[str, Any] = {"project_id": project, "source": source}
     if event_id is not None:
@@ -115,23 +116,24 @@ def _send(client: Client, event: Event, *, spool: bool) -> None:
 
 
 def _spooled(client: Client, event: Event) -> Stored | None:
-    """Publish what waits, then `event`; keep it when the daemon is away, and return None then."""
+    """Publish what waits, then `event`; keep it when that cannot be, and return None then."""
     from rtevents.client.spool import deliver, keep
     from rtevents.config.paths import find_paths
 
     folder = find_paths().spool
     try:
-        deliver(client, folder)
+        if (wait := deliver(client, folder).get(event.project_id)) is not None:
+            raise wait
         return client.publish(event)
     except (NotReachable, ConnectionLost, Unavailable) as failure:
         keep(folder, event)
-        notice(f"kept until the daemon is back: {failure}")
+        notice(f"kept until it can be stored: {failure}")
         return None
 
 
 def _refuse_bytes(value: object, place: str = "") -> None:
     """Refuse what the shell gave as bytes that are no UTF-8, by its place: JSON cannot carry it."""
-    from rtevents.core.event import is_text
+    from rtevents.core.names import is_text
 
     match value:
         case str() if not is_text(value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 """Events of a page."""
+
+STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+"""What names it, whatever that is just now."""
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -57,6 +61,7 @@ def export(
     rtevents export risks.ndjson -t RISK_ALERT --where 'data.severity >= "high"'
     rtevents export events.ndjson --resume             what came since, behind it
     rtevents export - --format cloudevents | gzip > events.gz
+    rtevents export >(ssh backup 'cat > events.ndjson')
 
     It ends with what is newest when it begins. What is interrupted goes on with --resume.
     """
@@ -67,9 +72,11 @@ def export(
     with options.client() as client:
         tell_unknown(client, projects)
         exporting = _Export(client, wanted, form or "ndjson", fail_on_gap)
-        if str(file) == "-":
+        if str(file) in STANDARD_OUTPUT or is_stream(file):
+            if resume:
+                raise typer.BadParameter(f"--resume: {file} is no file that has a last event")
             exporting.begin(since, until)
-            exporting.write(sys.stdout.buffer)
+            _write_stream(exporting, file)
             return
         begun = since
         if resume and file.exists():
@@ -87,6 +94,26 @@ def export(
             count = exporting.write(output)
             output.flush()
             os.fsync(output.fileno())
+    notice(f"{count} events written to {file}")
+
+
+def is_stream(file: Path) -> bool:
+    """Tell whether what is written there goes on: a pipe or a device, and no file to overwrite."""
+    try:
+        mode = file.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+
+
+def _write_stream(exporting: _Export, file: Path) -> None:
+    if str(file) in STANDARD_OUTPUT:
+        # Not opened: a file that the shell appends to would be written anew, from its beginning.
+        exporting.write(sys.stdout.buffer)
+        return
+    # Waits for who reads.
+    with file.open("wb") as output:
+        count = exporting.write(output)
     notice(f"{count} events written to {file}")
 
 

@@ -12,7 +12,8 @@ import msgspec
 
 from rtevents.core.cloudevents import from_cloudevent, to_cloudevent
 from rtevents.core.draft import check_event
-from rtevents.core.event import MAX_EVENT_BYTES, MAX_EVENT_ID, NOT_JSON, Entry, Event, decode_entry
+from rtevents.core.event import MAX_EVENT_BYTES, NOT_JSON, Entry, Event, decode_entry
+from rtevents.core.names import MAX_EVENT_ID
 from rtevents.errors import BadInput, EventRefused
 
 OWN = "rtevents/"

@@ -202,7 +202,7 @@ def _anew(event: Event, project: str | None) -> Event:
     import msgspec
 
     from rtevents.cli.record.recording import outside
-    from rtevents.core.event import new_event_id
+    from rtevents.core.names import new_event_id
 
     told = {} if event.extensions is msgspec.UNSET else event.extensions
     changed: dict[str, object] = {} if project is None else {"project_id": project}

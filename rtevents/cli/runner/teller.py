@@ -178,25 +178,27 @@ class Teller(threading.Thread):
         try:
             if time.monotonic() >= self._away_until:
                 self._find_project(client)
+                event = self._event(news)
                 if self._has_kept:
-                    self._deliver(client)
-                client.publish(self._event(news))
+                    self._deliver(client, event.project_id)
+                client.publish(event)
                 return
         except (NotReachable, ConnectionLost, Unavailable) as error:
             self._away_until = time.monotonic() + AWAY_SECONDS
-            self.trouble = f"kept until the daemon is back: {error}"
+            self.trouble = f"kept until it can be stored: {error}"
         except RteventsError as error:
             self.trouble = str(error)
             return
         if is_kept:
             self._keep(self._event(news))
 
-    def _deliver(self, client: Client) -> None:
+    def _deliver(self, client: Client, project_id: str | None) -> None:
         """Publish what was kept before: an end comes after its start."""
         from rtevents.client.spool import deliver
         from rtevents.config.paths import find_paths
 
-        deliver(client, find_paths().spool)
+        if (wait := deliver(client, find_paths().spool).get(project_id)) is not None:
+            raise wait
         self._has_kept = False
         self.trouble = None
 

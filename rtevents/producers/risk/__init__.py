@@ -12,11 +12,11 @@ import msgspec
 
 from rtevents.config.project_file import NAME
 from rtevents.config.risks import RiskSettings
+from rtevents.core.cursor import Cursor
 from rtevents.core.event import Bookmark, Entry, Event
 from rtevents.core.filter import Filter
 from rtevents.core.imported import is_imported
 from rtevents.core.keep import load, save_aside
-from rtevents.core.log import Cursor
 from rtevents.core.since import Since
 from rtevents.errors import EventRefused, Unavailable
 from rtevents.producers import Known, Own
@@ -242,11 +242,7 @@ class RiskProducer:
 
     def _warn(self, project_id: str, wrong: str | None) -> None:
         """Tell in the health why the rules of a project's own file are not in force."""
-        name = f"risks of {project_id}"
-        if wrong is None:
-            self._own.service.warnings.pop(name, None)
-        else:
-            self._own.service.warnings[name] = wrong
+        self._own.service.warn(f"risks of {project_id}", wrong)
 
     def _remembered(self) -> dict[str, Any]:
         kept = {_key(rule): rule.remembered() for rule in self._rules}

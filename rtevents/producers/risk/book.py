@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from rtevents.core.causes import CAUSATION, caused_by, story_of
-from rtevents.core.event import Entry, Event, EventType, new_event_id
+from rtevents.core.event import Entry, Event, EventType
+from rtevents.core.names import new_event_id
 from rtevents.core.where import SEVERITIES
 
 SOURCE = "rtevents/risk"

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from rtevents.config.risks import RiskRuleSettings
-from rtevents.core.event import Entry, type_name
+from rtevents.core.event import Entry
 from rtevents.core.filter import condition
 from rtevents.core.hints import hints_of
+from rtevents.core.names import type_name
 from rtevents.core.where import MISSING, Where, files_of, value_of
 from rtevents.errors import FilterError
 from rtevents.producers.risk.book import Book, Finding

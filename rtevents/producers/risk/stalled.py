@@ -76,11 +76,12 @@ class Stalled:
         """Know how far something has come."""
         if entry.source == LISTS:
             return
-        data = data_of(entry)
         if entry.type == "TASK_UPDATE":
-            if data.get("status") in ENDED:
+            # While nothing progresses, none of them need be decoded.
+            if self._runs and (data := data_of(entry)).get("status") in ENDED:
                 self._end(entry, data["task_id"], book)
             return
+        data = data_of(entry)
         done, total = data["done"], data["total"]
         label = data.get("label") or ""
         key = f"{entry.project_id or ''}\0{entry.source}\0{label}"

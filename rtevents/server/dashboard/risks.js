@@ -33,6 +33,7 @@ export class Risks {
   }
 
   take(event) {
+    if (event.extensions?.imported) return; // long over, and perhaps of another machine
     const key = keyOf(event);
     const known = this.risks.get(key);
     if (!known) {

@@ -55,7 +55,8 @@ function markOf({ gap, moment }) {
   if (moment !== undefined) return `↑ after · ${local(moment).replace("T", " ")} · before ↓`;
   const [from, to] = [gap.after + 1, gap.before - 1];
   const why = REASONS[gap.reason] ?? visible(gap.reason);
-  if (to < from) return `Gap: ${why}`;
+  if (to < from || (gap.reason !== "trimmed" && !gap.after)) return `Gap: ${why}`;
+  if (gap.reason === "other-epoch") return `Gap: what came after event ${count(gap.after)} was lost (${why})`;
   const which = from === to ? `event ${count(from)}` : `events ${count(from)} to ${count(to)}`;
   return `Gap: ${which} can no longer be read (${why})`;
 }

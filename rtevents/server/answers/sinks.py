@@ -1,8 +1,10 @@
-"""What answers hold of sinks, as structs: the reference shows them."""
+"""What answers hold of sinks."""
 
 from __future__ import annotations
 
 import msgspec
+
+from rtevents.server.answers.events import StoredEvent
 
 
 class SinkState(msgspec.Struct):
@@ -47,3 +49,39 @@ class Sinks(msgspec.Struct):
     """Every sink."""
 
     sinks: list[SinkState]
+
+
+class DeadLetter(msgspec.Struct):
+    """
+    An event that a sink gave up.
+
+    Args:
+        id: Its name: the bookmark after the event.
+        at: Unix seconds of the last attempt.
+        reason: Why that failed.
+        attempts: How many there were.
+    """
+
+    id: str
+    at: float
+    reason: str
+    attempts: int
+    event: StoredEvent
+
+
+class DeadLetters(msgspec.Struct):
+    """
+    The dead letters of a sink, the oldest first, as many as an answer takes.
+
+    Args:
+        total: How many there are.
+    """
+
+    letters: list[DeadLetter]
+    total: int
+
+
+class Count(msgspec.Struct):
+    """How many it concerned."""
+
+    count: int

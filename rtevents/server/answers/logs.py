@@ -1,4 +1,4 @@
-"""What is told of each log, where a daemon has several."""
+"""What answers hold of each log, where a daemon has several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers hold of risks, as structs: the reference shows them."""
+"""What answers hold of risks."""
 
 from __future__ import annotations
 

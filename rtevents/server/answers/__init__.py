@@ -1,0 +1,1 @@
+"""What answers hold, as structs: the reference shows them. A room for each thing asked about."""

@@ -31,7 +31,7 @@ sys.dont_write_bytecode = False
 
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many workers `-n auto` means: a test waits for its daemon half of the time."""
-    return (os.cpu_count() or 1) + 1
+    return (os.cpu_count() or 1) + 2
 
 
 PATIENCE = 30.0

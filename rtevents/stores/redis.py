@@ -22,10 +22,11 @@ from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.dedup import Kept
 from rtevents.stores.growth import Growth
 from rtevents.stores.redis_batches import known_of, placed, settle_all
+from rtevents.stores.redis_errors import explain
 from rtevents.stores.redis_follow import CHUNK, Follower, Portion
 from rtevents.stores.redis_place import Place
 from rtevents.stores.redis_rows import Row, entry_of, holes_of, seq_of
-from rtevents.stores.redis_server import Ask, Found, Server, explain
+from rtevents.stores.redis_server import Ask, Found, Server
 
 logger = logging.getLogger(__name__)
 

@@ -220,8 +220,13 @@ class Intake:
         self._drained.set()
 
     def note_trouble(self, error: Unavailable) -> None:
-        """Count a failure of the store; the same one is logged once."""
-        self._counters.errors.add(1)
+        """
+        Count a failure of the store; the same one is logged once.
+
+        As long as it lasts it is one: how many come meanwhile and are refused is counted as that.
+        """
+        if self.trouble is None:
+            self._counters.errors.add(1)
         if self.trouble != str(error):
             logger.error("events cannot be stored: %s", error)
         self.trouble = str(error)

@@ -9,6 +9,7 @@ import re
 import secrets
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -55,16 +56,25 @@ class NodeBook:
 
     Args:
         store: The log; of one that is not shared, this is the only node.
+        spool: Where events wait for it.
         config: Names this node, and says how often it tells.
         state: An existing folder, in which its name is kept.
+        further: The service and the spool of each further log: their figures are this node's, too.
     """
 
     def __init__(
-        self, service: EventService, store: Store, spool: LocalSpool, *, config: Config, state: Path
+        self,
+        service: EventService,
+        store: Store,
+        spool: LocalSpool,
+        *,
+        config: Config,
+        state: Path,
+        further: Sequence[tuple[EventService, LocalSpool]] = (),
     ) -> None:
         self._service = service
+        self._each = [(service, spool), *further]
         self._store = store if isinstance(store, SharedStore) else None
-        self._spool = spool
         self._interval = config.node_interval
         self._run = secrets.token_hex(8)
         self._started_at = time.time()
@@ -122,7 +132,8 @@ class NodeBook:
                 await self._tell(self._here(), "node.stopped")
 
     def _here(self) -> Node:
-        figures, health = self._service.statistics(), self._service.health()
+        health = self._service.health()
+        figures = [service.statistics() for service, _ in self._each]
         return Node(
             name=self.name,
             run=self._run,
@@ -132,11 +143,11 @@ class NodeBook:
             interval=self._interval,
             status=health.status,
             reasons=health.reasons,
-            connections=figures.connections["current"],
-            published=figures.events["published"],
-            delivered=figures.events["delivered"],
-            rate=figures.events["rate_1m"],
-            spooled=self._spool.waiting,
+            connections=sum(each.connections["current"] for each in figures),
+            published=sum(each.events["published"] for each in figures),
+            delivered=sum(each.events["delivered"] for each in figures),
+            rate=sum(each.events["rate_1m"] for each in figures),
+            spooled=sum(spool.waiting for _, spool in self._each),
             logs=self._logs,
         )
 

@@ -14,7 +14,7 @@ import pytest
 
 from rtevents.config.logs import PartSettings
 from rtevents.config.settings import Config
-from rtevents.core.event import Entry
+from rtevents.core.event import Entry, Event
 from rtevents.core.filter import Filter
 from rtevents.core.node import FORGOTTEN_AFTER, Heard
 from rtevents.core.service import EventService
@@ -240,6 +240,27 @@ async def test_a_log_that_was_away_is_no_loss_of_the_others(
                 await one._beat()
                 await asyncio.sleep(0.01)
         assert one_of(one, "b").is_lost
+
+
+async def test_a_node_counts_what_its_further_logs_have(tmp_path: Path) -> None:
+    async with (
+        EventService(MemoryStore()) as service,
+        EventService(MemoryStore()) as web,
+    ):
+        book = NodeBook(
+            service,
+            MemoryStore(),
+            LocalSpool(service, tmp_path / "spool.db"),
+            config=Config(node="a"),
+            state=tmp_path,
+            further=[(web, LocalSpool(web, tmp_path / "spool-web.db"))],
+        )
+        await web.connect()
+        await service.connect()
+        await web.publish(Event(type="TASK_UPDATE", data={"task_id": "1", "status": "open"}))
+
+        total = book.all().total
+        assert (total.connections, total.published) == (2, 1)
 
 
 async def test_nodes_with_other_logs_are_told_of_until_they_are_the_same(

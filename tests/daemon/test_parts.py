@@ -279,11 +279,17 @@ def test_a_log_that_is_away_harms_no_other(stopped_daemon: Daemon, tmp_path: Pat
                 lambda: any("log team: " in r for r in client.status()["health"]["reasons"]),
                 "the health tells it",
             )
+            # Of the main log itself nothing is amiss, and what goes to the other is refused.
+            told = {each["name"]: each["health"] for each in client.status()["logs"]}
+            assert "log team" not in str(told["main"])
+            assert told["team"]["status"] == "failed"
+            checked = daemon.run("check")
+            assert checked.returncode == 2
+            assert checked.stdout.startswith("RTEVENTS CRITICAL - log team: events cannot be stored")
             redis.start()
-            # How often it failed in the last minute is told for longer.
             wait_for(
-                lambda: "cannot be stored" not in str(client.status()["health"]["reasons"]),
-                "it is well again",
+                lambda: "log team" not in str(client.status()["health"]["reasons"]),
+                "it is well again, however much was refused",
             )
             assert client.publish(task("a", "team")).seq == 1
     finally:

@@ -189,6 +189,7 @@ async def _open(
         risk_rules=projects.risk_rules,
         nodes=nodes.all,
         look=nodes.look,
+        spools=spools.each,
     )
     _furnish(house, parts, fanouts)
 

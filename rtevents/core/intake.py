@@ -233,11 +233,14 @@ class Intake:
         """
         Count a failure of the store; the same one is logged once.
 
+        As long as it lasts it is one: how many come meanwhile and are refused is counted as that.
+
         Args:
             took: Seconds until it was told.
         """
         self.is_slow = took > SLOW_SECONDS
-        self._counters.errors.add(1)
+        if self.trouble is None:
+            self._counters.errors.add(1)
         if self.trouble != str(error):
             logger.error("events cannot be stored: %s", error)
         self.trouble = str(error)

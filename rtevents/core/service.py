@@ -78,6 +78,8 @@ class EventService:
         self.heartbeat_interval = heartbeat_interval
         self.warnings: dict[str, str] = {}
         """What is amiss by the name of what it concerns; ``health`` tells it."""
+        self.elsewhere: dict[str, str] = {}
+        """What is amiss with other logs of the daemon, as ``warnings``."""
         self._store = store
         self._system = System(store, self.log, self.warnings, self._tell)
         self._intake = Intake(
@@ -402,14 +404,20 @@ class EventService:
             memory_bytes=resident_bytes(),
         )
 
-    def health(self) -> Health:
-        """Return the verdict of this moment."""
+    def health(self, *, alone: bool = False) -> Health:
+        """
+        Return the verdict of this moment.
+
+        Args:
+            alone: Leave out what is amiss with other logs.
+        """
         failures = []
         if self._is_stopping:
             failures.append("the daemon is stopping")
         elif self._intake.trouble:
             failures.append(f"events cannot be stored: {self._intake.trouble}")
-        warnings = [f"{name}: {text}" for name, text in self.warnings.items()]
+        amiss = self.warnings if alone else self.warnings | self.elsewhere
+        warnings = [f"{name}: {text}" for name, text in amiss.items()]
         return verdict(failures, warnings + self.watch.judge(self.statistics()))
 
     def dashboard_update(self) -> Event:

@@ -173,7 +173,9 @@ def test_what_each_log_has_is_told(stopped_daemon: Daemon, redis_server: RedisSe
     assert json.loads(daemon.run("trace", "2", "--log", "team").stdout)["event_id"] == "t1"
     assert "4 events" in daemon.run("report", "--log", "team", "-o", "pretty").stdout
     done = daemon.run("tail", "--since", "all", "-T", "--log", "nobody")
-    assert "there is no 'nobody', expected main or web or team or scratch, or" in done.stderr
+    assert (
+        "there is no 'nobody' to read, expected main or web or team or scratch, or" in done.stderr
+    )
     more = daemon.run("history", "--type", "TASK_UPDATE", "--limit", "2")
     assert "more" in more.stderr, more.stderr
 

@@ -113,7 +113,7 @@ class Logs:
         if others:
             raise FilterError(
                 f"this is in several logs ({', '.join([first, *others])}), and is read from one: "
-                "name one, as log=main, or its projects",
+                "name one, as `log: main`, or its projects",
                 field="project",
             )
         return self.services[first]

@@ -166,8 +166,8 @@ class House(msgspec.Struct):
         if others:
             names = ", ".join(house.log for house in [first, *others])
             raise BadInput(
-                f"this is in several logs ({names}), and is asked of one: name it, as "
-                f"log={first.log}, or its projects",
+                f"this is in several logs ({names}), and is asked of one: name it "
+                f"(--log {first.log}, or log={first.log} in a request), or its projects",
                 field="log",
             )
         return first

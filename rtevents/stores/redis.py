@@ -14,7 +14,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from rtevents.core.event import Entry, Event, Stored
-from rtevents.core.filter import Filter
+from rtevents.core.filter import EVERYTHING, Filter
 from rtevents.core.names import is_event_id
 from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
 from rtevents.errors import EventConflict, StoreError
@@ -48,8 +48,6 @@ can know that this one does not.
 
 TRIES = 20
 """How often a batch is settled anew because another daemon stored one of its ids meanwhile."""
-
-_EVERYTHING = Filter()
 
 
 class RedisStore:
@@ -202,7 +200,7 @@ class RedisStore:
 
         async def look(after: int) -> Page:
             read = self._read_newest if newest_first else self._read_oldest
-            return await read(after, until, limit, wanted or _EVERYTHING)
+            return await read(after, until, limit, wanted or EVERYTHING)
 
         if limit < 1:
             return Page([], after)

@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -54,7 +55,8 @@ def test_every_meaning_is_told_to_its_end() -> None:
     """What a setting means may take several lines of its struct's docstring."""
     told = re.sub(r"\n *# ", " ", default_yaml())
     parts = [getattr(Config(), name) for name in Config.__struct_fields__]
-    for struct in [Config, *(type(part) for part in parts if isinstance(part, msgspec.Struct))]:
+    structs: list[Any] = [type(part) for part in parts if isinstance(part, msgspec.Struct)]
+    for struct in [Config, *structs]:
         meant = inspect.cleandoc(struct.__doc__ or "").partition("Args:\n")[2]
         found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", meant, re.MULTILINE)
         assert [name for name, _ in found] == list(struct.__struct_fields__)

@@ -44,9 +44,9 @@ def check_sinks(loaded: Loaded, added: Iterable[str] = ()) -> list[str]:
         except ConfigError as error:
             raise _at(loaded, index, error) from error
         names.add(sink.name)
-        for error in _doubts(sink, types, routes):
-            words = str(error).removeprefix(f"{error.field}: ")
-            unknown.append(f"{loaded.where(f'sinks[{index}].{error.field}')}: {words}")
+        for doubt in _doubts(sink, types, routes):
+            words = str(doubt).removeprefix(f"{doubt.field}: ")
+            unknown.append(f"{loaded.where(f'sinks[{index}].{doubt.field}')}: {words}")
     return unknown
 
 

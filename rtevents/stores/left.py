@@ -14,8 +14,9 @@ from rtevents.errors import StoreError
 from rtevents.stores import redis_scripts as scripts
 from rtevents.stores import store_name
 from rtevents.stores.look import look
+from rtevents.stores.redis_errors import explain
 from rtevents.stores.redis_place import Place
-from rtevents.stores.redis_server import Server, explain
+from rtevents.stores.redis_server import Server
 from rtevents.stores.sqlite_file import in_words
 from rtevents.stores.sqlite_rows import load_extent
 

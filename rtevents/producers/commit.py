@@ -12,6 +12,7 @@ import msgspec
 
 from rtevents.core.event import Event, EventType
 from rtevents.errors import BadInput
+from rtevents.producers.branches import Branches
 from rtevents.producers.commitdata import CommitData
 from rtevents.producers.repository import Repository
 
@@ -111,7 +112,7 @@ async def build_one(
 
     def describe() -> tuple[list[CommitData], str | None]:
         sha = repository.resolve(revision)
-        return repository.describe([sha]), repository.current_branch_of(sha)
+        return repository.describe([sha]), Branches(repository).current_of(sha)
 
     commits, branch = await asyncio.to_thread(describe)
     if not commits:

@@ -14,12 +14,13 @@ from rtevents.core.event import Event
 from rtevents.core.keep import load, save_aside
 from rtevents.core.names import new_event_id
 from rtevents.producers import Watched, batches, squash
+from rtevents.producers.branches import Branches, Refs
 from rtevents.producers.commit import SOURCE, build, build_one, event_id, short
 from rtevents.producers.origins import Origins
 from rtevents.producers.refs import REF_UPDATE, Move, moves
 from rtevents.producers.refwatch import RefWatch
 from rtevents.producers.replacements import replacements
-from rtevents.producers.repository import Refs, Repository
+from rtevents.producers.repository import Repository
 from rtevents.producers.spool import Spool
 from rtevents.producers.squash import Squashes
 
@@ -99,6 +100,7 @@ class GitProducer:
         self._origins = Origins(watched.places)
         self._place = _Place()
         self._repository = Repository(watched.root, self._settings.timeout)
+        self._branches = Branches(self._repository)
         self._common: Path | None = None
         self._watch = RefWatch(self._project_id, self._settings.interval)
 
@@ -175,23 +177,23 @@ class GitProducer:
         place = self._place
         # Before the refs, for the same reason as the notes.
         since = (place.looked_at or time.time()) - SLACK
-        logs = self._repository.head_logs(common, since)
+        logs = self._branches.head_logs(common, since)
         heads = [
             line.new for log in logs.values() for line in log if line.new and line.when >= since
         ]
-        refs = self._repository.refs()
+        refs = self._branches.refs()
         known = set(place.tips or ())
         squashes = Squashes()
         if not {*refs.all, *noted, *heads} <= known:
             # After the refs: what makes way for another commit is known when that one is there.
-            logs = self._repository.head_logs(common, since)
+            logs = self._branches.head_logs(common, since)
             squashes = squash.find(logs, self._repository.parents)
             refs = self._without(refs, squashes.passing)
         named = {name: sha for name, sha in refs.tips.items() if name not in refs.links}
         told = named if place.refs is None else _after(place.refs, place.moves)
         found = [
             msgspec.structs.replace(move, event_id=new_event_id())
-            for move in moves(told, named, lambda ref: self._repository.reflog(common, ref))
+            for move in moves(told, named, lambda ref: self._branches.reflog(common, ref))
         ]
         for at, move in enumerate(found[:MAX_ASKED]):
             if move.old is not None and move.new is not None:

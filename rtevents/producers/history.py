@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rtevents.producers.repository import SHA, Repository
+from rtevents.producers.repository import Repository
+from rtevents.producers.sealed import SHA
 from rtevents.producers.snapshot import shown
 
 MOST_COMMITS = 1000

@@ -1,49 +1,22 @@
-"""Repository: the few questions that are put to git, and the environment they are put in."""
+"""Repository: the few questions that are put to git about commits."""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
-import subprocess
-import tempfile
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from rtevents.errors import BadInput, RteventsError
-from rtevents.producers import reflog
 from rtevents.producers.commitdata import FORMAT, CommitData, parse
-from rtevents.producers.reflog import Line
 from rtevents.producers.rewrites import Written
+from rtevents.producers.sealed import SHA, SealedGit
 from rtevents.producers.snapshot import shown
 
 logger = logging.getLogger(__name__)
-
-OPTIONS = (
-    "--no-optional-locks",
-    "--literal-pathspecs",
-    "-c", "core.fsmonitor=false",
-    "-c", "core.hooksPath=/dev/null",
-    "-c", "core.pager=cat",
-    "-c", "protocol.allow=never",
-    "-c", "log.showSignature=false",
-    "-c", "log.showRoot=true",
-)  # fmt: skip
-"""Switches off whatever a repository's own configuration could run (S15)."""
-
-ENVIRONMENT = {
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_TERMINAL_PROMPT": "0",
-    # A commit has the parents that are written in it.
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    # Unlike protocol.allow, no configuration overrides it.
-    "GIT_ALLOW_PROTOCOL": "none",
-    "LC_ALL": "C",
-}
 
 PLAIN = (
     "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none", "--no-relative",
@@ -53,83 +26,20 @@ PLAIN = (
 WRITTEN = "%H%x00%an%x00%ae%x00%at%x00%s%x00%T%x00%ct%x00"
 """The fields of ``Written``, with the time of the commit."""
 
-SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
-
 LATEST = 1000
-"""How many commits of a branch are looked through for one: a long history takes seconds."""
-
-MOST_TRIES = 5
-"""How often the refs are looked at when the current branch is another one each time."""
-
-PIECE = 64 * 1024
-"""Bytes that are read at once of what git prints for long."""
-
-MOMENT = 0.05
-"""Seconds between the end of a rebase and the move of its branch."""
-
-OVER = (b"rebase (finish)", b"rebase (abort)")
-"""What git writes down of HEAD when the branch is where it is to be."""
+"""How many commits of a branch, or moves of a ref, are looked through for one: a long history takes
+seconds."""
 
 YOUNG = 5.0
 """Seconds in which a repository that is being made may not be one yet."""
 
 
-class Refs(msgspec.Struct, frozen=True):
+class Repository(SealedGit):
     """
-    Where a repository's refs are.
+    A git repository, opened once, in a folder of it: what its commits are.
 
-    Args:
-        tips: Object id by the name of each branch, remote branch and tag.
-        links: Names of those that only stand for another one, such as `refs/remotes/origin/HEAD`.
-        heads: Object ids of the HEAD of each work tree.
-        branch: The branch of the work tree that was asked, also while that is being rebased; None
-            on a detached HEAD.
-        rebased: Object id of what that branch has become so far, in a rebase; None in none.
+    Every method waits for git: call it in a thread.
     """
-
-    tips: dict[str, str]
-    links: set[str]
-    heads: list[str]
-    branch: str | None
-    rebased: str | None
-
-    @property
-    def all(self) -> set[str]:
-        """Every object id."""
-        return {*self.branches.values(), *self.tips.values(), *self.heads}
-
-    @property
-    def checked_out(self) -> set[str]:
-        """The object ids at which work trees are."""
-        return {*self.heads, *([self.rebased] if self.rebased else [])}
-
-    @property
-    def branches(self) -> dict[str, str]:
-        """The tips, with a branch that is being rebased where it will be put."""
-        if self.branch is None or self.rebased is None:
-            return self.tips
-        return self.tips | {self.branch: self.rebased}
-
-
-class Repository:
-    """
-    A git repository, opened once. Every method waits for git: call it in a thread.
-
-    Args:
-        root: A folder of it.
-        timeout: Seconds after which a command is given up.
-    """
-
-    def __init__(self, root: Path, timeout: float) -> None:
-        # GitPython looks for git when it is imported, and fails then; a missing git is told when
-        # used. And that takes a while: a start with nothing to watch does without it.
-        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-        from git import Git
-
-        self._root = root
-        self._timeout = timeout
-        self._git = Git(str(root))
-        self._git.update_environment(**ENVIRONMENT)
 
     def common_dir(self) -> Path | None:
         """
@@ -138,7 +48,7 @@ class Repository:
         Raises:
             RteventsError: git does not say: the repository is another user's, for example.
         """
-        if not self._root.is_dir():
+        if not self.root.is_dir():
             return None
         try:
             told = self.ask("rev-parse", "--git-common-dir")
@@ -146,81 +56,14 @@ class Repository:
             if "fatal: not a git repository" in str(error) and not self._seems_one():
                 return None
             raise
-        return (self._root / os.fsdecode(told.removesuffix(b"\n"))).resolve()
+        return (self.root / os.fsdecode(told.removesuffix(b"\n"))).resolve()
 
     def _seems_one(self) -> bool:
         """Tell whether there is what a repository has, and not since a moment ago."""
         try:
-            return time.time() - (self._root / ".git").lstat().st_mtime > YOUNG
+            return time.time() - (self.root / ".git").lstat().st_mtime > YOUNG
         except OSError:
             return False
-
-    def refs(self) -> Refs:
-        """Return where the refs are."""
-        # A rebase that begins or ends meanwhile would make commits new that replace others.
-        for _ in range(MOST_TRIES):
-            branch, is_rebased = self._branch()
-            refs = self._refs(branch, is_rebased)
-            if self._branch() == (branch, is_rebased):
-                if branch is not None or not self._is_between():
-                    break
-                time.sleep(MOMENT)
-        return refs
-
-    def _is_between(self) -> bool:
-        """Tell whether a rebase is over whose branch is not yet where it is to be."""
-        words = self.ask("reflog", "--max-count=1", "--format=%gs", "HEAD", check=False)
-        return words.startswith(b"rebase (") and not words.startswith(OVER)
-
-    def _refs(self, branch: str | None, is_rebased: bool) -> Refs:
-        # After the branch: whatever one answer has of one that moves meanwhile, the next has too.
-        heads = []
-        for line in self.ask("worktree", "list", "--porcelain", "-z").split(b"\0"):
-            word, _, sha = os.fsdecode(line).partition(" ")
-            if word == "HEAD" and SHA.match(sha) and set(sha) != {"0"}:
-                heads.append(sha)
-        tips, links = {}, set()
-        patterns = ("refs/heads", "refs/remotes", "refs/tags")
-        told = self.ask("for-each-ref", "--format=%(objectname) %(refname) %(symref)", *patterns)
-        for line in told.splitlines():
-            sha, name, link = shown(os.fsdecode(line)).split(" ")
-            if SHA.match(sha):
-                tips[name] = sha
-            if link:
-                links.add(name)
-        branch = shown(branch) if branch else None
-        return Refs(tips, links, heads, branch, self._sha_of("HEAD") if is_rebased else None)
-
-    def current_branch_of(self, sha: str) -> str | None:
-        """Return the full name of the current branch if this commit is one of its latest."""
-        branch, is_rebased = self._branch()
-        if branch is None:
-            return None
-        tip, branch = self._sha_of("HEAD" if is_rebased else branch), shown(branch)
-        if tip is None or tip == sha:
-            return branch
-        latest = self.ask("rev-list", f"--max-count={LATEST}", "--end-of-options", tip)
-        return branch if sha in latest.decode().split() else None
-
-    def _branch(self) -> tuple[str | None, bool]:
-        """Return the full name of the current branch, and whether it is being rebased."""
-        told = os.fsdecode(self.ask("symbolic-ref", "-q", "HEAD", check=False).strip())
-        if told:
-            return told, False
-        folder = self._folder()
-        for way in ("rebase-merge", "rebase-apply"):
-            try:
-                name = os.fsdecode((folder / way / "head-name").read_bytes().strip())
-            except OSError:
-                continue
-            if name.startswith("refs/heads/"):
-                return name, True
-        return None, False
-
-    def _folder(self) -> Path:
-        """Return the work tree's own git folder."""
-        told = self.ask("rev-parse", "--absolute-git-dir")
-        return Path(os.fsdecode(told.removesuffix(b"\n")))
 
     def new(
         self, tips: Iterable[str], old: Iterable[str], noted: Iterable[str] = ()
@@ -246,44 +89,9 @@ class Repository:
         lines = [line.split() for line in told.decode().splitlines()]
         return {sha: parents for sha, *parents in lines}
 
-    def reflog(self, common: Path, ref: str) -> Iterator[Line]:
-        """
-        Yield what git wrote down of a ref's moves, the newest first; nothing where it does not.
-
-        Args:
-            common: The repository's git common directory.
-            ref: Its full name.
-        """
-        if not (common / "reftable").is_dir():
-            yield from reversed([*reflog.read(common / "logs" / ref)])
-            return
-        told = self.ask(
-            "log", "--walk-reflogs", "--date=unix", f"--max-count={LATEST}",
-            "--format=%H%x00%gd%x00%gs%x00", "--end-of-options", ref, check=False,
-        )  # fmt: skip
-        fields = told.decode(errors="replace").split("\0")
-        news = [sha.strip() for sha in fields[:-1:3]]
-        for new, old, place, words in zip(
-            news, [*news[1:], None], fields[1::3], fields[2::3], strict=False
-        ):
-            yield Line(old, new, int(place.rpartition("{")[2].rstrip("}") or 0), words)
-
-    def head_logs(self, common: Path, since: float) -> dict[Path, list[Line]]:
-        """
-        Return what git wrote down of the HEAD of each work tree, by its git folder.
-
-        Args:
-            common: The repository's git common directory.
-            since: Unix seconds: so far back at least. The oldest line comes first.
-        """
-        if (common / "reftable").is_dir():
-            return {self._folder(): [*self.reflog(common, "HEAD")][::-1]}
-        folders = (common, *common.glob("worktrees/*"))
-        return {folder: reflog.back_to(folder / "logs" / "HEAD", since) for folder in folders}
-
     def parent(self, sha: str) -> str | None:
         """Return the first parent of a commit; None for one without, or that is not there."""
-        return self._sha_of(f"{sha}^")
+        return self.commit_of(f"{sha}^")
 
     def parents(self, shas: Sequence[str]) -> dict[str, list[str]]:
         """Return the parents of each of these commits; one that is not there is left out."""
@@ -386,86 +194,10 @@ class Repository:
         Raises:
             BadInput: It names none.
         """
-        sha = self._sha_of(revision)
+        sha = self.commit_of(revision)
         if sha is None:
             raise BadInput(f"revision: no commit {revision[:80]!r} there", field="revision")
         return sha
-
-    def _sha_of(self, revision: str) -> str | None:
-        if "\0" in revision:
-            return None  # no program can be given that
-        told = self.ask(
-            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}",
-            check=False,
-        )  # fmt: skip
-        sha = told.decode(errors="replace").strip()
-        return sha if SHA.match(sha) else None
-
-    def ask(self, *arguments: str, given: str | None = None, check: bool = True) -> bytes:
-        """
-        Run git; return what it printed.
-
-        Raises:
-            RteventsError: It failed, and that was to be an error.
-        """
-        from git import GitCommandError, GitCommandNotFound
-
-        with tempfile.TemporaryFile() as istream:
-            if given is not None:
-                istream.write(given.encode())
-                istream.seek(0)
-            try:
-                told = self._git.execute(
-                    # -C: GitPython runs git wherever the daemon is once the folder is gone.
-                    ["git", "-C", str(self._root), *OPTIONS, *arguments],
-                    istream=istream,
-                    stdout_as_string=False,
-                    strip_newline_in_stdout=False,
-                    kill_after_timeout=self._timeout,
-                )
-            except GitCommandError as error:
-                if not check:
-                    return b""
-                text = str(error.stderr).strip().removeprefix("stderr: ").strip("'")
-                raise RteventsError(f"git {arguments[0]}: {' '.join(text.split())}") from error
-            except (GitCommandNotFound, OSError, subprocess.SubprocessError) as error:
-                raise RteventsError(f"git cannot be run: {error}") from error
-        return told if isinstance(told, bytes) else b""
-
-    def ask_for(self, most: int, seconds: float, *arguments: str, given: str) -> bytes:
-        """
-        Run git, and return the beginning of what it prints: so many bytes, in so many seconds.
-
-        Raises:
-            RteventsError: It cannot be run.
-        """
-        from git import GitCommandNotFound
-
-        told = bytearray()
-        with tempfile.TemporaryFile() as istream:
-            istream.write(given.encode())
-            istream.seek(0)
-            try:
-                process = self._git.execute(
-                    ["git", "-C", str(self._root), *OPTIONS, *arguments],
-                    istream=istream,
-                    as_process=True,
-                )
-            except (GitCommandNotFound, OSError) as error:
-                raise RteventsError(f"git cannot be run: {error}") from error
-            running = process.proc
-            if running is None or running.stdout is None:
-                raise RteventsError("git has ended at once")
-            ending = threading.Timer(min(seconds, self._timeout), running.kill)
-            ending.start()
-            try:
-                while len(told) < most and (some := running.stdout.read(PIECE)):
-                    told += some
-            finally:
-                ending.cancel()
-                running.kill()
-                running.communicate()
-        return bytes(told[:most])
 
 
 def _changes(commits: Iterable[CommitData]) -> dict[str, object]:

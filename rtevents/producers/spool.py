@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from rtevents.producers.repository import SHA
+from rtevents.producers.sealed import SHA
 
 FOLDER = "rtevents"
 """

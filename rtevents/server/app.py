@@ -276,7 +276,7 @@ async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Ask the guard before anything else, what is not there included."""
     guard = request.app[HOUSE].guard
     rule = request[RULE] = request.app[_RULES].get(request.match_info.route, NOTHING)
-    if request.method == "OPTIONS" and guard.foreign_origin(request) is not None:
+    if request.method == "OPTIONS" and guard.sites.foreign_origin(request) is not None:
         guard.admit(request, PREFLIGHT)
         return web.Response(status=204, headers=PREFLIGHT_HEADERS)
     about = next(iter(request.match_info.values()), "")
@@ -377,7 +377,7 @@ async def _see_off(app: web.Application) -> None:
 async def _finish_head(request: web.Request, response: web.StreamResponse) -> None:
     """Do not tell strangers what is installed here; let a front end of the user's own read."""
     response.headers.pop("Server", None)
-    origin = request.app[HOUSE].guard.foreign_origin(request)
+    origin = request.app[HOUSE].guard.sites.foreign_origin(request)
     if origin is not None and response.status != 101:
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = "Retry-After"

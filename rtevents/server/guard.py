@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import socket
-import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
-from typing import Protocol
-from urllib.parse import urlsplit
 
 import msgspec
-from multidict import MultiMapping
 
 from rtevents.core.connection import Connection
-from rtevents.core.filter import OWNER, Grant
 from rtevents.errors import BadInput, NotAllowed, NotAuthenticated, RteventsError, Unavailable
 from rtevents.server.audit import Audit
 from rtevents.server.browser import Browsers, Session
+from rtevents.server.credentials import Credentials
 from rtevents.server.jwt import PREFIX, Issuers
-from rtevents.server.limits import Failures, Rates
+from rtevents.server.limits import Rates
+from rtevents.server.peer import Asking, same_user, stranger
 from rtevents.server.polls import Polls
 from rtevents.server.principal import NOBODY, Principal
+from rtevents.server.sites import Sites
 from rtevents.server.tokens import Tokens
 
 TAKEN = (
@@ -40,26 +35,6 @@ class Misdirected(RteventsError):  # noqa: N818 - named for the reader's situati
 
 class UnsupportedMedia(BadInput):
     """A content type or encoding that is not taken here."""
-
-
-class Asking(Protocol):
-    """What is looked at of a request: aiohttp's has it all."""
-
-    @property
-    def transport(self) -> asyncio.BaseTransport | None:
-        """Where it came from."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Its headers, their names in title case or in any."""
-
-    @property
-    def method(self) -> str:
-        """Its method."""
-
-    @property
-    def cookies(self) -> Mapping[str, str]:
-        """Its cookies."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -91,12 +66,6 @@ NOTHING = Rule("nothing")
 """Of what is not there: who shows a credential is told so."""
 
 
-_ONCE = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode")
-"""The headers by which it is decided which page asks."""
-
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-
-
 class Guard:
     """
     Decides who makes a request and whether it may.
@@ -110,7 +79,7 @@ class Guard:
         rates: How much a token may publish.
 
     Attributes:
-        scheme: How browsers reach it: ``http``, or ``https`` with TLS.
+        sites: Where it is reached, and whose pages may ask.
         polls: The requests that wait, to be ended when credentials change.
     """
 
@@ -128,14 +97,11 @@ class Guard:
         self.browsers = browsers
         self.audit = audit
         self.rates = rates or Rates()
-        self.issuers = Issuers()
-        self.scheme = "http"
+        self.sites = Sites()
         self.polls = Polls()
-        self._failures = Failures()
+        self._credentials = Credentials(tokens, browsers, self.sites)
         # The streams that came by an identity provider or from a page elsewhere: its origin.
         self._guests: dict[Connection, str] = {}
-        self._port = 0
-        self._addresses: tuple[str, ...] = ()
         self.know(hosts, origins)
 
     def know(
@@ -146,38 +112,25 @@ class Guard:
 
         Streams that came by what is not the same any more end; they come back if they still may.
         """
-        self._named = {host.lower() for host in hosts}
-        self._origins = {origin.lower() for origin in origins}
-        before, self.issuers = self.issuers, issuers or Issuers()
-        is_same = before.marks == self.issuers.marks
+        self.sites.know(hosts, origins)
+        before, now = self._credentials.issuers, issuers or Issuers()
+        self._credentials.issuers = now
+        is_same = before.marks == now.marks
         for connection, origin in list(self._guests.items()):
             is_issued = connection.principal.startswith(PREFIX)
-            if (origin and origin not in self._origins) or (is_issued and not is_same):
+            if (origin and not self.sites.is_foreign(origin)) or (is_issued and not is_same):
                 connection.close("changed")
         self.look_again()
-        self.listen(self._port, *self._addresses)
 
     def look_again(self) -> None:
         """Have who was let in before looked at again: its credential may count no more."""
         self.tokens.version += 1
         self.polls.end()
 
-    def listen(self, port: int, *addresses: str) -> None:
-        """Know the TCP port on which browsers come, and the addresses besides loopback's."""
-        self._port = port
-        self._addresses = addresses
-        own = {f"{name}:{port}" for name in (*_LOOPBACK, *addresses) if port}
-        self._hosts = self._named | own
-
     @property
     def has_credentials(self) -> bool:
         """Whether there is any by which somebody could come in over TCP, but for a browser's."""
-        return self.tokens.is_any_good or bool(self.issuers)
-
-    @property
-    def cookie(self) -> str:
-        """The cookie's name: cookies are shared by all ports of a host, so it carries the port."""
-        return f"rtevents_{self._port}"
+        return self._credentials.is_any_good
 
     def admit(self, request: Asking, rule: Rule, *, about: str = "") -> Principal:
         """
@@ -199,23 +152,23 @@ class Guard:
             Throttled: Too many of those.
             Unavailable: The audit log cannot be written, and `rule` is a change.
         """
-        who = _stranger(request)
+        who = stranger(request)
         check = "peer"
         try:
             if who.address is None:
-                who = _same_user(who)
+                who = same_user(who)
             else:
                 check = "host"
-                self._check_host(request)
+                _check_host(self.sites, request.headers.get("Host", ""))
                 check = "site"
-                self._check_site(request, is_page=rule.is_public)
+                self.sites.check_page(request, is_page=rule.is_public)
                 check = "content type"
                 _check_body(request)
                 check = "credential"
                 if rule.is_late and self._is_late(request):
                     return who
                 if not rule.is_public:
-                    who = self._authenticate(request, who)
+                    who = self._credentials.find(request, who)
             check = f"role {rule.role}"
             _authorise(who, rule)
         except RteventsError:
@@ -234,7 +187,7 @@ class Guard:
         """
         check = "credential"
         try:
-            who = self._bearer(secret, who)
+            who = self._credentials.find_bearer(secret, who)
             check = f"role {rule.role}"
             _authorise(who, rule)
         except RteventsError:
@@ -251,12 +204,12 @@ class Guard:
             Throttled: There were too many of those.
             Unavailable: The audit log cannot be written.
         """
-        who = _stranger(request)
+        who = stranger(request)
         try:
-            session, secret = self.browsers.log_in(ticket, self.origin(request))
+            session, secret = self.browsers.log_in(ticket, self.sites.origin(request))
         except NotAuthenticated:
             self.audit.refuse(who, rule.action, "ticket")
-            self.failed(who)
+            self._credentials.failed(who)
             raise
         try:
             self.audit.allow(who, "session made", about=session.id, always=True)
@@ -274,10 +227,10 @@ class Guard:
         Raises:
             NotAllowed, NotAuthenticated, Throttled: As for ``admit``.
         """
-        who = _stranger(request)
+        who = stranger(request)
         if secret is not None:
-            return self._bearer(secret, who)
-        return _same_user(who) if who.address is None else self._authenticate(request, who)
+            return self._credentials.find_bearer(secret, who)
+        return same_user(who) if who.address is None else self._credentials.find(request, who)
 
     def confirm(self, request: Asking, who: Principal, secret: str | None = None) -> None:
         """
@@ -298,7 +251,7 @@ class Guard:
 
     def note(self, connection: Connection, request: Asking) -> None:
         """Remember a stream that ends when its identity provider, or its page's origin, changes."""
-        origin = self.foreign_origin(request)
+        origin = self.sites.foreign_origin(request)
         if origin is not None or connection.principal.startswith(PREFIX):
             self._guests[connection] = (origin or "").lower()
             connection.on_close(partial(self._forget, connection))
@@ -306,92 +259,10 @@ class Guard:
     def _forget(self, connection: Connection) -> None:
         self._guests.pop(connection, None)
 
-    def foreign_origin(self, request: Asking) -> str | None:
-        """Return the origin of a front end of the user's own; None for any other request."""
-        origin = request.headers.get("Origin")
-        return origin if origin is not None and origin.lower() in self._origins else None
-
-    def failed(self, who: Principal) -> None:
-        """
-        Note that somebody showed a credential that nobody knows.
-
-        Raises:
-            Throttled: It was not the first.
-        """
-        self._failures.add(who.peer)
-
-    def origin(self, request: Asking) -> str:
-        """Return the origin of the page that asks, which is this daemon's own."""
-        own = f"{self.scheme}://{request.headers.get('Host', '')}"
-        return request.headers.get("Origin", own).lower()
-
-    def _authenticate(self, request: Asking, who: Principal) -> Principal:
-        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return self._bearer(secret.strip(), who)
-        # A browser says with every WebSocket where it comes from, and has to (S2). Elsewhere than
-        # on the daemon's own pages a cookie counts for nothing: who shows it may not know of it.
-        is_silent = "Upgrade" in request.headers and "Origin" not in request.headers
-        is_own = not is_silent and self.foreign_origin(request) is None
-        if is_own and (cookie := request.cookies.get(self.cookie)):
-            try:
-                session = self.browsers.find(cookie, self.origin(request))
-            except NotAuthenticated:
-                self.failed(who)
-                raise
-            return _known(who, f"browser:{session.id}", session.grant)
-        raise NotAuthenticated(
-            "no credential: send `Authorization: Bearer rte_…` (rtevents token create), "
-            "or open the dashboard with: rtevents dashboard"
-        )
-
     def _is_late(self, request: Asking) -> bool:
         """Tell whether a token may come as the first message: a page can send no header there."""
         has_token = "Authorization" in request.headers
-        return not has_token and self.foreign_origin(request) is not None
-
-    def _bearer(self, secret: str, who: Principal) -> Principal:
-        """Return who a token stands for; one that nobody knows is counted."""
-        try:
-            if self.issuers and not secret.startswith("rte_"):
-                return _known(who, *self.issuers.find(secret))
-            token = self.tokens.find(secret)
-        except NotAuthenticated:
-            self.failed(who)
-            raise
-        return _known(who, f"token:{token.id}", token.grant)
-
-    def _check_host(self, request: Asking) -> None:
-        host = request.headers.get("Host", "")
-        if host.lower() not in self._hosts:
-            raise Misdirected(f"not a host of this daemon: {host[:80]!r}")
-
-    def _check_site(self, request: Asking, *, is_page: bool) -> None:
-        """Refuse what another site's page sends: Go's CrossOriginProtection rule (S2, S4)."""
-        # A plain request has each of its headers once.
-        if isinstance(request.headers, MultiMapping):
-            for name in _ONCE:
-                if len(request.headers.getall(name, ())) > 1:
-                    # Whoever looks at the other one would decide something else.
-                    raise BadInput(f"more than one header {name}")
-        if self.foreign_origin(request) is not None:
-            return
-        site = request.headers.get("Sec-Fetch-Site")
-        # Another site may link to the dashboard, not to what is behind it: in a frame, that too
-        # would be a visit.
-        is_get = request.method == "GET"
-        is_visit = is_page and is_get and request.headers.get("Sec-Fetch-Mode") == "navigate"
-        if site not in (None, "same-origin", "none") and not is_visit:
-            raise NotAllowed(f"the request comes from another site: {site[:40]!r}")
-        if (origin := request.headers.get("Origin")) is not None and not self._is_own(origin):
-            raise NotAllowed(f"the origin is not this daemon's: {origin[:80]!r}")
-
-    def _is_own(self, origin: str) -> bool:
-        try:
-            parts = urlsplit(origin)
-        except ValueError:
-            return False
-        return parts.scheme == self.scheme and parts.netloc.lower() in self._hosts
+        return not has_token and self.sites.foreign_origin(request) is not None
 
 
 def require(principal: Principal, role: str) -> None:
@@ -415,6 +286,11 @@ def _authorise(who: Principal, rule: Rule) -> None:
         )
 
 
+def _check_host(sites: Sites, host: str) -> None:
+    if not sites.is_host(host):
+        raise Misdirected(f"not a host of this daemon: {host[:80]!r}")
+
+
 def _check_body(request: Asking) -> None:
     """Refuse a body that is of no type that is taken, or compressed."""
     headers = request.headers
@@ -427,33 +303,3 @@ def _check_body(request: Asking) -> None:
             f"content type {kind[:80]!r} is not taken: send application/json, "
             "application/x-ndjson or application/cloudevents+json"
         )
-
-
-_PEER = struct.Struct("3i")
-
-
-def _stranger(request: Asking) -> Principal:
-    """Return what is known of a peer before it has said a word."""
-    opened = request.transport.get_extra_info("socket") if request.transport else None
-    if opened is None or opened.family != socket.AF_UNIX:
-        # What has gone already is nobody, somewhere on TCP.
-        name = request.transport.get_extra_info("peername") if request.transport else None
-        host, port, *_ = name or ("?", 0)
-        return Principal("anonymous", NOBODY, address=f"{host}:{port}")
-    if not hasattr(socket, "SO_PEERCRED"):
-        # The socket's folder lets nobody else in, and this system tells no more.
-        return Principal("anonymous", NOBODY, uid=os.getuid())
-    raw = opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    pid, uid, _ = _PEER.unpack(raw)
-    return Principal("anonymous", NOBODY, pid, uid)
-
-
-def _same_user(who: Principal) -> Principal:
-    """Return who is at the other end of a Unix socket: the same user owns the daemon (S7)."""
-    if who.uid not in (os.getuid(), 0):
-        raise NotAllowed(f"the daemon belongs to user {os.getuid()}, not to {who.uid}")
-    return _known(who, f"local:{who.uid}", OWNER)
-
-
-def _known(who: Principal, name: str, grant: Grant) -> Principal:
-    return msgspec.structs.replace(who, name=name, grant=grant)

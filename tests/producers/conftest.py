@@ -36,7 +36,7 @@ def _own_git(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path_factory.getbasetemp()))
     (home / "gitconfig").write_text(
         "[user]\nname = Ada\nemail = ada@example.org\n[init]\ndefaultBranch = main\n"
-        '[protocol "file"]\nallow = always\n[gc]\nauto = 0\n'
+        '[protocol "file"]\nallow = always\n[gc]\nauto = 0\n[maintenance]\nauto = false\n'
     )
 
 

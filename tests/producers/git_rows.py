@@ -190,7 +190,12 @@ def reset(root: Path, _: Path) -> Iterator[Path]:
 def plumbing(root: Path, _: Path) -> Iterator[Path]:
     yield root
     tree = tip(root, "HEAD^{tree}")
-    made = [git(root, "commit-tree", tree, "-p", "HEAD", "-m", text) for text in "abc"]
+    made = [
+        # Of one second they would be one commit under other words: as an amend makes it.
+        git(root, "commit-tree", tree, "-p", "HEAD", "-m", text,
+            env={"GIT_AUTHOR_DATE": f"{when} +0000"})
+        for when, text in zip(range(1700000000, 1700000003), "abc", strict=True)
+    ]  # fmt: skip
     git(root, "branch", "topic", made[0])
     git(root, "branch", "-f", "topic", made[1])
     git(root, "update-ref", "refs/heads/main", made[2])

@@ -15,6 +15,7 @@ import pytest
 from rtevents.config.settings import Config, GitSettings
 from rtevents.core.payloads import Commit
 from rtevents.errors import BadInput, RteventsError
+from rtevents.producers.branches import Branches
 from rtevents.producers.commit import build_commit, event_id
 from rtevents.producers.commitdata import MAX_MESSAGE
 from rtevents.producers.git import GitProducer, common_dir
@@ -347,7 +348,7 @@ async def test_a_folder_that_is_gone_is_not_the_one_the_daemon_runs_in(
     assert common_dir(tmp_path / "gone" / "deep") is None
     assert Repository(tmp_path / "gone", 10).common_dir() is None
     with pytest.raises(RteventsError, match="cannot change to"):
-        Repository(tmp_path / "gone", 10).refs()
+        Branches(Repository(tmp_path / "gone", 10)).refs()
 
 
 async def test_in_a_folder_of_a_repository_a_commit_tells_which(

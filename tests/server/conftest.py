@@ -232,7 +232,7 @@ class Server:
         )
         self._listening.append(tcp)
         self.tcp = ("127.0.0.1", tcp.sockets[0].getsockname()[1])
-        self.guard.listen(self.tcp[1])
+        self.guard.sites.listen(self.tcp[1])
         self.owner = self._caller(aiohttp.UnixConnector(self.socket), "http://localhost", {})
 
     async def listen(self, file: Path) -> None:

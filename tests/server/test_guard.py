@@ -50,7 +50,7 @@ async def log_in(server: Server) -> str:
     """Return a browser's cookie."""
     origin = f"http://127.0.0.1:{server.tcp[1]}"
     _, secret = server.guard.browsers.log_in(server.ticket(), origin)
-    return f"{server.guard.cookie}={secret}"
+    return f"{server.guard.sites.cookie}={secret}"
 
 
 # Host: DNS rebinding (S1)

@@ -24,7 +24,7 @@ async def server(houses: Houses) -> Server:
 async def browser(server: Server, query: str = "") -> Stream:
     """Open a stream as a browser that is logged in."""
     _, secret = server.guard.browsers.log_in(server.ticket(), f"http://127.0.0.1:{server.tcp[1]}")
-    return await server.tcp_stream(query, Cookie=f"{server.guard.cookie}={secret}")
+    return await server.tcp_stream(query, Cookie=f"{server.guard.sites.cookie}={secret}")
 
 
 async def watching(server: Server) -> int:

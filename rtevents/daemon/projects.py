@@ -1,4 +1,4 @@
-"""Projects: what is watched, and the tasks that watch it."""
+"""Projects: what is watched, by the configuration and because it was added."""
 
 from __future__ import annotations
 

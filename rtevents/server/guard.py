@@ -11,9 +11,10 @@ from rtevents.core.connection import Connection
 from rtevents.errors import BadInput, NotAllowed, NotAuthenticated, RteventsError, Unavailable
 from rtevents.server.audit import Audit
 from rtevents.server.browser import Browsers, Session
+from rtevents.server.credentials import Credentials
 from rtevents.server.jwt import PREFIX, Issuers
-from rtevents.server.limits import Failures, Rates
-from rtevents.server.peer import Asking, known, same_user, stranger
+from rtevents.server.limits import Rates
+from rtevents.server.peer import Asking, same_user, stranger
 from rtevents.server.polls import Polls
 from rtevents.server.principal import NOBODY, Principal
 from rtevents.server.sites import Sites
@@ -96,10 +97,9 @@ class Guard:
         self.browsers = browsers
         self.audit = audit
         self.rates = rates or Rates()
-        self.issuers = Issuers()
         self.sites = Sites()
         self.polls = Polls()
-        self._failures = Failures()
+        self._credentials = Credentials(tokens, browsers, self.sites)
         # The streams that came by an identity provider or from a page elsewhere: its origin.
         self._guests: dict[Connection, str] = {}
         self.know(hosts, origins)
@@ -113,8 +113,9 @@ class Guard:
         Streams that came by what is not the same any more end; they come back if they still may.
         """
         self.sites.know(hosts, origins)
-        before, self.issuers = self.issuers, issuers or Issuers()
-        is_same = before.marks == self.issuers.marks
+        before, now = self._credentials.issuers, issuers or Issuers()
+        self._credentials.issuers = now
+        is_same = before.marks == now.marks
         for connection, origin in list(self._guests.items()):
             is_issued = connection.principal.startswith(PREFIX)
             if (origin and not self.sites.is_foreign(origin)) or (is_issued and not is_same):
@@ -129,7 +130,7 @@ class Guard:
     @property
     def has_credentials(self) -> bool:
         """Whether there is any by which somebody could come in over TCP, but for a browser's."""
-        return self.tokens.is_any_good or bool(self.issuers)
+        return self._credentials.is_any_good
 
     def admit(self, request: Asking, rule: Rule, *, about: str = "") -> Principal:
         """
@@ -167,7 +168,7 @@ class Guard:
                 if rule.is_late and self._is_late(request):
                     return who
                 if not rule.is_public:
-                    who = self._authenticate(request, who)
+                    who = self._credentials.find(request, who)
             check = f"role {rule.role}"
             _authorise(who, rule)
         except RteventsError:
@@ -186,7 +187,7 @@ class Guard:
         """
         check = "credential"
         try:
-            who = self._bearer(secret, who)
+            who = self._credentials.find_bearer(secret, who)
             check = f"role {rule.role}"
             _authorise(who, rule)
         except RteventsError:
@@ -208,7 +209,7 @@ class Guard:
             session, secret = self.browsers.log_in(ticket, self.sites.origin(request))
         except NotAuthenticated:
             self.audit.refuse(who, rule.action, "ticket")
-            self.failed(who)
+            self._credentials.failed(who)
             raise
         try:
             self.audit.allow(who, "session made", about=session.id, always=True)
@@ -228,8 +229,8 @@ class Guard:
         """
         who = stranger(request)
         if secret is not None:
-            return self._bearer(secret, who)
-        return same_user(who) if who.address is None else self._authenticate(request, who)
+            return self._credentials.find_bearer(secret, who)
+        return same_user(who) if who.address is None else self._credentials.find(request, who)
 
     def confirm(self, request: Asking, who: Principal, secret: str | None = None) -> None:
         """
@@ -258,50 +259,10 @@ class Guard:
     def _forget(self, connection: Connection) -> None:
         self._guests.pop(connection, None)
 
-    def failed(self, who: Principal) -> None:
-        """
-        Note that somebody showed a credential that nobody knows.
-
-        Raises:
-            Throttled: It was not the first.
-        """
-        self._failures.add(who.peer)
-
-    def _authenticate(self, request: Asking, who: Principal) -> Principal:
-        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return self._bearer(secret.strip(), who)
-        # A browser says with every WebSocket where it comes from, and has to (S2). Elsewhere than
-        # on the daemon's own pages a cookie counts for nothing: who shows it may not know of it.
-        is_silent = "Upgrade" in request.headers and "Origin" not in request.headers
-        is_own = not is_silent and self.sites.foreign_origin(request) is None
-        if is_own and (cookie := request.cookies.get(self.sites.cookie)):
-            try:
-                session = self.browsers.find(cookie, self.sites.origin(request))
-            except NotAuthenticated:
-                self.failed(who)
-                raise
-            return known(who, f"browser:{session.id}", session.grant)
-        raise NotAuthenticated(
-            "no credential: send `Authorization: Bearer rte_…` (rtevents token create), "
-            "or open the dashboard with: rtevents dashboard"
-        )
-
     def _is_late(self, request: Asking) -> bool:
         """Tell whether a token may come as the first message: a page can send no header there."""
         has_token = "Authorization" in request.headers
         return not has_token and self.sites.foreign_origin(request) is not None
-
-    def _bearer(self, secret: str, who: Principal) -> Principal:
-        """Return who a token stands for; one that nobody knows is counted."""
-        try:
-            if self.issuers and not secret.startswith("rte_"):
-                return known(who, *self.issuers.find(secret))
-            token = self.tokens.find(secret)
-        except NotAuthenticated:
-            self.failed(who)
-            raise
-        return known(who, f"token:{token.id}", token.grant)
 
 
 def require(principal: Principal, role: str) -> None:

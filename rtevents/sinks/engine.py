@@ -14,8 +14,8 @@ from rtevents.errors import LogClosed, ReactionFailed, StoreError
 from rtevents.sinks import Batch, Reaction, Terms
 from rtevents.sinks.attempts import Attempts
 from rtevents.sinks.given_up import GivenUp
-from rtevents.sinks.held import Held
 from rtevents.sinks.notice import Notice
+from rtevents.sinks.pending import Pending
 from rtevents.sinks.place import DeadLetters, Place
 from rtevents.sinks.reader import Reader
 
@@ -59,9 +59,9 @@ class Sink:
         self._terms = terms
         self._target = target
         self._turn = asyncio.Lock()
-        self._held = Held(name, reader, terms=terms, notice=self.notice, moved=self._move)
+        self._pending = Pending(name, reader, terms=terms, notice=self.notice, moved=self._move)
         self.attempts = Attempts(
-            name, reaction, terms=terms, notice=self.notice, lag=lambda: self._held.lag
+            name, reaction, terms=terms, notice=self.notice, lag=lambda: self._pending.lag
         )
         self._given_up = GivenUp(
             name, dead, attempts=self.attempts, turn=self._turn, notice=self.notice
@@ -81,7 +81,7 @@ class Sink:
         """
         self._task = asyncio.current_task()
         self.notice.look()
-        self._held.clear()
+        self._pending.clear()
         if self.place.kept.target != self._target:
             await self._note(gone="", target=self._target)
         kept = self.place.bookmark
@@ -108,13 +108,13 @@ class Sink:
         if self.place.kept.gone:
             await self._rest()
         await self.attempts.pace()
-        batch = await self._held.gather()
-        self._held.in_hand = len(batch.entries)
+        batch = await self._pending.gather()
+        self._pending.in_hand = len(batch.entries)
         if self._terms.on_busy == "restart":
             await self._settle_unless_newer(batch)
         else:
             await self._settle(batch)
-        self._held.in_hand = 0
+        self._pending.in_hand = 0
 
     async def _rest(self) -> None:
         """Wait until somebody says that there is somebody again."""
@@ -133,7 +133,7 @@ class Sink:
     async def _settle_unless_newer(self, batch: Batch) -> None:
         """Do it, or rather what comes meanwhile."""
         settling = asyncio.create_task(self._settle(batch))
-        waiting = asyncio.create_task(self._held.wait())
+        waiting = asyncio.create_task(self._pending.wait())
         try:
             await asyncio.wait({settling, waiting}, return_when=asyncio.FIRST_COMPLETED)
             if self._is_ending:
@@ -141,7 +141,7 @@ class Sink:
             elif not settling.done():
                 waiting.result()
                 # What was to be told with it is told with the newer one.
-                self._held.gap = self._held.gap or batch.gap
+                self._pending.gap = self._pending.gap or batch.gap
         finally:
             settling.cancel()
             waiting.cancel()
@@ -197,13 +197,13 @@ class Sink:
             How many were done; 0 when they were refused, by somebody; None when nobody answers
             them either, or there is nothing to try.
         """
-        held, most = self._held, self._terms.batch
-        if self._terms.on_busy != "queue" or held.gap is not None:
+        pending, most = self._pending, self._terms.batch
+        if self._terms.on_busy != "queue" or pending.gap is not None:
             return None
-        if not held.entries:
-            await held.read(0, most)
-        entries = held.entries[:most]
-        if not entries or held.gap is not None:
+        if not pending.entries:
+            await pending.read(0, most)
+        entries = pending.entries[:most]
+        if not entries or pending.gap is not None:
             return None
         async with self._turn:
             self._is_settling = True
@@ -218,10 +218,10 @@ class Sink:
         return len(entries)
 
     async def _pass(self, batch: Batch, count: int) -> None:
-        """Go past some of those that are held: they are done."""
+        """Go past some of those that are pending: they are done."""
         if count:
-            done = msgspec.structs.replace(batch, entries=self._held.entries[:count])
-            del self._held.entries[:count]
+            done = msgspec.structs.replace(batch, entries=self._pending.entries[:count])
+            del self._pending.entries[:count]
             await self._note(bookmark=str(done.bookmark))
 
     async def _try(self, batch: Batch, attempt: int, pause: float) -> ReactionFailed | None:
@@ -277,10 +277,10 @@ class Sink:
             "name": self.name,
             "state": state,
             "bookmark": kept.bookmark,
-            "lag": self._held.lag,
+            "lag": self._pending.lag,
             **self.attempts.as_dict(),
             "last_error": kept.gone or self.attempts.last_error,
             "dead": len(self.dead) if self.dead else 0,
             "dropped": kept.dropped,
-            "gap": self._held.gap.words if self._held.gap else None,
+            "gap": self._pending.gap.words if self._pending.gap else None,
         }

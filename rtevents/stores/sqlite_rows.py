@@ -1,4 +1,4 @@
-"""The rows of the log in SQL: put in, numbered, taken out."""
+"""The rows of the log in SQL: put in, found by number, time, size or id, taken out."""
 
 from __future__ import annotations
 

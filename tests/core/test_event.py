@@ -22,7 +22,6 @@ from rtevents.core.event import (
     decode_entry,
     is_same_body,
 )
-from rtevents.core.names import is_project_id, is_type_name, new_event_id, type_name
 from rtevents.errors import BadInput, BookmarkError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -107,28 +106,12 @@ def test_a_time_that_nobody_gave_is_that_of_the_making_and_no_part_of_the_body()
     assert msgspec.json.decode(first.body)["timestamp"] == first.timestamp
 
 
-def test_ids_are_unique_and_in_the_order_of_their_making() -> None:
-    ids = [new_event_id() for _ in range(1000)]
-
-    assert len(set(ids)) == 1000
-    assert [one[:13] for one in ids] == sorted(one[:13] for one in ids)
-    assert all(one[14] == "7" and one[19] in "89ab" for one in ids)
-
-
 def test_a_bookmark_is_an_epoch_and_a_seq() -> None:
     assert Bookmark.parse("9f543e9a-42") == Bookmark("9f543e9a", 42)
     assert str(Bookmark("9f543e9a", 42)) == "9f543e9a-42"
     for text in ("", "zz", "9f543e9a-", "9f543e9a--1", "9F543E9A-1", "9f543e9a-1\n"):
         with pytest.raises(BookmarkError, match="not a bookmark"):
             Bookmark.parse(text)
-
-
-def test_names_have_a_form() -> None:
-    assert type_name(" risk-alert ") == "RISK_ALERT"
-    assert is_type_name("A1_")
-    assert not is_type_name("A\n")
-    assert is_project_id("mein projekt ü")
-    assert not is_project_id("a\x9bb")
 
 
 def test_the_undated_event_is_encoded_as_any_other() -> None:

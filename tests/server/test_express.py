@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from rtevents.server import door
 from rtevents.server.door import Limits
 from rtevents.server.express import MAX_WAITING, Express
-from rtevents.server.plain import MAX_BODY, MAX_HEAD, read_head
+from rtevents.server.plain import MAX_HEAD
 
 from .conftest import Houses, Server, StagedStore
 from .readers import PATIENCE, until
@@ -64,42 +63,6 @@ class Answers:
         """Return what comes until the server hangs up."""
         async with asyncio.timeout(PATIENCE):
             return await self.reader.read()
-
-
-def head(*lines: str) -> bytes:
-    """Return a head, up to and including the line end of its last header."""
-    return "".join(f"{line}\r\n" for line in ("POST /v1/events HTTP/1.1", *lines)).encode()
-
-
-GOOD = ("Host: h", "Content-Type: application/json", "Content-Length: 2")
-
-
-def test_a_usual_head_is_plain() -> None:
-    plain = read_head(head(*GOOD, "user-agent: x", "ACCEPT: */*", "Connection: Keep-Alive"))
-
-    assert plain is not None
-    assert (plain.content_type, plain.length) == ("application/json", 2)
-    assert plain.headers["User-Agent"] == "x"
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        (*GOOD, "Origin: http://evil"), (*GOOD, "Cookie: a=b"), (*GOOD, "Sec-Fetch-Site: none"),
-        (*GOOD, "Transfer-Encoding: chunked"), (*GOOD, "Expect: 100-continue"),
-        (*GOOD, "Upgrade: websocket"), (*GOOD, "Content-Encoding: gzip"),
-        (*GOOD, "ce-specversion: 1.0"), (*GOOD, "Connection: close"), (*GOOD, "Host: other"),
-        (*GOOD, "Content-Length: 2"), (*GOOD, "X: y\nZ: a"), (*GOOD, " folded"),
-        (*GOOD, "no colon"),
-        (*GOOD, "Accept: \x01"), (*GOOD, "Accept : a"), GOOD[1:], GOOD[:2],
-        ("Host: h", "Content-Type: text/plain", "Content-Length: 2"),
-        ("Host: h", "Content-Type: application/json", "Content-Length: +2"),
-        ("Host: h", "Content-Type: application/json", "Content-Length: -2"),
-        ("Host: h", "Content-Type: application/json", f"Content-Length: {MAX_BODY + 1}"),
-    ],
-)  # fmt: skip
-def test_anything_unusual_is_left_to_aiohttp(lines: Sequence[str]) -> None:
-    assert read_head(head(*lines)) is None
 
 
 @pytest.mark.parametrize("cut", [1, 7, 100])

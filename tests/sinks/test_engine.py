@@ -9,7 +9,7 @@ import pytest
 from rtevents.core.event import Entry, Gap
 from rtevents.core.filter import Filter
 from rtevents.errors import BookmarkError, StoreError
-from rtevents.sinks import held
+from rtevents.sinks import pending
 from rtevents.sinks.place import DeadLetters, Letter, Place
 
 from .conftest import Sinks, Staged, failed, risk, until
@@ -389,7 +389,7 @@ async def test_a_sink_that_lags_holds_one_batch_whatever_the_rate(sinks: Sinks) 
         await sinks.publish(*range(number, number + 100))
     await until(lambda: reaction.tried, "the first runs")
 
-    assert len(sink._held.entries) == 0
+    assert len(sink._pending.entries) == 0
     assert len(reaction.tried[0].entries) == 1
     assert sink.as_dict()["lag"] == 600
     reaction.gate.set()
@@ -484,7 +484,7 @@ async def test_what_is_no_place_is_refused(sinks: Sinks) -> None:
 async def test_restart_keeps_no_place_past_what_still_runs(
     sinks: Sinks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(pending, "LOOK_SECONDS", 0.01)
     reaction, looks = Staged(), 0
     reaction.gate.clear()
     sink = await sinks.started(reaction, on_busy="restart")

@@ -1,4 +1,4 @@
-"""Held: what a sink has read and not done."""
+"""Pending: what a sink has read and not done."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PASS = 500
 """Entries that are passed over at once, where only the newest count."""
 
 
-class Held:
+class Pending:
     """
     What was read for the next batch, and the gap before it; a read that is cancelled loses none.
 
@@ -64,7 +64,7 @@ class Held:
 
     async def gather(self) -> Batch:
         """
-        Return what is to be done next. Cancelling is safe: what was read is held.
+        Return what is to be done next. Cancelling is safe: what was read is kept.
 
         Raises:
             LogClosed: There will be no more.

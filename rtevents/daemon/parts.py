@@ -96,8 +96,10 @@ class Parts:
         while True:
             for name, service in self.others.items():
                 health = service.health()
-                # No reasons where it is well.
-                self.main.warn(f"log {name}", "; ".join(health.reasons) or None)
+                if health.reasons:
+                    self.main.elsewhere[f"log {name}"] = "; ".join(health.reasons)
+                else:
+                    self.main.elsewhere.pop(f"log {name}", None)
             await asyncio.sleep(LOOK_SECONDS)
 
 

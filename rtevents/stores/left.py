@@ -13,8 +13,9 @@ from rtevents.errors import StoreError
 from rtevents.stores import redis_scripts as scripts
 from rtevents.stores import store_name
 from rtevents.stores.look import End, find_end
+from rtevents.stores.redis_errors import explain
 from rtevents.stores.redis_place import Place
-from rtevents.stores.redis_server import Server, explain
+from rtevents.stores.redis_server import Server
 
 logger = logging.getLogger(__name__)
 

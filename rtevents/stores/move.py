@@ -17,8 +17,9 @@ from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.header import SCHEMA_VERSION
 from rtevents.stores.hint import Hint, HintFile
 from rtevents.stores.look import look
+from rtevents.stores.redis_errors import explain
 from rtevents.stores.redis_place import Place
-from rtevents.stores.redis_server import Ask, Found, Server, explain
+from rtevents.stores.redis_server import Ask, Found, Server
 from rtevents.stores.remains import check_remains
 from rtevents.stores.sqlite_file import in_words, is_damage
 from rtevents.stores.sqlite_rows import checksum, load_extent

@@ -11,8 +11,9 @@ from redis.exceptions import NoPermissionError, RedisError
 from rtevents.errors import StoreError
 from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.left import refuse_left
+from rtevents.stores.redis_errors import explain
 from rtevents.stores.redis_place import Place
-from rtevents.stores.redis_server import Server, explain
+from rtevents.stores.redis_server import Server
 
 
 class Looked(NamedTuple):

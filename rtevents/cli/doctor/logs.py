@@ -179,7 +179,7 @@ def _spool(log: str, paths: Paths) -> Iterator[Check]:
     if count := end.last - end.first + 1:
         yield warning(
             _row("spool", log),
-            f"{count} of the daemon's own events wait in {file}",
+            f"not published yet: {count} of the daemon's own events, in {file}",
             "they are published in order when the log answers, by the daemon that then runs",
         )
 
@@ -191,13 +191,13 @@ def _waiting(paths: Paths) -> Iterator[Check]:
     waiting, refused = count(paths.spool)
     if waiting:
         yield warning(
-            "spool",
-            f"{waiting} published events wait in {paths.spool}",
+            "spool folder",
+            f"published with --spool, and not taken yet: {waiting}, in {paths.spool}",
             "the daemon takes them when it runs and their log answers",
         )
     if refused:
         yield warning(
-            "spool",
-            f"{refused} published events were refused and set aside as .bad in {paths.spool}",
+            "spool folder",
+            f"published with --spool, and refused: {refused}, set aside as .bad in {paths.spool}",
             "look at them, and delete them then",
         )

@@ -97,7 +97,7 @@ for kind, seq in pairs(newest) do
   redis.call('HSET', kinds, kind, seq)
 end
 redis.call('HSET', log, 'last', text(last), 'stored', stored, 'end', text(size))
-return {'stored', text(base)}
+return {'stored', text(base), stored}
 """
 )
 

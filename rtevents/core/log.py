@@ -373,7 +373,8 @@ class Log:
         if since.word is not None:
             return await self._start_at_word(since.word, wanted)
         if since.timestamp is not None:
-            return Start(await self._store.seek(since.timestamp), "complete")
+            before = await self._store.seek(since.timestamp)
+            return Start(max(before, self.first - 1), "complete")
         if since.bookmark is not None:
             bookmark = since.bookmark.within(self.epoch)
             if self._store.is_shared:

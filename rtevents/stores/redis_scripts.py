@@ -104,7 +104,7 @@ for kind, seq in pairs(newest) do
 end
 redis.call('HSET', log, 'last', text(last), 'stored', stored, 'end', text(size))
 redis.call('HINCRBY', log, 'count', #names)
-return {'stored', text(base)}
+return {'stored', text(base), stored}
 """
 )
 

@@ -9,7 +9,6 @@ import typer
 
 from rtevents.cli import options
 from rtevents.cli.output import print_json, safe
-from rtevents.errors import NotFound
 
 if TYPE_CHECKING:
     from rtevents.core.filter import Filter
@@ -79,14 +78,14 @@ def _one(found: dict[str, Any], name: str) -> dict[str, Any]:
     Return what a status tells of one log; the log `main` has what no other has.
 
     Raises:
-        NotFound: There is no such log, or the grant does not hold it.
+        FilterError: There is no such log, or the grant does not hold it.
     """
+    from rtevents.core.logs import named
+
     alone = {field: found[field] for field in LOG_FIELDS} | {"name": "main", "projects": []}
     logs = found.get("logs") or [alone]
-    for log in logs:
-        if log["name"] == name:
-            return dict(log)
-    raise NotFound(f"no log {name!r}, there are: {', '.join(log['name'] for log in logs)}")
+    [name] = named(_within(name), [log["name"] for log in logs])
+    return next(dict(log) for log in logs if log["name"] == name)
 
 
 LOG_FIELDS = ("store", "durability", "epoch", "oldest", "newest", "health")

@@ -16,7 +16,7 @@ from rtevents.core.event import Entry, Event, EventType, Gap, Stored, Undated
 from rtevents.core.filter import Filter
 from rtevents.core.handlers import Handler, Handlers
 from rtevents.core.health import Health, Thresholds, Watch, heartbeat, verdict
-from rtevents.core.intake import Intake
+from rtevents.core.intake import SLOW_SECONDS, Intake
 from rtevents.core.lag import Lag
 from rtevents.core.log import Log, Start
 from rtevents.core.names import new_event_id
@@ -237,11 +237,14 @@ class EventService:
         await self._store.check()
 
     async def _check_store(self) -> None:
+        begun = time.monotonic()
         try:
             await self._store.check()
         except Unavailable as error:
+            took = time.monotonic() - begun
             if self._intake.trouble is None:
-                self._intake.note_trouble(error)
+                self._intake.note_trouble(error, took)
+            self._intake.is_slow = took > SLOW_SECONDS
         else:
             self._intake.trouble = None
         self._system.tell_weaknesses()

@@ -102,7 +102,8 @@ def run(
     environ = dict(os.environ)
     prepare()
     make_folders(paths)
-    with lock(paths), asyncio.Runner(loop_factory=loop_factory()) as runner:
+    factory = loop_factory(config.event_loop)
+    with lock(paths), asyncio.Runner(loop_factory=factory) as runner:
         runner.run(_serve(config, paths, projects, on_ready, environ, strict=strict))
     return 0
 

@@ -14,18 +14,20 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from rtevents.core.event import Entry, Event, Stored
-from rtevents.core.filter import Filter
+from rtevents.core.filter import EVERYTHING, Filter
 from rtevents.core.names import is_event_id
 from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
 from rtevents.errors import EventConflict, StoreError
 from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.dedup import Kept
 from rtevents.stores.growth import Growth
+from rtevents.stores.left import refuse_left
 from rtevents.stores.redis_batches import known_of, placed, settle_all
+from rtevents.stores.redis_errors import explain
 from rtevents.stores.redis_follow import CHUNK, Follower, Portion
 from rtevents.stores.redis_place import Place
 from rtevents.stores.redis_rows import Row, entry_of, holes_of, seq_of
-from rtevents.stores.redis_server import Ask, Found, Server, explain
+from rtevents.stores.redis_server import Ask, Found, Server
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +48,6 @@ can know that this one does not.
 
 TRIES = 20
 """How often a batch is settled anew because another daemon stored one of its ids meanwhile."""
-
-_EVERYTHING = Filter()
 
 
 class RedisStore:
@@ -110,14 +110,17 @@ class RedisStore:
 
         Args:
             url: See ``Place.parse``.
-            path: As in every backend; nothing is kept on this machine.
+            path: As in every backend; nothing is kept on this machine, and what is there is only
+                looked at: it may be the log before it was moved.
             durability: As in every backend; what Redis promises is set there.
             clock: Returns unix seconds, what entries age by; None for Redis's own time.
             strict: As in every backend.
         Raises:
             ConfigError: The URL cannot be read.
-            StoreError: Redis does not answer, or refuses.
+            StoreError: Redis does not answer, or refuses; or some of the log is not moved yet.
         """
+        if path is not None:
+            await refuse_left(path, url)
         store = cls(Server(Place.parse(url)), clock)
         try:
             await store.bounds()
@@ -197,7 +200,7 @@ class RedisStore:
 
         async def look(after: int) -> Page:
             read = self._read_newest if newest_first else self._read_oldest
-            return await read(after, until, limit, wanted or _EVERYTHING)
+            return await read(after, until, limit, wanted or EVERYTHING)
 
         if limit < 1:
             return Page([], after)

@@ -169,7 +169,12 @@ def test_what_each_log_has_is_told(stopped_daemon: Daemon, redis_server: RedisSe
     ):
         done = daemon.run(*words)
         assert done.returncode != 0, words
-        assert "several logs" in done.stderr or "a seq is of one log" in done.stderr, done.stderr
+        assert "several logs" in done.stderr, done.stderr
+    assert (
+        "2: a seq is of one log, and there are several: name it (--log"
+        in daemon.run("trace", "2").stderr
+    )
+    assert "name it (--log main, or" in daemon.run("report", "--since", "24h").stderr
     assert daemon.run("export", "-", "--project", "team").stdout.count("TASK_UPDATE") == 4
     for command in ("export -", "replay --speed max -o ndjson"):
         done = daemon.run(*command.split(), "--log", "team")
@@ -179,7 +184,9 @@ def test_what_each_log_has_is_told(stopped_daemon: Daemon, redis_server: RedisSe
     assert json.loads(daemon.run("trace", "2", "--log", "team").stdout)["event_id"] == "t1"
     assert "4 events" in daemon.run("report", "--log", "team", "-o", "pretty").stdout
     done = daemon.run("tail", "--since", "all", "-T", "--log", "nobody")
-    assert "there is no 'nobody', expected main or web or team or scratch, or" in done.stderr
+    assert (
+        "there is no 'nobody' to read, expected main or web or team or scratch, or" in done.stderr
+    )
     more = daemon.run("history", "--type", "TASK_UPDATE", "--limit", "2")
     assert "more" in more.stderr, more.stderr
 
@@ -242,7 +249,7 @@ def test_figures_of_several_logs_are_told_together_and_apart(
     assert "team: team" in told("status", RTEVENTS_URL=url, RTEVENTS_TOKEN=token)
     for words in (("stats", "--once"), ("top",), ("status",)):
         done = daemon.run(*words, "--log", "nobody")
-        assert (done.returncode, "no log 'nobody'" in done.stderr) == (1, True), done.stderr
+        assert (done.returncode, "no 'nobody' to read" in done.stderr) == (2, True), done.stderr
 
     streams = [
         daemon.popen("tail", "--log", "team"),
@@ -296,7 +303,9 @@ def test_a_log_that_is_away_harms_no_other(stopped_daemon: Daemon, tmp_path: Pat
             assert "rtevents_nodes 1.0" in figures
             checked = daemon.run("check")
             assert checked.returncode == 2
-            assert checked.stdout.startswith("RTEVENTS CRITICAL - log team: events cannot be stored")
+            assert checked.stdout.startswith(
+                "RTEVENTS CRITICAL - log team: events cannot be stored"
+            )
             redis.start()
             wait_for(
                 lambda: "log team" not in str(client.status()["health"]["reasons"]),
@@ -339,6 +348,75 @@ def test_sinks_and_retention_are_of_one_log(
         assert {json.loads(line)["project_id"] for line in file.read_bytes().splitlines()} == {
             "team"
         }
+
+
+def test_the_past_of_a_project_is_read_by_the_name_of_its_old_log(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    daemon.start("--no-project")
+    with daemon.client() as client:
+        client.publish_many([task("old1", "web"), task("other"), task("old2", "web")])
+    daemon.stop()
+    configure(daemon, "logs: [{name: web, projects: [web]}]\n")
+    daemon.start("--no-project")
+    told = "rtevents: older events of web are in the log main: --log main has them\n"
+
+    def seen(*words: str) -> tuple[list[str], str]:
+        done = daemon.run(*words, "--project", "web")
+        assert done.returncode == 0, done.stderr
+        lines = [json.loads(line) for line in done.stdout.splitlines() if '"task_id"' in line]
+        return [line["data"]["task_id"] for line in lines], done.stderr
+
+    # It has told nothing since: that it is no project would be false.
+    assert seen("history") == ([], told)
+    with daemon.client() as client:
+        client.publish(task("new", "web"))
+    for words in (
+        ["history"],
+        ["history", "--since", "1h"],
+        ["tail", "--since", "all", "-T"],
+        ["tail", "--last", "5", "-T"],
+        ["export", "-"],
+        ["replay", "--speed", "max", "-o", "ndjson"],
+    ):
+        assert seen(*words) == (["new"], told), words
+        named = seen(*words, "--log", "main")
+        assert named == (["old1", "old2"], ""), words
+    assert json.loads(daemon.run("report", "--project", "web").stdout)["events"] == 1
+    assert daemon.run("report", "--project", "web").stderr == told
+    counted = daemon.run("report", "--project", "web", "--log", "main")
+    assert (json.loads(counted.stdout)["events"], counted.stderr) == (2, "")
+    # Both, as one; and what is from now on has no past.
+    both = ["--log", "main", "--log", "web"]
+    assert seen("history", *both) == (["old1", "old2", "new"], "")
+    assert seen("tail", *both, "--since", "all", "-T")[0] == ["old1", "old2", "new"]
+    assert seen("history", "--since", "new") == ([], "")
+    waited = seen("wait", "--log", "main", "--since", "all", "--count", "2")
+    assert waited == (["old1", "old2"], "")
+
+
+def test_a_name_is_as_far_behind_as_its_log_says(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    configure(daemon, "logs: [{name: web, projects: [web]}]\n")
+    daemon.start("--no-project")
+    with daemon.client() as client:
+        client.publish_many([task(f"w{number}", "web") for number in range(3)])
+
+        def listed() -> Any:
+            [name] = json.loads(daemon.run("sinks", "--json").stdout)
+            return name
+
+        words = ("on", "--log", "web", "--as", "nm", "--since", "all", "--", "true")
+        running = daemon.popen(*words)
+        try:
+            epoch = {each["name"]: each["epoch"] for each in client.status()["logs"]}["web"]
+            wait_for(lambda: listed()["bookmark"] == f"{epoch}-3", "it is done")
+        finally:
+            running.terminate()
+            running.communicate()
+        client.publish(task("w3", "web"))
+
+    assert (listed()["lag"], listed()["log"]) == (1, "web")
+    assert re.search(rf", lag 1 in web  {epoch}-3$", daemon.run("sinks").stdout, re.M)
 
 
 def test_the_example_of_the_page_runs(stopped_daemon: Daemon, redis_server: RedisServer) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from rtevents.client.sync import Client
 from rtevents.core.event import Entry, Event, Gap, Stored
 from rtevents.errors import Unavailable
+from rtevents.stores.redis_server import ANSWER_SECONDS
 from tests.conftest import Daemon, folder_with_a_short_path, lodging, wait_for
 from tests.faults.network import Link
 from tests.redis import RedisServer
@@ -324,6 +326,14 @@ def test_a_redis_that_stands_still_stores_what_it_was_told_once(
             pytest.raises(Unavailable, match="does not answer in time"),
         ):
             client.publish(waiting)
+        # From here on it is known: nobody waits until it times out for them as well.
+        wait_for(lambda: status(one)["health"]["status"] == "failed", "it is known")
+        begun = time.monotonic()
+        refusals = [refusal(one) for _ in range(3)]
+        took = time.monotonic() - begun
+        assert all("does not answer in time" in each for each in refusals)
+        # Each would take as long as an answer may take, and they would come after one another.
+        assert took < ANSWER_SECONDS
         # By now for longer than three heartbeats, and longer than one waits for its answer.
         all_said = one.run("status", "--all")
         found = nodes(one)

@@ -19,7 +19,7 @@ from rtevents.client.sync import Client
 from rtevents.core.event import Entry, Event, Gap
 from rtevents.core.filter import Filter
 from rtevents.errors import BadInput, EventRefused, Unavailable
-from tests.conftest import PATIENCE, Daemon, wait_for
+from tests.conftest import PATIENCE, Daemon, folder_with_a_short_path, lodging, wait_for
 from tests.faults.network import Link
 from tests.redis import RedisServer
 
@@ -314,6 +314,31 @@ def test_a_log_that_is_away_harms_no_other(stopped_daemon: Daemon, tmp_path: Pat
             assert client.publish(task("a", "team")).seq == 1
     finally:
         redis.stop()
+
+
+def test_nodes_with_other_logs_are_told_of(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    """Else what one of them publishes for such a project is found by nobody at the other."""
+    own = {
+        "RTEVENTS_STORE": redis_server.url("differ"),
+        "RTEVENTS_NODE_INTERVAL": "0.2",
+    }
+    configure(stopped_daemon, LOGS % redis_server.url("differ-team"))
+    stopped_daemon.start(env=own | {"RTEVENTS_NODE": "one"})
+    with folder_with_a_short_path() as folder, lodging(folder) as other:
+        other.start("--no-project", env=own | {"RTEVENTS_NODE": "two"})
+
+        def warned(daemon: Daemon) -> bool:
+            with daemon.client() as client:
+                reasons = client.status()["health"]["reasons"]
+            return any(each.startswith("logs.differ: ") for each in reasons)
+
+        wait_for(lambda: warned(stopped_daemon) and warned(other), "both warn")
+        said = other.run("status", "--all").stdout
+        assert "logs.differ: 'one': configured with other `logs` than this node" in said
+        assert "           its `logs` are others than here: give all nodes the same" in said
+    wait_for(lambda: not warned(stopped_daemon), "the other has left")
 
 
 def test_sinks_and_retention_are_of_one_log(

@@ -164,10 +164,7 @@ def test_what_each_log_has_is_told(stopped_daemon: Daemon, redis_server: RedisSe
         done = daemon.run(*words)
         assert done.returncode != 0, words
         assert "several logs" in done.stderr, done.stderr
-    assert (
-        "2: a seq is of one log, and there are several: name it (--log"
-        in daemon.run("trace", "2").stderr
-    )
+    assert "a trace is of one: name it (--log NAME)" in daemon.run("trace", "2").stderr
     assert "name it (--log main, or" in daemon.run("report", "--since", "24h").stderr
     assert daemon.run("export", "-", "--project", "team").stdout.count("TASK_UPDATE") == 4
     for command in ("export -", "replay --speed max -o ndjson"):

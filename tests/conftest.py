@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -31,7 +32,22 @@ sys.dont_write_bytecode = False
 
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many workers `-n auto` means: a test waits for its daemon half of the time."""
-    return (os.cpu_count() or 1) + 1
+    return (os.cpu_count() or 1) + 2
+
+
+LOOP = os.environ.get("TEST_LOOP", "asyncio")
+"""
+What daemons and coroutines run on: Python's event loop, as most users have it, though uvloop is
+there. `TEST_LOOP=uvloop pytest` runs all on that; `test_event_loops.py` always runs on both.
+"""
+
+if LOOP == "uvloop":
+
+    def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+        """Have pytest-asyncio run coroutines on uvloop."""
+        import uvloop
+
+        return {LOOP: uvloop.new_event_loop}
 
 
 PATIENCE = 30.0
@@ -71,6 +87,7 @@ class Daemon:
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_CONFIG_HOME": str(home / "config"),
             "RTEVENTS_LISTEN": "127.0.0.1:0",
+            "RTEVENTS_EVENT_LOOP": LOOP,
             # How busy the machine is with other tests is no event in a test's stream.
             "RTEVENTS_HEALTH__INTERVAL": "86400",
             "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from rtevents.config.load import load
@@ -15,6 +19,12 @@ from rtevents.config.settings import Config, TypeSettings, parse_listen
 from rtevents.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
+
+STORE = (
+    "expected sqlite, memory or redis://host:port/db; rediss:// asks by TLS, and there are "
+    "redis+unix:///path, redis+sentinel:// and redis+cluster:// (rtevents docs redis)"
+)
+"""What is said of what is no store."""
 
 
 @pytest.fixture
@@ -39,6 +49,26 @@ def refused(paths: Paths, text: str, **environ: str) -> str:
 
 def test_the_shipped_file_is_every_setting_with_its_default() -> None:
     assert (ROOT / "config" / "rtevents.yaml").read_text() == default_yaml()
+
+
+def test_every_meaning_is_told_to_its_end() -> None:
+    """What a setting means may take several lines of its struct's docstring."""
+    told = re.sub(r"\n *# ", " ", default_yaml())
+    parts = [getattr(Config(), name) for name in Config.__struct_fields__]
+    structs: list[Any] = [type(part) for part in parts if isinstance(part, msgspec.Struct)]
+    for struct in [Config, *structs]:
+        meant = inspect.cleandoc(struct.__doc__ or "").partition("Args:\n")[2]
+        found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", meant, re.MULTILINE)
+        assert [name for name, _ in found] == list(struct.__struct_fields__)
+        for name, words in found:
+            assert re.search(rf" {re.escape(' '.join(words.split()))}\n *{name}:", told), name
+
+
+def test_names_that_yaml_takes_for_something_else_are_names(paths: Paths) -> None:
+    config = read(paths, "sinks: [{name: a, command: {run: [x], env: {ON: a, 1: b, null: c}}}]\n")
+
+    assert config.sinks[0].command is not None
+    assert config.sinks[0].command.env == {"ON": "a", "1": "b", "null": "c"}
 
 
 def test_the_shipped_file_loads_as_the_defaults(paths: Paths) -> None:
@@ -99,7 +129,36 @@ def test_a_variable_comes_before_the_file(paths: Paths) -> None:
          "config.yaml:2: retention.max_age: expected float >= 0.0"),
         ("projects:\n  - path: /a\n  - id: b\n",
          "config.yaml:3: projects[1].path: missing setting"),
-        ("durability: maybe\n", "config.yaml:1: durability: invalid enum value 'maybe'"),
+        ("durability: maybe\n", "config.yaml:1: durability: expected full or normal, got 'maybe'"),
+        ("on_engine_loss: drop\n",
+         "config.yaml:1: on_engine_loss: expected refuse or spool, got 'drop'"),
+        ("sinks:\n- name: a\n  on_busy: wait\n",
+         "config.yaml:3: sinks[0].on_busy: expected drop, queue or restart, got 'wait'"),
+        ("sinks: [{name: a, webhook: {url: x, format: xml}}]\n",
+         "config.yaml:1: sinks[0].webhook.format: expected cloudevents or json, got 'xml'"),
+        ("risks:\n  rate: bad\n",
+         "config.yaml:2: risks.rate: expected critical, high, low, medium or none, got 'bad'"),
+        ("logs: [{name: w, project: [a]}]\n",
+         "config.yaml:1: logs[0].project: unknown setting, did you mean projects?"),
+        ("listen: none\non: []\n", "config.yaml:2: on: unknown setting"),
+        ("event_loop: uvlop\n",
+         "config.yaml:1: event_loop: expected asyncio, auto or uvloop, got 'uvlop'"),
+        ('node: "a b/c"\n',
+         "config.yaml:1: node: expected at most 64 of A-Z a-z 0-9 . _ -, got 'a b/c'"),
+        ("risks: {rules: [{name: '1', message: x}]}\n",
+         "config.yaml:1: risks.rules[0].name: expected a letter and up to 47 of A-Z a-z 0-9 _ -"),
+        ("logs: [{name: w, projects: ['a[']}]\n",
+         "config.yaml:1: logs[0].projects: 'a[' has a [ without its ]: write [[] for the character "
+         "itself"),
+        ("logs:\n- {name: a, projects: [x, web]}\n- {name: b, projects: [web]}\n",
+         "config.yaml:3: logs[1].projects: 'web' is of the log 'a' which comes before: take it out "
+         "of one of them, or put the one that is to have it first"),
+        ("logs:\n- {name: a, projects: ['*']}\n- {name: b, projects: ['w*']}\n",
+         "config.yaml:3: logs[1].projects: 'w*' is of the log 'a', by '*', which comes before: "
+         "take it out of one of them, or put the one that is to have it first"),
+        ("logs:\n- {name: a, projects: ['web-*']}\n- {name: b, projects: [web-x]}\n",
+         "config.yaml:3: logs[1].projects: 'web-x' is of the log 'a', by 'web-*', which comes "
+         "before: take it out of one of them, or put the one that is to have it first"),
         ("listen: none\nlisten: none\n", "config.yaml:2: listen is set twice"),
         ("files: &a {settle_ms: 5}\ngit: *a\n", "config.yaml:1: aliases are not allowed here"),
         ("listen: [\n", "config.yaml:2: expected the node content, but found '<stream end>'"),
@@ -121,8 +180,8 @@ def test_a_variable_comes_before_the_file(paths: Paths) -> None:
         ("logs: [{name: web, projects: []}]\n",
          "config.yaml:1: logs[0].projects: expected the id of a project, or a pattern"),
         ("logs:\n  - {name: a, projects: [a]}\n  - {name: b, projects: [b], store: x}\n",
-         "config.yaml:3: logs[1].store: expected sqlite, memory or redis://host:port/db"),
-        ("store: mongodb\n", "config.yaml:1: store: expected sqlite, memory or redis://host:port/db"),
+         f"config.yaml:3: logs[1].store: {STORE}"),
+        ("store: mongodb\n", f"config.yaml:1: store: {STORE}"),
         ("sinks:\n  - {name: a, command: make}\n",
          "config.yaml:2: sinks[0].command: expected a mapping, got str"),
         ("sinks:\n  - name: a\n    command: {run: make test}\n",
@@ -151,7 +210,7 @@ def test_a_mistake_in_a_variable_names_the_variable(paths: Paths) -> None:
 def test_a_mistake_of_another_kind_in_a_variable_names_it_too(paths: Paths) -> None:
     said = refused(paths, "store: sqlite\n", RTEVENTS_STORE="foo")
 
-    assert said == "RTEVENTS_STORE: store: expected sqlite, memory or redis://host:port/db"
+    assert said == f"RTEVENTS_STORE: store: {STORE}"
 
 
 def test_a_variable_that_is_no_setting_is_a_warning(paths: Paths) -> None:

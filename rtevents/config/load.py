@@ -10,20 +10,17 @@ from typing import Any
 
 import msgspec
 
-from rtevents.config.logs import LogRetention, PartSettings, wrong_logs, wrong_store
+from rtevents.config.logs import wrong_logs, wrong_store
 from rtevents.config.own import read_own
 from rtevents.config.paths import Paths
-from rtevents.config.risks import RiskRuleSettings
+from rtevents.config.risks import RULE_NAME
 from rtevents.config.settings import (
     LOOPBACK,
+    NODE,
     Config,
-    IssuerSettings,
-    ProjectSettings,
-    TypeSettings,
     parse_listen,
     parse_origin,
 )
-from rtevents.config.sinks import STRUCTS as SINK_STRUCTS
 from rtevents.errors import ConfigError
 
 MAX_CONFIG_BYTES = 256 * 1024
@@ -106,7 +103,7 @@ def load_document(
     try:
         config = msgspec.convert(document, Config)
     except msgspec.ValidationError as error:
-        raise explain(error, paths.config, lines, environ) from error
+        raise explain(error, Config, paths.config, lines, environ) from error
     loaded = Loaded(config, _without_effect(environ), paths.config, lines, environ)
     _check(loaded)
     return loaded
@@ -123,7 +120,7 @@ def _check(loaded: Loaded) -> None:
         raise ConfigError(f"{loaded.where('origins')}: {text}", field="origins") from error
     if words := wrong_store(config.store):
         raise ConfigError(f"{loaded.where('store')}: {words}", field="store")
-    if wrong := wrong_logs(config.logs):
+    if wrong := _wrong_node(config.node) or wrong_logs(config.logs):
         raise ConfigError(f"{loaded.where(wrong[0])}: {wrong[1]}", field=wrong[0])
     if config.heartbeat_interval >= config.cleanup_timeout:
         # Heartbeats are what keeps an idle connection from being cleaned up.
@@ -131,6 +128,12 @@ def _check(loaded: Loaded) -> None:
         if config.heartbeat_interval == Config().heartbeat_interval:
             key, wanted = "cleanup_timeout", "more than heartbeat_interval"
         raise ConfigError(f"{loaded.where(key)}: expected {wanted}", field=key)
+
+
+def _wrong_node(name: str) -> tuple[str, str] | None:
+    if re.match(NODE, name):
+        return None
+    return "node", f"expected at most 64 of A-Z a-z 0-9 . _ -, got {name[:80]!r}"
 
 
 def _check_listen(loaded: Loaded) -> None:
@@ -177,9 +180,10 @@ def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[str, int]]:
     import yaml
 
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
         lines = dict(_lines(node, "$", file, set())) if node else {}
-        document = yaml.safe_load(text)
+        document = loader.construct_document(node) if node else None
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{file}{line}: {error.problem}") from error
@@ -211,12 +215,20 @@ def _lines(node: Any, place: str, file: str, seen: set[int]) -> Iterator[tuple[s
         for key, value in node.value:
             if key.id == "scalar":
                 _refuse_unspeakable(key, file)
+                if key.style is None and key.tag in _NO_NAMES:
+                    key.tag = "tag:yaml.org,2002:str"
             name, line = str(key.value), key.start_mark.line + 1
             if name in names:
                 raise ConfigError(f"{file}:{line}: {name} is set twice", field=name)
             names.add(name)
             yield f"{place}.{name}", line
             yield from _lines(value, f"{place}.{name}", file, seen)
+
+
+_NO_NAMES = frozenset(
+    f"tag:yaml.org,2002:{kind}" for kind in ("bool", "float", "int", "null", "timestamp")
+)
+"""What YAML 1.1 takes some names for, as a bare `on` or `no`: a key is what is written."""
 
 
 def _refuse_unspeakable(node: Any, file: str) -> None:
@@ -298,17 +310,32 @@ def _value(variable: str, text: str) -> Any:
 
 def explain(
     error: msgspec.ValidationError,
+    struct: type[msgspec.Struct],
     file: Path,
     lines: Mapping[str, int],
     environ: Mapping[str, str],
 ) -> ConfigError:
-    """Return the error with the variable, or file and line, and the key in front."""
+    """
+    Return the error with the variable, or file and line, and the key in front.
+
+    Args:
+        struct: What the whole document should be.
+    """
+    # Loaded by who has made a mistake alone.
+    from rtevents.config.shape import choices_at, names_at
+
     text, _, place = str(error).partition(" - at `")
     place = place.rstrip("`") or "$"
+    if choices := "nvalid enum value" in text and choices_at(struct, place):
+        got = text.partition("enum value ")[2]
+        text = f"expected {', '.join(choices[:-1])} or {choices[-1]}, got {got}"
+    if repr(RULE_NAME) in text:
+        text = "expected a letter and up to 47 of A-Z a-z 0-9 _ -"
     if named := re.search(r"(?:unknown|missing required) field `(.+)`", text):
+        here = names_at(struct, place)
         place = f"{place}.{named[1]}"
         text = "unknown setting" if "unknown" in text else "missing setting"
-        if text == "unknown setting" and (near := _nearest(named[1], _SETTINGS)):
+        if text == "unknown setting" and (near := _nearest(named[1], here)):
             text += f", did you mean {near}?"
     text = (text[:1].lower() + text[1:]).replace("`", "").replace(" | null", "")
     # The words of JSON are not those of YAML.
@@ -323,22 +350,6 @@ def _where(key: str, file: Path, lines: Mapping[str, int], environ: Mapping[str,
         return f"{variable}: {key}"
     line = lines.get(f"$.{key}") or lines.get(f"$.{key}".rpartition(".")[0])
     return f"{file}:{line}: {key}" if line else f"{file}: {key}"
-
-
-STRUCTS: tuple[type[msgspec.Struct], ...] = (
-    Config,
-    *_PARTS.values(),
-    IssuerSettings,
-    LogRetention,
-    PartSettings,
-    ProjectSettings,
-    TypeSettings,
-    RiskRuleSettings,
-    *SINK_STRUCTS,
-)
-
-
-_SETTINGS = [name for struct in STRUCTS for name in struct.__struct_fields__]
 
 
 def _nearest(name: str, known: Sequence[str]) -> str | None:

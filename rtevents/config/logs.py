@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -20,6 +21,9 @@ _STORE = re.compile(r"(sqlite|memory)\Z|(rediss?|redis\+unix|rediss?\+(sentinel|
 
 _WHO = re.compile(r"[a-z+]+://[A-Za-z0-9_.!~*'()$&+,;=:%-]*@[^@]*\Z")
 """A URL that says who asks, before the first character that would end that (RFC 3986, 3.2.1)."""
+
+_PATTERN = re.compile(r"[*?[]")
+"""What makes an id a pattern."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}\Z")
 
@@ -59,7 +63,10 @@ class PartSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 def wrong_store(text: str) -> str | None:
     """Return why `text` names no store, in words."""
     if not _STORE.match(text):
-        return "expected sqlite, memory or redis://host:port/db"
+        return (
+            "expected sqlite, memory or redis://host:port/db; rediss:// asks by TLS, and there are "
+            "redis+unix:///path, redis+sentinel:// and redis+cluster:// (rtevents docs redis)"
+        )
     if "@" in text and not _WHO.match(text):
         # What would be taken for a host, or for a database, is named in errors.
         return (
@@ -79,15 +86,46 @@ def wrong_logs(logs: Sequence[PartSettings]) -> tuple[str, str] | None:
     if len(logs) > MOST:
         return "logs", f"expected at most {MOST}, got {len(logs)}"
     names = {MAIN}
+    claims: dict[str, str] = {}
     for index, log in enumerate(logs):
         place = f"logs[{index}]"
         if not _NAME.match(log.name):
             return f"{place}.name", f"expected 1 to 48 of a-z 0-9 . _ -, got {log.name[:60]!r}"
         if log.name in names:
             return f"{place}.name", f"{log.name!r} is the name of another log"
-        if not log.projects:
-            return f"{place}.projects", "expected the id of a project, or a pattern"
+        if text := _wrong_projects(log, claims):
+            return f"{place}.projects", text
         if text := wrong_store(log.store):
             return f"{place}.store", text
         names.add(log.name)
+        claims |= dict.fromkeys(log.projects, log.name)
     return None
+
+
+def _wrong_projects(log: PartSettings, claims: Mapping[str, str]) -> str | None:
+    """
+    Return what is wrong with a log's projects.
+
+    Args:
+        claims: The logs before that have projects, by their ids and patterns.
+    """
+    if not log.projects:
+        return "expected the id of a project, or a pattern"
+    for wanted in log.projects:
+        if "[" in re.sub(r"\[!?\]?[^\]]*\]", "", wanted):
+            return f"{wanted[:60]!r} has a [ without its ]: write [[] for the character itself"
+        for claimed, name in claims.items():
+            if _has(claimed, wanted):
+                by = "" if claimed == wanted else f", by {claimed!r},"
+                return (
+                    f"{wanted[:60]!r} is of the log {name!r}{by} which comes before: take it out "
+                    "of one of them, or put the one that is to have it first"
+                )
+    return None
+
+
+def _has(claimed: str, wanted: str) -> bool:
+    """Tell whether all that one id or pattern means is meant by another before."""
+    if claimed == wanted or not claimed.strip("*"):
+        return True
+    return not _PATTERN.search(wanted) and fnmatch.fnmatchcase(wanted, claimed)

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -110,20 +110,18 @@ class ProjectFile(msgspec.Struct, frozen=True):
             parsed, lines = parse_yaml(self.raw.decode(), str(self.file))
         except UnicodeDecodeError as error:
             raise ConfigError(f"{self.file}: not UTF-8 at byte {error.start}") from error
-        # YAML 1.1 reads a bare `on` as true; a section of which nothing is said is none.
-        document: dict[Any, Any] = parsed
-        said = {("on" if name is True else name): value for name, value in document.items()}
-        for name in said:
+        for name in parsed:
             if name not in _Document.__struct_fields__:
                 line = lines.get(f"$.{name}", 1)
                 raise ConfigError(
-                    f"{self.file}:{line}: {name}: no setting of a project", field=str(name)
+                    f"{self.file}:{line}: {name}: no setting of a project", field=name
                 )
-        given = {name: value for name, value in said.items() if value is not None}
+        # A section of which nothing is said is none.
+        given = {name: value for name, value in parsed.items() if value is not None}
         try:
             return msgspec.convert(given, _Document), lines
         except msgspec.ValidationError as error:
-            raise explain(error, self.file, lines, {}) from error
+            raise explain(error, _Document, self.file, lines, {}) from error
 
 
 def read_project_file(root: Path) -> ProjectFile | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import textwrap
 from typing import Any
@@ -12,6 +13,9 @@ from rtevents.config.settings import Config
 
 _PASSWORD = re.compile(r"(?<=://).*@")
 """Who asks a store, and the password, in its URL."""
+
+_FURTHER = " " * 8
+"""What a further line about a setting begins with, where the first begins with half of it."""
 
 HEAD = """\
 # Every setting of rtevents, with its default. What is left out has its default.
@@ -98,5 +102,13 @@ def _comment(text: str, indent: str) -> list[str]:
 
 def _meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
     """Return what each setting means, from its struct's docstring."""
-    lines = (line.strip() for line in (struct.__doc__ or "").partition("Args:")[2].splitlines())
-    return dict(line.split(": ", 1) for line in lines if ": " in line)
+    meanings: dict[str, str] = {}
+    name = ""
+    for line in inspect.cleandoc(struct.__doc__ or "").partition("Args:\n")[2].splitlines():
+        text = line.strip()
+        if line.startswith(_FURTHER):
+            meanings[name] += f" {text}"
+        else:
+            name, _, meaning = text.partition(": ")
+            meanings[name] = meaning
+    return meanings

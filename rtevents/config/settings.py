@@ -238,7 +238,7 @@ class LogSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     format: Literal["auto", "text", "json"] = "auto"
 
 
-NODE = r"^[A-Za-z0-9._-]{0,64}$"
+NODE = r"[A-Za-z0-9._-]{0,64}\Z"
 """What a daemon may be called among those that share a store."""
 
 
@@ -278,6 +278,8 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         head_timeout: Seconds in which the head of a request must come.
         body_timeout: Seconds in which its body must come after that.
         keep_alive: Seconds after which a connection is closed that asks for nothing more.
+        event_loop: What it all runs on: `asyncio`, Python's own, `uvloop`, of `rtevents[fast]`, or
+            `auto`: uvloop where it is installed.
         log_level: What the daemon's own log tells: `debug`, `info`, `warning` or `error`.
         log: How that log is written.
         health: When the daemon calls itself degraded, and what it looks at for that.
@@ -302,7 +304,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     durability: Literal["full", "normal"] = "full"
     on_engine_loss: Literal["spool", "refuse"] = "spool"
     max_spool_bytes: Positive = 256 * 1024**2
-    node: Annotated[str, msgspec.Meta(pattern=NODE)] = ""
+    node: str = ""
     node_interval: Seconds = 30.0
     retention: RetentionSettings = msgspec.field(default_factory=RetentionSettings)
     event_retention: Positive = 10_000
@@ -319,6 +321,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     head_timeout: Seconds = 10.0
     body_timeout: Seconds = 30.0
     keep_alive: Seconds = 75.0
+    event_loop: Literal["auto", "asyncio", "uvloop"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     health: HealthSettings = msgspec.field(default_factory=HealthSettings)

@@ -164,12 +164,3 @@ KINDS = ("command", "webhook", "file", "notify")
 
 FILTER_KEYS = ("type", "not_type", "project", "source", "path", "where", "log")
 """The settings that are its filter."""
-
-STRUCTS: tuple[type[msgspec.Struct], ...] = (
-    SinkSettings,
-    CommandSettings,
-    WebhookSettings,
-    FileSinkSettings,
-    NotifySettings,
-)
-"""Every struct of these settings."""

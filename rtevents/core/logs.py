@@ -81,6 +81,22 @@ class Routes:
         having = {*besides, *map(self.log_of, projects)}
         return [name for name in self.names if not projects or name in having]
 
+    def one(self, wanted: Filter) -> str:
+        """
+        Return the name of the log that has all that a filter wants.
+
+        Raises:
+            FilterError: Several may have it, or none that it names.
+        """
+        first, *others = self.within(wanted)
+        if others:
+            raise FilterError(
+                f"this is in several logs ({', '.join([first, *others])}), and is read from one: "
+                "name one, as `log: main`, or its projects",
+                field="project",
+            )
+        return first
+
     def _find(self, project_id: str) -> str:
         return next((name for name, claims in self._claims if claims(project_id)), MAIN)
 
@@ -109,14 +125,7 @@ class Logs:
         Raises:
             FilterError: Several may have it, or none that it names.
         """
-        first, *others = self.routes.within(wanted)
-        if others:
-            raise FilterError(
-                f"this is in several logs ({', '.join([first, *others])}), and is read from one: "
-                "name one, as `log: main`, or its projects",
-                field="project",
-            )
-        return self.services[first]
+        return self.services[self.routes.one(wanted)]
 
     async def publish(self, event: Event) -> Stored:
         """Store one event; see ``EventService.publish``."""

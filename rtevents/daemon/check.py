@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rtevents.config.load import Loaded
@@ -13,6 +13,7 @@ from rtevents.core.payloads import EventTypes
 from rtevents.daemon.access import load_issuers
 from rtevents.daemon.check_logs import check_logs
 from rtevents.daemon.check_sinks import check_sinks
+from rtevents.daemon.process import loop_factory
 from rtevents.daemon.types import compile_schema
 from rtevents.errors import BadInput, ConfigError, EventRefused, FilterError
 from rtevents.producers import DECLARED
@@ -34,24 +35,31 @@ def check(loaded: Loaded, *, is_running: bool = False, added: Iterable[str] = ()
     Raises:
         ConfigError: A setting cannot be used; the text names the file, the line and the key.
     """
-    try:
-        open_certificate(loaded.config)
-    except ConfigError as error:
-        raise _wrong(loaded, "tls", str(error).removeprefix("tls: ")) from error
+    _check_parts(loaded)
     check_logs(loaded)
     _check_types(loaded)
     _check_ids(loaded)
     _check_risks(loaded)
-    try:
-        load_issuers(loaded.config)
-    except ConfigError as error:
-        raise _wrong(loaded, "issuers", str(error).removeprefix("issuers: ")) from error
     unknown = check_sinks(loaded, added)
     return [
         f"{loaded.where(f'projects[{index}].path')}: {problem}"
         for index, project in enumerate(loaded.config.projects)
         if (problem := _problem(project))
     ] + ([] if is_running else unknown)
+
+
+def _check_parts(loaded: Loaded) -> None:
+    """Check what is made of single settings."""
+    makes: dict[str, Callable[[Config], object]] = {
+        "event_loop": lambda config: loop_factory(config.event_loop),
+        "tls": open_certificate,
+        "issuers": load_issuers,
+    }
+    for key, make in makes.items():
+        try:
+            make(loaded.config)
+        except ConfigError as error:
+            raise _wrong(loaded, key, str(error).removeprefix(f"{key}: ")) from error
 
 
 def open_certificate(config: Config) -> Certificate | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from ipaddress import ip_address
 
 from rtevents.config.load import Loaded
@@ -18,18 +19,23 @@ LOCALHOST = frozenset({"127.0.0.1", "::1"})
 
 def check_logs(loaded: Loaded) -> None:
     """
-    Check that each log of Redis is where no other is, as far as their URLs tell.
+    Check that each log of Redis can be asked, and is where no other is, as far as the URLs tell.
 
     What they do not tell, such as two names of one machine, is seen when the logs are opened.
 
     Raises:
-        ConfigError: A URL cannot be read, or two are of one log; the text names the file, the line
-            and the key.
+        ConfigError: The extra is missing, a URL cannot be read, or two are of one log; the text
+            names the file, the line and the key.
     """
     places: dict[str, Place] = {}
     for key, name, url in _stores(loaded.config):
         if "://" not in url:
             continue
+        if find_spec("redis") is None:
+            raise ConfigError(
+                f"{loaded.where(key)}: needs the extra `redis`: pip install 'rtevents[redis]'",
+                field=key,
+            )
         try:
             place = Place.parse(url)
         except ConfigError as error:

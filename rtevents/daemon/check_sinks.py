@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rtevents.config.load import Loaded
 from rtevents.config.settings import TypeSettings
 from rtevents.config.sinks import KINDS, NAME, SinkSettings
 from rtevents.core.filter import parse_filter
+from rtevents.core.logs import Routes
 from rtevents.core.payloads import EventTypes
 from rtevents.core.since import parse_since
 from rtevents.errors import BookmarkError, ConfigError, FilterError
@@ -22,7 +23,7 @@ def check_sinks(loaded: Loaded, added: Iterable[str] = ()) -> list[str]:
     Args:
         added: The event types that were added while a daemon ran.
     Returns:
-        The event types that are not known, in words: one may be added while the daemon runs.
+        Why some would not run as things are, in words: a type may be added while the daemon runs.
     Raises:
         ConfigError: A setting cannot be used; the text names the file, the line and the key.
     """
@@ -31,6 +32,7 @@ def check_sinks(loaded: Loaded, added: Iterable[str] = ()) -> list[str]:
         types.add(name, None)
     for own in loaded.config.event_types:
         types.add(own.name if isinstance(own, TypeSettings) else own, None)
+    routes = Routes({log.name: log.projects for log in loaded.config.logs})
     names: set[str] = set()
     unknown = []
     for index, sink in enumerate(loaded.config.sinks):
@@ -42,12 +44,27 @@ def check_sinks(loaded: Loaded, added: Iterable[str] = ()) -> list[str]:
         except ConfigError as error:
             raise _at(loaded, index, error) from error
         names.add(sink.name)
-        try:
-            parse_filter(sink.query, types)
-        except FilterError as error:
-            words = str(error).removeprefix(f"{error.field}: ")
-            unknown.append(f"{loaded.where(f'sinks[{index}].{error.field}')}: {words}")
+        for doubt in _doubts(sink, types, routes):
+            words = str(doubt).removeprefix(f"{doubt.field}: ")
+            unknown.append(f"{loaded.where(f'sinks[{index}].{doubt.field}')}: {words}")
     return unknown
+
+
+def _doubts(sink: SinkSettings, types: EventTypes, routes: Routes) -> Iterator[FilterError]:
+    """Yield why it would not run as things are: a type that is not known, no log, or several."""
+    try:
+        parse_filter(sink.query, types)
+    except FilterError as error:
+        yield error
+    asked = sink.query["log"]
+    if unknown := next((name for name in asked if name not in routes.names), None):
+        known = " or ".join(routes.names)
+        yield FilterError(f"log: there is no {unknown[:48]!r}, expected {known}", field="log")
+        return
+    try:
+        routes.one(parse_filter({key: sink.query[key] for key in ("project", "log")}, None))
+    except FilterError as error:
+        yield error
 
 
 def check_sink(sink: SinkSettings) -> None:

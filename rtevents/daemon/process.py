@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from rtevents.errors import EXIT_INTERRUPTED
+from rtevents.errors import EXIT_INTERRUPTED, ConfigError
 
 SWITCH_SECONDS = 0.001
 """How long a thread waits for the interpreter: the writer does for each statement, and the event
@@ -80,12 +80,24 @@ def _keep_heap_whole() -> None:
         mallopt(M_ARENA_MAX, HEAPS)
 
 
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes the event loop; None for Python's own."""
+def loop_factory(wanted: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """
+    Return what makes the event loop; None for Python's own.
+
+    Args:
+        wanted: ``asyncio``, ``uvloop``, or ``auto`` for the latter where it is installed.
+    Raises:
+        ConfigError: ``uvloop`` is wanted, and is not installed.
+    """
+    if wanted == "asyncio":
+        return None
     try:
         import uvloop
-    except ImportError:
-        return None
+    except ImportError as error:
+        if wanted == "auto":
+            return None
+        text = "event_loop: uvloop is not installed: pip install 'rtevents[fast]', or write auto"
+        raise ConfigError(text, field="event_loop") from error
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
 

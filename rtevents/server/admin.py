@@ -75,7 +75,8 @@ def _logs(house: House, grant: Grant, told: list[dict[str, Any]]) -> list[dict[s
         log = room.service.log
         place = {"epoch": log.epoch, "oldest": log.first, "newest": log.last}
         if each["name"] in held:
-            logs.append(each | place | {"health": _health(room, grant)})
+            health = _health(room, grant, alone=True)
+            logs.append(each | place | {"health": health})
     return logs
 
 
@@ -128,9 +129,14 @@ def _projects(house: House, grant: Grant) -> list[dict[str, Any]]:
     return [each for each in house.projects.all() if not held or each["id"] in held]
 
 
-def _health(house: House, grant: Grant) -> Health:
-    """Return how this daemon is; the reasons may name what a limited grant does not hold."""
-    health = house.service.health()
+def _health(house: House, grant: Grant, *, alone: bool = False) -> Health:
+    """
+    Return how this daemon is; the reasons may name what a limited grant does not hold.
+
+    Args:
+        alone: Tell of this log alone, where there are several.
+    """
+    health = house.service.health(alone=alone)
     return Health(health.status, []) if grant.is_limited else health
 
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from rtevents.core.event import Stored
 from rtevents.errors import RteventsError
@@ -83,7 +83,8 @@ class Express(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's, by contract
+        # A stream's, by contract; uvloop's are no subclass of ``asyncio.Transport``.
+        transport = cast(asyncio.Transport, transport)
         if (seat := self._entrance.door.admit(transport)) is None:
             return
         self._seat = seat

@@ -79,6 +79,19 @@ class Sinks(Protocol):
         """Have a sink that rests try now."""
 
 
+class Spool(Protocol):
+    """What waits on disk until a log answers; the daemon has it."""
+
+    waiting: int
+    """Events that wait."""
+
+    size_bytes: int
+    """Bytes that wait."""
+
+    max_bytes: int
+    """Bytes that may wait; 0 where nothing is kept so."""
+
+
 class House(msgspec.Struct):
     """
     The rooms that a handler may enter.
@@ -112,6 +125,8 @@ class House(msgspec.Struct):
     risk_rules: Callable[[], Awaitable[list[dict[str, Any]]]]
     nodes: Callable[[], Nodes]
     look: Callable[[], Awaitable[Nodes]]
+    spools: Mapping[str, Spool] = {}
+    """What waits for each log, by its name."""
     log: str = MAIN
     """The name of the log that `service` has."""
     routes: Routes | None = None

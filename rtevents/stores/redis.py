@@ -21,11 +21,13 @@ from rtevents.errors import EventConflict, StoreError
 from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.dedup import Kept
 from rtevents.stores.growth import Growth
+from rtevents.stores.left import refuse_left
 from rtevents.stores.redis_batches import known_of, placed, settle_all
+from rtevents.stores.redis_errors import explain
 from rtevents.stores.redis_follow import CHUNK, Follower, Portion
 from rtevents.stores.redis_place import Place
 from rtevents.stores.redis_rows import Row, entry_of, holes_of, seq_of
-from rtevents.stores.redis_server import Ask, Found, Server, explain
+from rtevents.stores.redis_server import Ask, Found, Server
 
 logger = logging.getLogger(__name__)
 
@@ -108,14 +110,17 @@ class RedisStore:
 
         Args:
             url: See ``Place.parse``.
-            path: As in every backend; nothing is kept on this machine.
+            path: As in every backend; nothing is kept on this machine, and what is there is only
+                looked at: it may be the log before it was moved.
             durability: As in every backend; what Redis promises is set there.
             clock: Returns unix seconds, what entries age by; None for Redis's own time.
             strict: As in every backend.
         Raises:
             ConfigError: The URL cannot be read.
-            StoreError: Redis does not answer, or refuses.
+            StoreError: Redis does not answer, or refuses; or some of the log is not moved yet.
         """
+        if path is not None:
+            await refuse_left(path, url)
         store = cls(Server(Place.parse(url)), clock)
         try:
             await store.bounds()

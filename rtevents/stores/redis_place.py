@@ -75,11 +75,25 @@ class Place(NamedTuple):
         who, _, where = found["at"].rpartition("@")
         username, _, password = who.partition(":")
         asked = parse_qs(found["query"], keep_blank_values=True)
+        if twice := sorted(name for name, values in asked.items() if len(values) > 1):
+            raise ConfigError(f"store: {', '.join(twice)[:80]} is there twice", field="store")
         path = unquote(found["path"])
         db = asked.pop("db", ["0"])[-1] if kind == "unix" else ""
         master = ""
+        if kind == "unix" and where:
+            raise ConfigError(
+                f"store: {where[:60]!r} is a host, and a socket has none: write three slashes, "
+                f"{scheme}+unix:///{where[:60]}{path[:60]}",
+                field="store",
+            )
         if kind == "sentinel":
             master, _, db = path.strip("/").partition("/")
+            if master.isdecimal() and not db:
+                raise ConfigError(
+                    f"store: the master's name comes before the database: write /NAME/{master}, "
+                    f"or /{master}/0 where the sentinels call it {master}",
+                    field="store",
+                )
         elif kind != "unix":
             db = path.strip("/")
         place = cls(

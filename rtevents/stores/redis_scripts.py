@@ -12,7 +12,7 @@ A log is five keys with one hash tag, so that they are on one node of a cluster:
   ``after-before`` of the seqs that are missing, a blank after each), ``line`` (text: the epochs
   whose entries these are, the present one last, a blank after each), ``failover`` and ``run`` of
   the server that it was on; and, where it was moved here, ``moved``, the last seq of what was, and
-  ``due``, the last that is to be.
+  ``due``, the last that is to be, or more, until that is known: see ``move``.
 - ``nodes``: a hash, what each daemon that shares the log has left word of itself, by its name: when
   that was, in milliseconds, a blank, and the word.
 """
@@ -105,8 +105,8 @@ ADOPT = (
     _ENTRY
     + r"""
 -- ARGV: the epoch of a log that is moved here, failover and run as in GREET, the seq that was the
--- last; of the source the first seq that it keeps, and the last; then of each entry its seq, its
--- time in microseconds, and its body.
+-- last; of the source the first seq that it keeps; how far the log has to come before a daemon
+-- goes on in it; then of each entry its seq, its time in microseconds, and its body.
 local entries, ids, kinds, log = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local is = redis.call('HMGET', log, 'epoch', 'last', 'moved', 'end', 'holes')
 if (is[2] or '0') ~= ARGV[4] or is[1] and (is[1] ~= ARGV[1] or is[3] ~= is[2]) then
@@ -144,9 +144,10 @@ return 'done'
 )
 
 ADOPTED = r"""
--- Returns the first id that is kept or '', and epoch, last and moved.
+-- Returns the first id that is kept or '', and epoch, last, moved and due.
 local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
-return {oldest and oldest[1] or '', unpack(redis.call('HMGET', KEYS[4], 'epoch', 'last', 'moved'))}
+local is = redis.call('HMGET', KEYS[4], 'epoch', 'last', 'moved', 'due')
+return {oldest and oldest[1] or '', is[1], is[2], is[3], is[4]}
 """
 
 GREET = r"""#!lua flags=allow-oom
@@ -157,8 +158,8 @@ local log = KEYS[4]
 local is = redis.call('HMGET', log, 'epoch', 'last', 'holes', 'failover', 'run', 'line', 'due')
 local known, last = tonumber(ARGV[3]), tonumber(is[2] or '0')
 if tonumber(is[7] or '0') > last then
-  return redis.error_reply('ERR the log is just being moved here: let `rtevents migrate` end, or, '
-    .. 'if it was interrupted, run it once more')
+  return redis.error_reply('ERR the log is not all moved here: let `rtevents migrate` end; else '
+    .. 'end the daemon that has the old file, and run it once more')
 end
 -- Of whatever epoch: who did not know the log began it anew, or an old master came back. What lost
 -- its end and goes on after what is known is further than that.

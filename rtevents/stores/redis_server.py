@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,23 +15,14 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
 )
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    BusyLoadingError,
-    ClusterDownError,
-    MovedError,
     NoPermissionError,
-    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
-    TryAgainError,
 )
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeout
 
 from rtevents.errors import StoreError
 from rtevents.stores.redis_find import FoundConnection, FoundSSLConnection, finder
@@ -252,61 +240,6 @@ def _keepalive() -> dict[int, int]:
         "TCP_USER_TIMEOUT": UNHEARD_MS,
     }
     return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
-
-
-def explain(error: Exception, place: Place) -> str:
-    """Say in one line what is wrong with a Redis, and what to do."""
-    if isinstance(error.__cause__, RedisError):
-        # What went wrong while it connected.
-        error = error.__cause__
-    text = " ".join(str(error).split())[:200]
-    if "executing the script can't" in text:
-        # Redis 7 does not call it what it is.
-        error = NoPermissionError()
-    # The name of each error comes behind a client, told at length.
-    came = sorted(set(re.findall(r"> - (?:\w+:)?(\w+)", str(error))))
-    why = f"; from some there came {', '.join(came)}" if came else ""
-    moving = "is just moving this log to another node: try again in a moment"
-    kinds: list[tuple[type[Exception], str]] = [
-        (AuthenticationError, f"refuses the user or the password: {text}"),
-        (NoPermissionError, f"does not allow this user what a log needs: {text}"),
-        (OutOfMemoryError, "is full: give it a larger maxmemory, or keep less (`retention`)"),
-        (ReadOnlyError, f"takes no writes: {text}"),
-        (BusyLoadingError, "is still loading what it had"),
-        (MasterNotFoundError, f"{place.master!r} is no master that a sentinel knows{why}"),
-        (ClusterDownError, f"has no node for this log: see `redis-cli cluster nodes` ({text})"),
-        (TryAgainError, moving),
-        (MovedError, moving if place.kind else f"is a cluster: write redis+cluster:// ({text})"),
-        (AskError, moving),
-        (RedisTimeout, "does not answer in time"),
-        (TimeoutError, "does not answer in time"),
-    ]
-    for kind, words in kinds:
-        if isinstance(error, kind):
-            return f"redis at {place} {words}"
-    if (unreached := _unreached(error)) is not None:
-        return f"redis at {place} {unreached}"
-    return f"redis at {place}: {text or type(error).__name__}"
-
-
-def _unreached(error: Exception) -> str | None:
-    """Say why there is no connection, and what to do; None where it is something else."""
-    origin = error.__context__
-    if not isinstance(error, RedisConnectionError) or not isinstance(origin, OSError):
-        return None
-    if isinstance(origin, socket.gaierror):
-        return "has a name that nobody knows: correct its address, or the DNS here"
-    # A name with several addresses: asyncio gives their errors in its text alone.
-    found = re.search(r"\[Errno (\d+)\]", str(origin))
-    number = origin.errno or (int(found[1]) if found else 0)
-    to_do = "start redis-server there, or correct its address"
-    if number == errno.ECONNREFUSED:
-        return f"refuses the connection, nothing listens there: {to_do}"
-    if number == errno.ENOENT:
-        return f"has no such socket: {to_do}"
-    if number in (errno.EACCES, errno.EHOSTUNREACH, errno.ENETUNREACH):
-        return f"cannot be reached: {os.strerror(number)}"
-    return None
 
 
 def _weaknesses(info: Mapping[str, str], settings: Mapping[str, str] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,64 @@ def test_what_is_no_url_of_redis_is_told_with_its_place_and_without_its_password
     with pytest.raises(ConfigError) as caught:
         checked(tmp_path, "logs:\n- name: a\n  projects: [a]\n  store: redis://u:geheim@h/x\n")
     assert str(caught.value) == ("config.yaml:4: logs[0].store: the database is a number, got 'x'")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://h/0?log=t&log=u", "log is there twice"),
+        ("redis+unix://tmp/x.sock",
+         "'tmp' is a host, and a socket has none: write three slashes, redis+unix:///tmp/x.sock"),
+        ("redis+sentinel://h:26379/0",
+         "the master's name comes before the database: write /NAME/0, or /0/0 where the sentinels "
+         "call it 0"),
+    ],
+)  # fmt: skip
+def test_what_a_url_probably_does_not_mean_is_told(tmp_path: Path, url: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        checked(tmp_path, f"node: a\nstore: {url}\n")
+
+    assert str(caught.value) == f"config.yaml:2: store: {said}"
+    assert checked(tmp_path, "store: redis+sentinel://h/0/0\n") == []
+
+
+def test_what_is_not_installed_is_told_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    with pytest.raises(ConfigError) as redis:
+        checked(tmp_path, "logs:\n- {name: t, projects: [t], store: redis://h}\n")
+    with pytest.raises(ConfigError) as uvloop:
+        checked(tmp_path, "event_loop: uvloop\n")
+
+    assert str(redis.value) == (
+        "config.yaml:2: logs[0].store: needs the extra `redis`: pip install 'rtevents[redis]'"
+    )
+    assert str(uvloop.value) == (
+        "config.yaml:1: event_loop: uvloop is not installed: pip install 'rtevents[fast]', or "
+        "write auto"
+    )
+    assert checked(tmp_path, "event_loop: auto\n") == []
+
+
+def test_a_sink_that_would_find_no_log_or_several_is_a_warning(tmp_path: Path) -> None:
+    file = "file: {path: /tmp/x}"
+    warnings = checked(
+        tmp_path,
+        "logs: [{name: team, projects: [team]}, {name: web, projects: [web]}]\nsinks:\n"
+        f"- {{name: a, log: nope, {file}}}\n- {{name: b, {file}}}\n"
+        f"- {{name: c, log: team, project: web, {file}}}\n"
+        f"- {{name: d, log: team, {file}}}\n- {{name: e, project: web, {file}}}\n",
+    )
+
+    assert warnings == [
+        "config.yaml:3: sinks[0].log: there is no 'nope', expected main or team or web",
+        "config.yaml:4: sinks[1].project: this is in several logs (main, team, web), and is read "
+        "from one: name one, as log=main, or its projects",
+        "config.yaml:5: sinks[2].log: 'team' has none of the projects that are asked for, they are "
+        "in web: name that, or leave the log out",
+    ]
 
 
 @pytest.mark.parametrize("keys", ["/no/such", "~nobody-here/x"])

@@ -52,6 +52,12 @@ def task(name: str, project_id: str | None = None) -> Event:
     return Event(type="TASK_UPDATE", data=data, project_id=project_id, event_id=name)
 
 
+def measured(daemon: Daemon) -> str:
+    """Return what Prometheus reads."""
+    command = ["curl", "-sSf", "--unix-socket", str(daemon.socket), "http://localhost/metrics"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 MIXED = (None, "web", "team")
 
 
@@ -283,11 +289,24 @@ def test_a_log_that_is_away_harms_no_other(stopped_daemon: Daemon, tmp_path: Pat
                 lambda: any("log team: " in r for r in client.status()["health"]["reasons"]),
                 "the health tells it",
             )
+            # Of the main log itself nothing is amiss, and what goes to the other is refused.
+            told = {each["name"]: each["health"] for each in client.status()["logs"]}
+            assert "log team" not in str(told["main"])
+            assert told["team"]["status"] == "failed"
+            figures = measured(daemon)
+            assert 'rtevents_logs_store_up{log="team"} 0.0' in figures
+            assert 'rtevents_logs_store_up{log="main"} 1.0' in figures
+            assert 'rtevents_logs_spool_capacity_bytes{log="team"} 2.68435456e+08' in figures
+            assert "rtevents_nodes 1.0" in figures
+            checked = daemon.run("check")
+            assert checked.returncode == 2
+            assert checked.stdout.startswith(
+                "RTEVENTS CRITICAL - log team: events cannot be stored"
+            )
             redis.start()
-            # How often it failed in the last minute is told for longer.
             wait_for(
-                lambda: "cannot be stored" not in str(client.status()["health"]["reasons"]),
-                "it is well again",
+                lambda: "log team" not in str(client.status()["health"]["reasons"]),
+                "it is well again, however much was refused",
             )
             assert client.publish(task("a", "team")).seq == 1
     finally:

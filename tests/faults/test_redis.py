@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from rtevents.client.sync import Client
 from rtevents.core.event import Entry, Event, Gap, Stored
 from rtevents.errors import Unavailable
+from rtevents.stores.redis_server import ANSWER_SECONDS
 from tests.conftest import Daemon, folder_with_a_short_path, lodging, wait_for
 from tests.faults.network import Link
 from tests.redis import RedisServer
@@ -251,8 +253,13 @@ def test_all_nodes_are_counted_together(cluster: Cluster, readers: list[Reader])
     assert found["total"]["connections"] == sum(each["connections"] for each in found["nodes"])
     said = two.run("status", "--all").stdout
     assert said.startswith("ok  2 nodes, ")
-    assert "node     two  ok, this one, " in said
-    assert "node     one  ok, heard 0s ago, " in said
+    rows = re.findall(r"^node     (\w+)  ok  (this one|heard 0s ago)( +)up", said, re.MULTILINE)
+    assert [(name, heard) for name, heard, _ in rows] == [
+        ("one", "heard 0s ago"),
+        ("two", "this one"),
+    ]
+    assert len({len(heard + gap) for _, heard, gap in rows}) == 1  # the columns are aligned
+    assert "1 connections" not in said
     [started] = told(one, "node.started", "two")
     assert started.event.data["status"] == "ok"
     assert set(started.event.data["metrics"]) >= {"connections", "rate", "delivered"}
@@ -319,8 +326,25 @@ def test_a_redis_that_stands_still_stores_what_it_was_told_once(
             pytest.raises(Unavailable, match="does not answer in time"),
         ):
             client.publish(waiting)
+        # From here on it is known: nobody waits until it times out for them as well.
+        wait_for(lambda: status(one)["health"]["status"] == "failed", "it is known")
+        begun = time.monotonic()
+        refusals = [refusal(one) for _ in range(3)]
+        took = time.monotonic() - begun
+        assert all("does not answer in time" in each for each in refusals)
+        # Each would take as long as an answer may take, and they would come after one another.
+        assert took < ANSWER_SECONDS
+        # By now for longer than three heartbeats, and longer than one waits for its answer.
+        all_said = one.run("status", "--all")
+        found = nodes(one)
     finally:
         os.kill(cluster.redis.process.pid, signal.SIGCONT)
+    assert all_said.returncode == 1
+    summed, *rows = all_said.stdout.splitlines()
+    assert summed.startswith("failed  2 nodes, 1 not known while the log is away, ")
+    assert any(each.startswith("node     two  not known  while the log is away, ") for each in rows)
+    assert "           events cannot be stored: redis at" in all_said.stdout
+    assert (found["is_away"], found["total"]["lost"], found["total"]["unknown"]) == (True, 0, 1)
     stored = publish(one, waiting)
     last = publish(two)
 
@@ -579,7 +603,7 @@ def test_a_daemon_that_is_cut_off_tells_its_subscribers_and_misses_nothing(
     assert nodes(two)["total"]["lost"] == 1
     said = one.run("status", "--all").stdout
     assert said.startswith("degraded  3 nodes, 1 lost, ")
-    assert "node     three  lost, last heard " in said
+    assert re.search(r"^node     three  lost  last heard ", said, re.MULTILINE)
     assert not readers[2].has(*during)
     link.mend()
 

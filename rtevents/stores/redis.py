@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from rtevents.core.event import Entry, Event, Stored
 from rtevents.core.filter import EVERYTHING, Filter
 from rtevents.core.names import is_event_id
-from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
+from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged, newest
 from rtevents.errors import EventConflict, StoreError
 from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.dedup import Kept
@@ -263,22 +263,22 @@ class RedisStore:
     async def bounds(self) -> Bounds:
         """Return the first and the last seq that are kept, and where some are missing."""
         self._growth.check()
-        known = self._last
-        oldest, epoch, last, holes = await self._run(scripts.EXTENT)
-        is_other = self.epoch and epoch != self.epoch.encode()
-        if epoch is None or is_other or int(last) < known:
-            epoch, last, holes, _ = await self._greet_again()
-        self._reach(int(last))
-        first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1
-        self._oldest = first
-        return Bounds(first, int(last), holes_of(holes, first))
+        for _ in range(TRIES):
+            known = self._last
+            oldest, epoch, last, holes = await self._run(scripts.EXTENT)
+            if epoch == self.epoch.encode() and int(last) >= known:
+                self._reach(int(last))
+                first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1
+                self._oldest = first
+                return Bounds(first, int(last), holes_of(holes, first))
+            # What was read is of another log than what the greeting finds.
+            await self._greet_again()
+        raise StoreError("redis: the log is begun anew, again and again")
 
     async def retain(self, max_events: int, max_age: float, max_bytes: int) -> Bounds:
         """Delete the oldest entries until the rest is within every limit; see ``Store.retain``."""
         bounds = await self.bounds()
-        keep = bounds.first
-        if max_events:
-            keep = max(keep, bounds.last - max_events + 1)
+        keep = newest(bounds, max_events) if max_events else bounds.first
         if max_age:
             async with self._asking():
                 now = self._clock() if self._clock else await self._server.time()
@@ -338,7 +338,7 @@ class RedisStore:
         name = epoch.decode()
         if self.epoch and name != self.epoch:
             if self.epoch.encode() not in (line or b"").split():
-                self.anew = max(before for _, before in holes_of(holes, 0)) - 1
+                self.anew = max((before for _, before in holes_of(holes, 0)), default=1) - 1
             logger.error("redis lost the log after %d: it goes on as %s", self._last, name)
             # In words that are the same whichever daemon saw it: all of them tell it, once.
             reason = f"redis lost the end of the log: it goes on as {name}"

@@ -171,7 +171,7 @@ def test_what_is_not_moved_yet_is_told(stopped_daemon: Daemon, redis: RedisServe
     after = examined(daemon)["log"]
 
     assert before[0] == "problem"
-    assert "are not moved yet (up to seq 2): run `rtevents migrate --from" in before[1]
+    assert "not moved yet (up to seq 2): run `rtevents migrate --from" in before[1]
     assert after[0] == "ok"
     assert after[1].startswith("2 entries (1 to 2) in ")
     assert backup.returncode == 1

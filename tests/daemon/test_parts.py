@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -576,3 +577,33 @@ def test_a_copied_log_is_refused_and_put_away_it_begins_anew(stopped_daemon: Dae
         ):
             client.reload()
         assert [each["epoch"] for each in client.status()["logs"]] == epochs
+
+
+def test_a_further_log_is_moved_by_its_file_and_not_begun_before(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    """The command that is told is the one to give."""
+    daemon, url = stopped_daemon, redis_server.url("moved")
+    configure(daemon, "logs:\n- {name: team, projects: [team]}\n")
+    daemon.start()
+    file = str(daemon.home / "state" / "rtevents" / "events-team.db")
+    with daemon.client() as client:
+        client.publish_many([task("a", "team"), task("b", "team")])
+        online = daemon.run("migrate", url, "--from", file, "--json")
+        client.publish(task("c", "team"))
+    daemon.stop()
+    configure(daemon, f"logs:\n- {{name: team, projects: [team], store: '{url}'}}\n")
+    early = daemon.run("serve", "--no-project")
+    [command] = re.findall(r"`rtevents (.*)`", early.stderr)
+    rest = daemon.run(*shlex.split(command))
+    daemon.start()
+    with daemon.client() as client:
+        c = client.publish(task("d", "team"))
+        found = client.history(Filter(logs=frozenset({"team"}), types=frozenset({"TASK_UPDATE"})))
+
+    assert json.loads(online.stdout)["is_complete"] is False
+    assert early.returncode == 1
+    assert f"log team: 1 event of {file} is not moved yet (up to seq 3): run" in early.stderr
+    assert rest.stdout.startswith("1 entries moved; 3 (1 to 3) are the same here and there")
+    assert [entry.event_id for entry in found.events] == ["a", "b", "c", "d"]
+    assert c.seq == 4

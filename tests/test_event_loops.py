@@ -85,7 +85,7 @@ def test_every_way_in_and_out_works(running: Daemon) -> None:
             assert _messages(stream, 104) == _messages(far_stream, 104)
         tail = running.run("tail", "--type", "RISK_ALERT", "--since", "all", "-n", "104")
         assert [json.loads(line)["data"]["message"] for line in tail.stdout.splitlines()] == [
-            entry.data["message"] for entry in client.history(risks, limit=1000).events
+            entry.event.data["message"] for entry in client.history(risks, limit=1000).events
         ]
 
 
@@ -106,7 +106,7 @@ def _pipeline(socket: Path, count: int) -> None:
 
 def _messages(stream: Iterator[object], count: int) -> list[str]:
     entries = (item for item in stream if isinstance(item, Entry))
-    return [entry.data["message"] for entry in itertools.islice(entries, count)]
+    return [entry.event.data["message"] for entry in itertools.islice(entries, count)]
 
 
 async def test_a_websocket_publishes_and_reads(running: Daemon) -> None:
@@ -180,7 +180,7 @@ def test_all_of_it_encrypted(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) ->
         entries = [entry for entry in itertools.islice(stream, 101) if isinstance(entry, Entry)]
 
         assert [entry.seq for entry in entries] == list(range(1, 102))
-        assert entries[-1].data["message"] == "last"
+        assert entries[-1].event.data["message"] == "last"
     assert daemon.stop() == 0
 
 

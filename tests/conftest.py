@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from rtevents.client.sync import Client
 from rtevents.errors import RteventsError
@@ -30,9 +31,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+# How long an example takes depends on what else the machine does.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many workers `-n auto` means: a test waits for its daemon half of the time."""
-    return (os.cpu_count() or 1) + 1
+    return (os.cpu_count() or 1) + 2
 
 
 LOOP = os.environ.get("TEST_LOOP", "asyncio")

@@ -96,6 +96,18 @@ STAGED = {
         DEFAULTS.loop_lag_ms / 1000, DEFAULTS.loop_lag_ms / 1000 + 0.001,
     ),
     "RteventsProducerFailed": ([('rtevents_producers{kind="git",state="failed",', "{}")], 0, 1),
+    "RteventsStoreAway": ([('rtevents_logs_store_up{log="team",', "{}")], 1, 0),
+    "RteventsSpoolFilling": (
+        [
+            ('rtevents_logs_spooled_bytes{log="team",', "{}"),
+            ('rtevents_logs_spool_capacity_bytes{log="team",', "1000"),
+            # Where nothing is kept so, nothing can be full.
+            ('rtevents_logs_spooled_bytes{log="main",', "0"),
+            ('rtevents_logs_spool_capacity_bytes{log="main",', "0"),
+        ],
+        500, 501,
+    ),
+    "RteventsNodeLost": ([("rtevents_nodes_lost{", "{}")], 0, 1),
 }  # fmt: skip
 """Of each alert the series that it looks at, what is at its limit, and what is beyond."""
 

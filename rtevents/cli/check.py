@@ -124,8 +124,8 @@ def check(
     rtevents check
     rtevents check --format prometheus | sponge /var/lib/node-exporter/rtevents.prom
 
-    Ends with 0 when all is well, 1 when it is degraded, 2 when no event can be stored or no daemon
-    answers, 3 when that cannot be told.
+    Ends with 0 when all is well, 1 when it is degraded, 2 when no event can be stored (of several
+    logs, in one of them) or no daemon answers, 3 when that cannot be told.
     """  # fmt: skip
     if form not in _FORMATS:
         _give_up(f"no format {safe(form)}, expected one of {', '.join(_FORMATS)}")
@@ -144,7 +144,10 @@ def _look(seconds: float) -> Found:
         return Found(UNKNOWN, [str(error)])
     health = status["health"]
     words = health["reasons"] or [f"{health['status']}, {status['newest']} events"]
-    return Found(CODES[health["status"]], words, _metrics(status["thresholds"], stats))
+    # Why another log takes no events is among the reasons; what goes there is refused all the same.
+    logs = [log["health"]["status"] for log in status.get("logs", [])]
+    code = max(CODES[each] for each in [health["status"], *logs])
+    return Found(code, words, _metrics(status["thresholds"], stats))
 
 
 def _metrics(limits: dict[str, float], stats: dict[str, Any]) -> dict[str, dict[str, float]]:

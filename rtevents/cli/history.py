@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from rtevents.cli import options
-from rtevents.cli.known import tell_unknown
+from rtevents.cli.known import tell_projects
 from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line, tell_gap
 from rtevents.cli.since import place
 
@@ -54,7 +54,7 @@ def history(
     pretty = is_terminal() if output is None else output == "pretty"
     left = limit
     with options.client() as client:
-        tell_unknown(client, projects)
+        tell_projects(client, wanted, since if after is None else "new")
         while True:
             page = client.history(
                 wanted, since=since, until=until, after=after, limit=left, order=order

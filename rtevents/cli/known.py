@@ -1,4 +1,4 @@
-"""Which projects there are: those that are watched, and those that an event was published for."""
+"""Which projects there are, and what is of them elsewhere: what a command tells besides."""
 
 from __future__ import annotations
 
@@ -10,6 +10,49 @@ from rtevents.errors import NotAllowed, RteventsError
 
 if TYPE_CHECKING:
     from rtevents.client.sync import Client
+    from rtevents.core.filter import Filter
+
+MAIN = "main"
+"""The log in which every project was before it got one of its own."""
+
+
+def tell_projects(client: Client, wanted: Filter, since: str | None) -> None:
+    """
+    Tell of each project that is named and is none, and of what others had before.
+
+    Args:
+        since: From where on is read; None for everything.
+    """
+    tell_unknown(client, sorted(wanted.projects))
+    if words := past(client, wanted, since):
+        notice(words)
+
+
+def past(client: Client, wanted: Filter, since: str | None) -> str | None:
+    """
+    Return what is to be told of events that projects had before they got a log of their own.
+
+    It costs the daemon a page at most, for what is of the past is what comes first.
+    """
+    import msgspec
+
+    from rtevents.core.since import parse_since
+
+    place = parse_since(since or "all")
+    if not wanted.projects or wanted.logs or not (place.word == "all" or place.timestamp):
+        return None
+    here = msgspec.structs.replace(wanted, logs=frozenset({MAIN}))
+    try:
+        if client.check_token().get("logs") == [MAIN]:
+            return None
+        page = client.history(here, since=since, limit=1)
+        if not page.events or page.next.epoch in client.history(wanted, since="new").next.epoch:
+            return None
+    except RteventsError:
+        # What was asked for meets the same, and tells it.
+        return None
+    names = ", ".join(sorted(wanted.projects))
+    return f"older events of {names} are in the log main: --log main has them"
 
 
 def tell_unknown(client: Client, projects: Iterable[str]) -> None:
@@ -24,7 +67,6 @@ def tell_unknown(client: Client, projects: Iterable[str]) -> None:
 
 def unknown(client: Client, projects: Iterable[str]) -> list[str]:
     """Return what is to be told of projects; nothing where the daemon does not say."""
-    from rtevents.core.filter import Filter
 
     named = dict.fromkeys(project for project in projects if project)
     if not named:
@@ -35,13 +77,23 @@ def unknown(client: Client, projects: Iterable[str]) -> list[str]:
         for project in named:
             if watched is not None and project in watched:
                 continue
-            wanted = Filter(projects=frozenset({project}))
-            if not client.history(wanted, limit=1, order="desc").events:
+            if not _has_events(client, project):
                 told.append(_words(project, watched))
     except RteventsError:
         # What was asked for meets the same, and tells it.
         return []
     return told
+
+
+def _has_events(client: Client, project: str) -> bool:
+    """Tell whether events of a project are kept, in its log or in that where it was before."""
+    from rtevents.core.filter import Filter
+
+    here = Filter(projects=frozenset({project}))
+    before = Filter(projects=here.projects, logs=frozenset({MAIN}))
+    return bool(
+        client.history(here, limit=1, order="desc").events or client.history(before, limit=1).events
+    )
 
 
 def _watched(client: Client) -> list[str] | None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rtevents.cli import options
+from rtevents.cli.doctor.daemon import lock_owner
 from rtevents.cli.output import print_json, safe
 from rtevents.errors import ConfigError, RteventsError
+
+if TYPE_CHECKING:
+    from rtevents.config.paths import Paths
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -34,14 +38,14 @@ def migrate(
     Move the log to Redis: every entry with its seq and its age, compared afterwards by checksum.
 
     The log is only read, and what is in Redis already is not moved again. So move most of it while
-    the daemon runs, end the daemon, and move the rest; it may be interrupted at any time. The log
-    keeps its name: subscribers and sinks go on where they were.
+    the daemon runs, end the daemon, and move the rest: before that no daemon begins there. It may
+    be interrupted at any time. The log keeps its name: subscribers and sinks go on where they were.
 
     \b
-    rtevents migrate 'redis://127.0.0.1:6379/0?log=team'   while the daemon runs
+    rtevents migrate 'redis://127.0.0.1:6379/0?log=events'   while the daemon runs
     rtevents stop
-    rtevents migrate 'redis://127.0.0.1:6379/0?log=team'   the rest
-    rtevents serve                                         with `store: redis://…`
+    rtevents migrate 'redis://127.0.0.1:6379/0?log=events'   the rest
+    rtevents serve                                           with `store: redis://…`
     """
     import asyncio
 
@@ -57,7 +61,7 @@ def migrate(
     if not url.startswith(tuple(f"{name}:" for name in STORES if name.startswith("redis"))):
         raise ConfigError(
             f"store: expected a log of Redis to move to, got {safe(store_name(url))}; "
-            "name one, as 'redis://127.0.0.1:6379/0?log=team'",
+            "name one, as 'redis://127.0.0.1:6379/0?log=events'",
             field="store",
         )
     try:
@@ -67,7 +71,8 @@ def migrate(
             "store: redis needs the extra `redis`: pip install 'rtevents[redis]'", field="store"
         ) from error
     source = file.expanduser().absolute() if file else paths.database
-    moved = asyncio.run(move(source, url, tell=_tell))
+    pid = _user(source, paths)
+    moved = asyncio.run(move(source, url, is_in_use=pid is not None, tell=_tell))
     name = store_name(url)
     if as_json:
         print_json({"from": str(source), "to": name, **moved._asdict()})
@@ -77,20 +82,35 @@ def migrate(
     print(f"sha256 {moved.sha256}")
     for weakness in moved.weaknesses:
         print(f"note: {safe(weakness)}", file=sys.stderr)
-    _tell_next(name, file)
+    if pid is None:
+        print(f"now start every daemon with `store: {safe(name)}`, and put the old file away")
+    else:
+        print(
+            f"the daemon (pid {safe(pid)}) goes on in its file: rtevents stop, and this once "
+            "more for the rest; no daemon begins there before that"
+        )
 
 
-def _tell_next(name: str, file: Path | None) -> None:
-    """Say what is left to do."""
+def _user(file: Path, paths: Paths) -> str | None:
+    """Return the pid of the daemon that may append to a file; None where there is none."""
+    from rtevents.config.logs import MAIN
+
+    owner, is_held = lock_owner(file.with_name(paths.state_lock.name))
+    if not is_held:
+        return None
+    # Behind it stands where it listens.
+    pid = owner.partition(" ")[0]
+    if file.parent.resolve() != paths.state.resolve():
+        return pid
     try:
         with options.own_client() as client:
-            running = client.status()["store"]
+            status = client.status()
     except RteventsError:
-        running = None
-    if file is None and running and running.startswith("sqlite"):
-        print("the daemon goes on in its file: rtevents stop, and this once more for the rest")
-    elif not running:
-        print(f"now start every daemon with `store: {safe(name)}`, and put the old file away")
+        # It hangs, or is on its way up or down.
+        return pid
+    logs = status.get("logs") or [{"name": MAIN, "store": status["store"]}]
+    used = [paths.log_file(log["name"]) for log in logs if log["store"].startswith("sqlite")]
+    return pid if file.name in [each.name for each in used] else None
 
 
 def _tell(what: str, share: float) -> None:

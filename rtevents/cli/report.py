@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from rtevents.cli import options
-from rtevents.cli.known import tell_unknown
+from rtevents.cli.known import tell_projects
 from rtevents.cli.output import is_terminal, print_json, safe
 from rtevents.cli.since import place
 from rtevents.cli.status import span
@@ -59,9 +59,10 @@ def report(
     rtevents report -o json | jq .together
     """
     wanted = options.wanted(types, not_types, projects, sources, paths, wheres, logs)
+    begin = place(since) or "all"
     with options.client() as client:
-        tell_unknown(client, projects)
-        found = client.analytics(wanted, place(since) or "all")
+        tell_projects(client, wanted, begin)
+        found = client.analytics(wanted, begin)
     if is_terminal() if output is None else output == "pretty":
         for line in _lines(found):
             print(line)

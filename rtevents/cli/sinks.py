@@ -189,17 +189,20 @@ def _named(client: Client) -> list[dict[str, Any]]:
     if not (names := all_names(find_paths().names)):
         return []
     status = client.status()
+    several = status.get("logs")
+    logs = {each["epoch"]: each for each in several or [status]}
     found = []
     for each in names:
         place = Bookmark.parse(each.bookmark) if each.bookmark else None
-        is_of_log = place is not None and place.epoch == status["epoch"]
+        log = logs.get(place.epoch) if place else None
         found.append(
             {
                 "name": each.name,
                 "kind": "on",
                 "state": "running" if each.pid is not None else "ended",
                 "bookmark": each.bookmark,
-                "lag": max(0, status["newest"] - place.seq) if place and is_of_log else None,
+                "lag": max(0, log["newest"] - place.seq) if place and log else None,
+                "log": log["name"] if several and log else None,
                 "dead": each.dead,
                 "pid": each.pid,
                 "since": each.since,
@@ -214,7 +217,8 @@ def _name_line(name: dict[str, Any]) -> str:
     runs = (
         f"running since {when}, pid {name['pid']}" if name["pid"] else f"not running since {when}"
     )
-    lag = "at no place of this log" if name["lag"] is None else f"lag {name['lag']}"
+    of = f" in {name['log']}" if name["log"] else ""
+    lag = "at no place of this log" if name["lag"] is None else f"lag {name['lag']}{of}"
     words = [runs, lag, *([f"{name['dead']} dead"] if name["dead"] else [])]
     return f"{safe(name['name'])}  on  {', '.join(words)}  {name['bookmark']}"
 

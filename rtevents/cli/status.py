@@ -9,7 +9,6 @@ import typer
 
 from rtevents.cli import options
 from rtevents.cli.output import print_json, safe
-from rtevents.errors import NotFound
 
 if TYPE_CHECKING:
     from rtevents.core.filter import Filter
@@ -51,7 +50,7 @@ def status(
         return
     if everybody:
         if log is not None:
-            raise typer.BadParameter("--log: of the other daemons only the main log is told")
+            raise typer.BadParameter("--log: of the other daemons all logs are told together")
         _tell_all(as_json=as_json)
         return
     with options.client() as client:
@@ -79,14 +78,14 @@ def _one(found: dict[str, Any], name: str) -> dict[str, Any]:
     Return what a status tells of one log; the log `main` has what no other has.
 
     Raises:
-        NotFound: There is no such log, or the grant does not hold it.
+        FilterError: There is no such log, or the grant does not hold it.
     """
+    from rtevents.core.logs import named
+
     alone = {field: found[field] for field in LOG_FIELDS} | {"name": "main", "projects": []}
     logs = found.get("logs") or [alone]
-    for log in logs:
-        if log["name"] == name:
-            return dict(log)
-    raise NotFound(f"no log {name!r}, there are: {', '.join(log['name'] for log in logs)}")
+    [name] = named(_within(name), [log["name"] for log in logs])
+    return next(dict(log) for log in logs if log["name"] == name)
 
 
 LOG_FIELDS = ("store", "durability", "epoch", "oldest", "newest", "health")
@@ -115,7 +114,7 @@ def _print(found: dict[str, Any]) -> None:
             words += f", {spool['set_aside']} refused and set aside as .bad"
         print(f"spool    {words}  {safe(spool['path'])}")
     if found["spooled"]:
-        print(f"spool    {found['spooled']} of the daemon's own waiting for the store")
+        print(f"unstored {found['spooled']} of the daemon's own waiting for the store")
     for project in found["projects"]:
         error = f"  {safe(project['error'])}" if project["error"] else ""
         print(f"project  {safe(project['id'])}  {safe(project['path'])}  {project['state']}{error}")
@@ -137,32 +136,65 @@ def _log_line(log: dict[str, Any]) -> str:
 def _tell_all(*, as_json: bool) -> None:
     with options.client() as client:
         found = client.nodes()
-    total = found["total"]
     if as_json:
         print_json(found)
     else:
-        many = f"{total['nodes']} node{'s' * (total['nodes'] != 1)}"
-        lost = f", {total['lost']} lost" if total["lost"] else ""
-        typer.echo(f"{_verdict(total['status'])}  {many}{lost}, {_figures(total)}")
-        for node in found["nodes"]:
-            print(_node_line(node))
-    if total["status"] == "failed":
+        _print_all(found)
+    if found["total"]["status"] == "failed":
         raise typer.Exit(1)
 
 
-def _node_line(node: dict[str, Any]) -> str:
-    name = f"node     {safe(node['name'])}"
+def _print_all(found: dict[str, Any]) -> None:
+    total, nodes = found["total"], found["nodes"]
+    words = [_many(total["nodes"], "node")]
+    if total["lost"]:
+        words.append(f"{total['lost']} lost")
+    if total["unknown"]:
+        why = " while the log is away" if found["is_away"] else " yet"
+        words.append(f"{total['unknown']} not known{why}")
+    words += _figures(total)
+    typer.echo(f"{_verdict(total['status'])}  {', '.join(words)}")
+    lines = [_cells(node, is_away=found["is_away"]) for node in nodes]
+    # A cell that is the last of its line makes no other line wider.
+    widths = [
+        max([len(cells[at]) for cells in lines if at < len(cells) - 1], default=0)
+        for at in range(max(map(len, lines)))
+    ]
+    for node, cells in zip(nodes, lines, strict=True):
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=False)]
+        print(f"node     {'  '.join(padded).rstrip()}")
+        for reason in _reasons(node):
+            print(f"           {safe(reason)}")
+
+
+def _cells(node: dict[str, Any], *, is_away: bool) -> list[str]:
+    """Return what stands in the columns of a node's line."""
+    name, age = safe(node["name"]), span(node["age"])
     if node["is_lost"]:
-        return f"{name}  lost, last heard {span(node['age'])} ago"
-    heard = "this one" if node["is_here"] else f"heard {span(node['age'])} ago"
-    why = f"  {safe('; '.join(node['reasons']))}" if node["reasons"] else ""
+        return [name, "lost", f"last heard {age} ago"]
+    if not node["is_known"]:
+        why = "while the log is away" if is_away else "yet"
+        return [name, "not known", f"{why}, last heard {age} ago"]
+    heard = "this one" if node["is_here"] else f"heard {age} ago"
     up = span(time.time() - node["started_at"])
-    return f"{name}  {node['status']}, {heard}, up {up}, {_figures(node)}{why}"
+    return [name, node["status"], heard, f"up {up}", *_figures(node)]
 
 
-def _figures(figures: dict[str, Any]) -> str:
-    words = f"{figures['connections']} connections, {figures['rate']:.1f} events/s"
-    return words + (f", {figures['spooled']} spooled" if figures["spooled"] else "")
+def _reasons(node: dict[str, Any]) -> list[str]:
+    """Return what is amiss with a node, as far as that is known."""
+    if node["is_lost"] or not node["is_known"]:
+        return []
+    other = ["its `logs` are others than here: give all nodes the same, and restart them"]
+    return [*node["reasons"], *(other if node["has_other_logs"] else [])]
+
+
+def _figures(figures: dict[str, Any]) -> list[str]:
+    words = [_many(figures["connections"], "connection"), f"{figures['rate']:.1f} events/s"]
+    return words + ([f"{figures['spooled']} spooled"] if figures["spooled"] else [])
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _verdict(status: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rtevents.cli import options
-from rtevents.cli.known import tell_unknown
+from rtevents.cli.known import tell_projects
 from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line, tell_gap
 from rtevents.cli.since import place
 from rtevents.errors import BadInput, TimedOut
@@ -104,7 +104,7 @@ def tail(
         asides=wanted.types & ASIDES,
     )
     with options.client() as client:
-        tell_unknown(client, projects)
+        tell_projects(client, wanted, since or ("all" if last or until else "new"))
         if until is not None and ahead is None:
             printer.end = client.history(wanted, until=until, limit=1, order="desc").until
             if "," in str(printer.end):

@@ -8,7 +8,7 @@ import typer
 
 from rtevents.cli import options
 from rtevents.cli.output import is_terminal, notice, print_json, safe, summary
-from rtevents.errors import NotFound
+from rtevents.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -60,6 +60,10 @@ def trace(
 
     wanted = options.wanted([], [], [], [], [], [], logs)
     with options.client() as client:
+        if "," in client.history(wanted, since="new", limit=1).next.epoch:
+            raise BadInput(
+                "there are several logs, and a trace is of one: name it (--log NAME)", field="log"
+            )
         asked = _entry(client, event, wanted)
         found = _Search(client, limit, wanted)
         found.follow(asked)
@@ -76,7 +80,7 @@ def trace(
 def _entry(client: Client, event: str, wanted: Filter) -> Entry:
     """Return the event that a person means: by its seq, else by its id."""
     if event.isascii() and event.isdecimal() and len(event) <= 18 and int(event):
-        page = client.history(wanted, after=str(int(event) - 1), limit=1).of_one_log()
+        page = client.history(wanted, after=str(int(event) - 1), limit=1)
         if page.events and page.events[0].seq == int(event):
             return page.events[0]
         if len(event) < 18:
@@ -129,8 +133,6 @@ class _Search:
 
     def _find(self, event_id: str) -> Entry | None:
         """Return the event of an id; a correlation need not be one's, and a cause may be gone."""
-        from rtevents.errors import BadInput
-
         try:
             return self._client.find(event_id)
         except (NotFound, BadInput):

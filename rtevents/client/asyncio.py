@@ -17,7 +17,7 @@ from rtevents.client.frames import SILENCE, Control, Frame, Place
 from rtevents.client.http import PORT, split
 from rtevents.config.paths import find_target
 from rtevents.core.event import Entry, Event, Gap, Stored
-from rtevents.core.filter import Filter
+from rtevents.core.filter import EVERYTHING, Filter
 from rtevents.errors import (
     BadInput,
     ConnectionLost,
@@ -29,8 +29,6 @@ from rtevents.errors import (
 )
 
 T = TypeVar("T")
-
-EVERYTHING = Filter()
 
 
 class Client:

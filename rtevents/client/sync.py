@@ -14,7 +14,7 @@ from rtevents.client.frames import SILENCE, Control, Frame, Place
 from rtevents.client.http import Connection
 from rtevents.config.paths import find_target
 from rtevents.core.event import Entry, Event, Gap, Stored
-from rtevents.core.filter import Filter
+from rtevents.core.filter import EVERYTHING, Filter
 from rtevents.errors import (
     BadInput,
     ConnectionLost,
@@ -25,8 +25,6 @@ from rtevents.errors import (
 )
 
 T = TypeVar("T")
-
-EVERYTHING = Filter()
 
 
 class Client:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from rtevents.config.logs import MAIN
+
 
 class Paths(msgspec.Struct, frozen=True):
     """
@@ -47,6 +49,10 @@ class Paths(msgspec.Struct, frozen=True):
     def database(self) -> Path:
         """The SQLite database of the log."""
         return self.state / "events.db"
+
+    def log_file(self, log: str) -> Path:
+        """Return where SQLite has a log, by its name."""
+        return self.database if log == MAIN else self.database.with_name(f"events-{log}.db")
 
     @property
     def daemon_log(self) -> Path:

@@ -65,7 +65,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_everything(self) -> bool:
         """Whether every entry matches."""
-        return msgspec.structs.replace(self, logs=_EVERYTHING.logs) == _EVERYTHING
+        return msgspec.structs.replace(self, logs=EVERYTHING.logs) == EVERYTHING
 
     def as_query(self) -> list[tuple[str, str]]:
         """Return the filter as the pairs of a query string; ``parse_filter`` reads them back."""
@@ -122,7 +122,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def visible(self) -> Filter:
         """Everything that it holds."""
-        return self.narrow(_EVERYTHING)
+        return self.narrow(EVERYTHING)
 
     def holds(self, wanted: Filter) -> bool:
         """Tell whether all that `wanted` wants is within this grant."""
@@ -207,7 +207,8 @@ _KEYS = {
 FILTER_KEYS = frozenset(_KEYS)
 """The keys of a query string that make a filter."""
 
-_EVERYTHING = Filter()
+EVERYTHING = Filter()
+"""What leaves nothing out."""
 
 _glob = lru_cache(maxsize=4096)(Glob)
 

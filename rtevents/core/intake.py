@@ -23,6 +23,9 @@ COMMIT_EVENTS = 2000
 PACE_SHARE = 0.2
 """How much the newest transaction counts in the pace of the store."""
 
+SLOW_SECONDS = 1.0
+"""Seconds after which a store that refuses keeps publishers waiting for that."""
+
 MAX_RETRY_AFTER = 30.0
 """Longest time, in seconds, that a refused publisher is asked to stay away."""
 
@@ -65,6 +68,8 @@ class Intake:
         """Bytes that wait."""
         self.trouble: str | None = None
         """Why the last transaction failed; None when it did not."""
+        self.is_slow = False
+        """Whether it took long to find that out."""
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -111,6 +116,7 @@ class Intake:
             What ``put`` would return, to come; None when there is no room.
         Raises:
             LogClosed: The intake is closed.
+            StoreError: The store is known not to answer in time.
         """
         size = sum([len(event.body) for event in events])
         if self._waiting or not self._has_room(len(events), size):
@@ -122,6 +128,10 @@ class Intake:
     ) -> asyncio.Future[list[Stored]]:
         if self._is_closed:
             raise LogClosed("the daemon is stopping")
+        if self.trouble is not None and self.is_slow:
+            # Each would wait for as long; when it is over, `EventService` sees it within a second.
+            self._counters.refused += len(events)
+            raise StoreError(self.trouble)
         answer: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
         self._queue.append(_Batch(events, size, answer, begun))
         self.events += len(events)
@@ -194,7 +204,7 @@ class Intake:
             answers = await self._log.append([batch.events for batch in batches])
         except Exception as error:  # noqa: BLE001 - who waits is answered, and the writer goes on
             refusal = _refusal(error)
-            self.note_trouble(refusal)
+            self.note_trouble(refusal, time.monotonic() - begun)
             for batch in batches:
                 self._counters.refused += len(batch.events)
                 _settle(batch.answer, refusal)
@@ -219,9 +229,18 @@ class Intake:
         self._pace += PACE_SHARE * ((time.monotonic() - begun) / max(1, count) - self._pace)
         self._drained.set()
 
-    def note_trouble(self, error: Unavailable) -> None:
-        """Count a failure of the store; the same one is logged once."""
-        self._counters.errors.add(1)
+    def note_trouble(self, error: Unavailable, took: float = 0.0) -> None:
+        """
+        Count a failure of the store; the same one is logged once.
+
+        As long as it lasts it is one: how many come meanwhile and are refused is counted as that.
+
+        Args:
+            took: Seconds until it was told.
+        """
+        self.is_slow = took > SLOW_SECONDS
+        if self.trouble is None:
+            self._counters.errors.add(1)
         if self.trouble != str(error):
             logger.error("events cannot be stored: %s", error)
         self.trouble = str(error)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
 from rtevents.core.event import Event, Stored
-from rtevents.core.filter import Filter
+from rtevents.core.filter import EVERYTHING, Filter
 from rtevents.core.service import EventService
 from rtevents.errors import EventRefused, FilterError
 
@@ -59,17 +59,27 @@ class Routes:
                 )
         return first
 
-    def within(self, wanted: Filter) -> list[str]:
+    def within(self, wanted: Filter, held: Filter = EVERYTHING) -> list[str]:
         """
-        Return the names of the logs that may have what a filter wants.
+        Return the names of the logs in which to look for what a filter wants.
 
+        Those that it names, whatever its projects are: where new events go says nothing of what a
+        log has, for a project may have had another before. Without a name: where its projects go.
+
+        Args:
+            held: All that who asks may have.
         Raises:
-            FilterError: It names another log.
+            FilterError: It names one that is not there, or not for who asks.
         """
-        if not wanted.projects:
-            return named(wanted, self.names)
-        having = {self.log_of(project_id) for project_id in wanted.projects}
-        return named(wanted, [name for name in self.names if name in having])
+        if wanted.logs:
+            # Of who may not see all: main, out of which every project came, and its projects' own.
+            return named(wanted, self._having(held.projects, MAIN))
+        return self._having(wanted.projects)
+
+    def _having(self, projects: Collection[str], *besides: str) -> list[str]:
+        """Return the logs to which projects go, and others; all for no projects."""
+        having = {*besides, *map(self.log_of, projects)}
+        return [name for name in self.names if not projects or name in having]
 
     def one(self, wanted: Filter) -> str:
         """
@@ -82,7 +92,7 @@ class Routes:
         if others:
             raise FilterError(
                 f"this is in several logs ({', '.join([first, *others])}), and is read from one: "
-                "name one, as log=main, or its projects",
+                "name one, as `log: main`, or its projects",
                 field="project",
             )
         return first
@@ -131,20 +141,14 @@ def named(wanted: Filter, names: Sequence[str]) -> list[str]:
     Return those of some logs that a filter names; all of them where it names none.
 
     Args:
-        names: The logs that may have what it wants.
+        names: The logs that may be named.
     Raises:
-        FilterError: It names another.
+        FilterError: It names another. Whether there is such a log is not said: whoever asks may
+            not be meant to know.
     """
     if unknown := sorted(wanted.logs.difference(names)):
         name, known = unknown[0][:48], " or ".join(names)
-        if wanted.projects:
-            # Whether there is such a log is not said: whoever asks may not be meant to know.
-            raise FilterError(
-                f"log: {name!r} has none of the projects that are asked for, they are in {known}: "
-                "name that, or leave the log out",
-                field="log",
-            )
         raise FilterError(
-            f"log: there is no {name!r}, expected {known}, or leave it out to have all", field="log"
+            f"log: there is no {name!r} to read, expected {known}, or leave it out", field="log"
         )
     return [name for name in names if not wanted.logs or name in wanted.logs]

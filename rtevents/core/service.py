@@ -16,7 +16,7 @@ from rtevents.core.event import Entry, Event, EventType, Gap, Stored, Undated
 from rtevents.core.filter import Filter
 from rtevents.core.handlers import Handler, Handlers
 from rtevents.core.health import Health, Thresholds, Watch, heartbeat, verdict
-from rtevents.core.intake import Intake
+from rtevents.core.intake import SLOW_SECONDS, Intake
 from rtevents.core.lag import Lag
 from rtevents.core.log import Log, Start
 from rtevents.core.names import new_event_id
@@ -78,6 +78,8 @@ class EventService:
         self.heartbeat_interval = heartbeat_interval
         self.warnings: dict[str, str] = {}
         """What is amiss by the name of what it concerns; ``health`` tells it."""
+        self.elsewhere: dict[str, str] = {}
+        """What is amiss with other logs of the daemon, as ``warnings``."""
         self._store = store
         self._system = System(store, self.log, self.warnings, self._tell)
         self._intake = Intake(
@@ -235,11 +237,14 @@ class EventService:
         await self._store.check()
 
     async def _check_store(self) -> None:
+        begun = time.monotonic()
         try:
             await self._store.check()
         except Unavailable as error:
+            took = time.monotonic() - begun
             if self._intake.trouble is None:
-                self._intake.note_trouble(error)
+                self._intake.note_trouble(error, took)
+            self._intake.is_slow = took > SLOW_SECONDS
         else:
             self._intake.trouble = None
         self._system.tell_weaknesses()
@@ -399,14 +404,20 @@ class EventService:
             memory_bytes=resident_bytes(),
         )
 
-    def health(self) -> Health:
-        """Return the verdict of this moment."""
+    def health(self, *, alone: bool = False) -> Health:
+        """
+        Return the verdict of this moment.
+
+        Args:
+            alone: Leave out what is amiss with other logs.
+        """
         failures = []
         if self._is_stopping:
             failures.append("the daemon is stopping")
         elif self._intake.trouble:
             failures.append(f"events cannot be stored: {self._intake.trouble}")
-        warnings = [f"{name}: {text}" for name, text in self.warnings.items()]
+        amiss = self.warnings if alone else self.warnings | self.elsewhere
+        warnings = [f"{name}: {text}" for name, text in amiss.items()]
         return verdict(failures, warnings + self.watch.judge(self.statistics()))
 
     def dashboard_update(self) -> Event:

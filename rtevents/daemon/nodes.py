@@ -9,6 +9,7 @@ import re
 import secrets
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from rtevents.config.settings import NODE, Config
 from rtevents.core.event import Event, EventType, Undated
 from rtevents.core.keep import load, save
 from rtevents.core.names import new_event_id
-from rtevents.core.node import FORGOTTEN_AFTER, LOST_AFTER, Heard, Node, Nodes, heard, together
+from rtevents.core.node import FORGOTTEN_AFTER, LOST_AFTER, Ear, Heard, Node, Nodes, here, together
 from rtevents.core.service import SYSTEM_SOURCE, EventService
 from rtevents.core.store import SharedStore, Store
 from rtevents.daemon.spool import LocalSpool
@@ -37,6 +38,9 @@ nodes alone: at one of 30 seconds they would fill the log of who has little to t
 LOOK_SECONDS = 2.0
 """Longest time, in seconds, that who asks for the nodes waits for the shared log."""
 
+NAMED = 3
+"""Nodes that a warning names, at most."""
+
 LEAVE_SECONDS = 2.0
 """Longest time, in seconds, that the end waits for the others to be told of it."""
 
@@ -47,27 +51,40 @@ class NodeBook:
 
     Each leaves its heartbeat beside the log, and finds those of the others there. The stream gets
     a SYSTEM_STATUS when one starts, stops, is well or unwell again, every ``TOLD_EVERY``
-    heartbeats, and, once, whichever others see it, when one is lost.
+    heartbeats, and, once, whichever others see it, when one is lost. While the log is away nobody
+    hears anybody: that is no loss.
 
     Args:
         store: The log; of one that is not shared, this is the only node.
+        spool: Where events wait for it.
         config: Names this node, and says how often it tells.
         state: An existing folder, in which its name is kept.
+        further: The service and the spool of each further log: their figures are this node's, too.
     """
 
     def __init__(
-        self, service: EventService, store: Store, spool: LocalSpool, *, config: Config, state: Path
+        self,
+        service: EventService,
+        store: Store,
+        spool: LocalSpool,
+        *,
+        config: Config,
+        state: Path,
+        further: Sequence[tuple[EventService, LocalSpool]] = (),
     ) -> None:
         self._service = service
+        self._each = [(service, spool), *further]
         self._store = store if isinstance(store, SharedStore) else None
-        self._spool = spool
         self._interval = config.node_interval
         self._run = secrets.token_hex(8)
         self._started_at = time.time()
         self.name = config.node or _name(state / "node.json")
         """What this node is called."""
-        # What was heard last, by name, and when that was, by this process's clock.
-        self._others: dict[str, tuple[Node, float, float]] = {}
+        self._logs = {each.name: each.projects for each in config.logs}
+        # What is known of the others, by name.
+        self._others: dict[str, Ear] = {}
+        # Whether the last question for them had no answer.
+        self._is_deaf = False
         self._told: dict[str, str] = {}
         self._beats = 0
         self._last_status = ""
@@ -76,17 +93,19 @@ class NodeBook:
         """Return every node with its figures, as far as they are known here."""
         now = time.monotonic()
         others = [
-            heard(node, age + now - asked) for node, age, asked in list(self._others.values())
+            each.heard(now, is_deaf=self._is_deaf, logs=self._logs)
+            for each in list(self._others.values())
         ]
-        return together([heard(self._here(), 0.0, is_here=True), *others])
+        return together([here(self._here()), *others], is_away=self._is_deaf)
 
     async def look(self) -> Nodes:
         """Return every node as it tells of itself just now; as is known here where nobody can."""
-        if self._store is not None:
-            told = msgspec.json.encode(self._here())
+        # Who asks again and again while the log is away need not wait each time.
+        is_away = self._is_deaf and self._service.trouble
+        if self._store is not None and not is_away:
             with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
-                    self._hear(await self._store.meet(self.name, told, FORGOTTEN_AFTER))
+                    await self._meet(self._store, self._here())
         return self.all()
 
     async def run(self) -> None:
@@ -115,7 +134,8 @@ class NodeBook:
                 await self._tell(self._here(), "node.stopped")
 
     def _here(self) -> Node:
-        figures, health = self._service.statistics(), self._service.health()
+        health = self._service.health()
+        figures = [service.statistics() for service, _ in self._each]
         return Node(
             name=self.name,
             run=self._run,
@@ -125,18 +145,30 @@ class NodeBook:
             interval=self._interval,
             status=health.status,
             reasons=health.reasons,
-            connections=figures.connections["current"],
-            published=figures.events["published"],
-            delivered=figures.events["delivered"],
-            rate=figures.events["rate_1m"],
-            spooled=self._spool.waiting,
+            connections=sum(each.connections["current"] for each in figures),
+            published=sum(each.events["published"] for each in figures),
+            delivered=sum(each.events["delivered"] for each in figures),
+            rate=sum(each.events["rate_1m"] for each in figures),
+            spooled=sum(spool.waiting for _, spool in self._each),
+            logs=self._logs,
         )
+
+    async def _meet(self, store: SharedStore, node: Node) -> None:
+        """Leave word of this node, and hear the others."""
+        told = msgspec.json.encode(node)
+        try:
+            found = await store.meet(self.name, told, FORGOTTEN_AFTER)
+        except (Unavailable, asyncio.CancelledError):
+            self._is_deaf = True
+            raise
+        self._hear(found)
+        self._is_deaf = False
+        self._compare_logs()
 
     async def _beat(self) -> None:
         assert self._store is not None  # noqa: S101 - for the type checker
         node = self._here()
-        found = await self._store.meet(self.name, msgspec.json.encode(node), FORGOTTEN_AFTER)
-        self._hear(found)
+        await self._meet(self._store, node)
         for each in self.all().nodes:
             if each.is_lost:
                 await self._tell_lost(each)
@@ -150,7 +182,7 @@ class NodeBook:
     def _hear(self, found: dict[str, tuple[float, bytes]]) -> None:
         """Take in what was found beside the log, which others than daemons may write to."""
         now = time.monotonic()
-        self._others.clear()
+        before, self._others = self._others, {}
         for name, (age, told) in found.items():
             try:
                 node = msgspec.json.decode(told, type=Node)
@@ -159,9 +191,22 @@ class NodeBook:
             if not re.match(NODE, name):
                 continue
             if name != self.name:
-                self._others[name] = (msgspec.structs.replace(node, name=name), age, now)
+                node = msgspec.structs.replace(node, name=name)
+                known = before.get(name, Ear(node, age, now))
+                self._others[name] = known.again(node, age, now, was_deaf=self._is_deaf)
             else:
                 self._check_name(node, age)
+
+    def _compare_logs(self) -> None:
+        """Warn of a node that puts events into other logs: who reads here does not find them."""
+        others = [each for each in self.all().nodes if each.has_other_logs and not each.is_lost]
+        names = ", ".join(repr(each.name) for each in others[:NAMED])
+        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+        text = (
+            f"{names}{more}: configured with other `logs` than this node, so an event that is "
+            "published there is not found here; give all nodes the same `logs`, and restart them"
+        )
+        self._service.warn("logs.differ", text if others else None)
 
     def _check_name(self, node: Node, age: float) -> None:
         """Warn when another daemon goes by the same name: one of them would never be missed."""

@@ -96,8 +96,10 @@ class Parts:
         while True:
             for name, service in self.others.items():
                 health = service.health()
-                # No reasons where it is well.
-                self.main.warn(f"log {name}", "; ".join(health.reasons) or None)
+                if health.reasons:
+                    self.main.elsewhere[f"log {name}"] = "; ".join(health.reasons)
+                else:
+                    self.main.elsewhere.pop(f"log {name}", None)
             await asyncio.sleep(LOOK_SECONDS)
 
 
@@ -133,15 +135,10 @@ async def open_parts(config: Config, paths: Paths, types: EventTypes, *, strict:
 async def _open(config: Config, paths: Paths, part: PartSettings, *, strict: bool) -> Store:
     try:
         return await open_store(
-            part.store, path=_file(paths, part.name), durability=config.durability, strict=strict
+            part.store, path=paths.log_file(part.name), durability=config.durability, strict=strict
         )
     except StoreError as error:
         raise StoreError(f"log {part.name}: {error}") from error
-
-
-def _file(paths: Paths, log: str) -> Path:
-    """Return where SQLite has a log."""
-    return paths.database if log == MAIN else paths.database.with_name(f"events-{log}.db")
 
 
 def _refuse_same(name: str, stores: Mapping[str, Store], paths: Paths) -> None:
@@ -166,8 +163,8 @@ def _refuse_same(name: str, stores: Mapping[str, Store], paths: Paths) -> None:
             )
         raise ConfigError(
             f"logs: {other!r} and {name!r} are one log, {epoch}, copied or moved, and each event "
-            f"would come twice: put {_file(paths, own)} away, and a new one begins (a copy made by "
-            "`rtevents backup` is a log of its own)",
+            f"would come twice: put {paths.log_file(own)} away, and a new one begins (a copy made "
+            "by `rtevents backup` is a log of its own)",
             field="logs",
         )
 

@@ -158,7 +158,10 @@ async def _open(
     forecast = Forecast()
     spools, store = parts.spools, parts.stores[MAIN]
     projects = Projects(service, config, paths.state, paths.own, forecast, spools, parts.logs)
-    nodes = NodeBook(service, store, spools.of(None), config=config, state=paths.state)
+    further = [(each, spools.each[name]) for name, each in parts.others.items()]
+    nodes = NodeBook(
+        service, store, spools.of(None), config=config, state=paths.state, further=further
+    )
     sinks = Sinks(service, config, paths, projects.all, parts.logs)
     certificate = open_certificate(config)
     reload = Reload(
@@ -187,6 +190,7 @@ async def _open(
         risk_rules=projects.risk_rules,
         nodes=nodes.all,
         look=nodes.look,
+        spools=spools.each,
     )
     _furnish(house, parts, fanouts)
 

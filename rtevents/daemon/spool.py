@@ -61,7 +61,8 @@ class LocalSpool:
     ) -> None:
         self._service = service
         self._file = file
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
+        """Bytes that may wait; 0 where nothing is kept."""
         self._durability = durability
         self.waiting = 0
         """Events that wait."""
@@ -110,7 +111,7 @@ class LocalSpool:
             except LogClosed:
                 raise
             except StoreError as error:
-                is_lost = bool(self._max_bytes) and not is_lost
+                is_lost = bool(self.max_bytes) and not is_lost
                 if not is_lost:
                     await asyncio.sleep(error.retry_after)
             except Unavailable as error:
@@ -130,7 +131,7 @@ class LocalSpool:
         except LogClosed:
             raise
         except StoreError:
-            if not self._max_bytes:
+            if not self.max_bytes:
                 raise
             return None
 
@@ -183,7 +184,7 @@ class LocalSpool:
         self._service.types.check_all(batch)
         size = _size(batch)
         async with self._turn:
-            if self.size_bytes + size > self._max_bytes:
+            if self.size_bytes + size > self.max_bytes:
                 await self._tell_full()
                 return False
             await self._append(batch, size)
@@ -244,7 +245,7 @@ class LocalSpool:
         self.waiting = max(0, (await store.bounds()).last - self._position)
         warnings = self._service.warnings
         if self.waiting:
-            full = f"; it is full, at {self._max_bytes} bytes: producers wait"
+            full = f"; it is full, at {self.max_bytes} bytes: producers wait"
             warnings["spool"] = (
                 f"{self.waiting} events of this machine wait for the log"
                 f"{full if self._is_full else ''}"

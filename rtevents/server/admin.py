@@ -75,7 +75,8 @@ def _logs(house: House, grant: Grant, told: list[dict[str, Any]]) -> list[dict[s
         log = room.service.log
         place = {"epoch": log.epoch, "oldest": log.first, "newest": log.last}
         if each["name"] in held:
-            logs.append(each | place | {"health": _health(room, grant)})
+            health = _health(room, grant, alone=True)
+            logs.append(each | place | {"health": health})
     return logs
 
 
@@ -92,10 +93,8 @@ async def reload(request: web.Request) -> web.Response:
 async def stats(request: web.Request) -> web.Response:
     """Return the statistics of this moment; to a limited grant, of what it holds."""
     house, grant = request.app[HOUSE], request[PRINCIPAL].grant
-    if (name := request.query.get("log", house.log)) != house.log:
-        if name not in {each.log for each in house.within(grant.visible)}:
-            raise NotFound(f"no log {name[:40]!r}: rtevents status names them")
-        house = house.logs[name]
+    if (name := request.query.get("log")) is not None:
+        house = house.one(Filter(logs=frozenset({name})), grant.visible)
     if not grant.is_limited:
         return answer(house.service.statistics())
     return answer(_stats_within(house, grant))
@@ -130,9 +129,14 @@ def _projects(house: House, grant: Grant) -> list[dict[str, Any]]:
     return [each for each in house.projects.all() if not held or each["id"] in held]
 
 
-def _health(house: House, grant: Grant) -> Health:
-    """Return how this daemon is; the reasons may name what a limited grant does not hold."""
-    health = house.service.health()
+def _health(house: House, grant: Grant, *, alone: bool = False) -> Health:
+    """
+    Return how this daemon is; the reasons may name what a limited grant does not hold.
+
+    Args:
+        alone: Tell of this log alone, where there are several.
+    """
+    health = house.service.health(alone=alone)
     return Health(health.status, []) if grant.is_limited else health
 
 

@@ -41,7 +41,7 @@ async def analytics(request: web.Request) -> web.Response:
     query = query_of(request, ANALYTICS_KEYS)
     wanted = principal.grant.narrow(parse_filter(query, house.service.types))
     within = principal.grant.visible
-    house = house.one(wanted)
+    house = house.one(wanted, within)
     log = house.service.log
     try:
         start = await log.start(parse_since(request.query.get("since") or "all"), wanted, within)

@@ -102,12 +102,13 @@ async def change(
     wanted = member.grant.narrow(wanted)
     if member.connection.joint is not None:
         raise BadInput("a stream over several logs keeps its filter: open another instead")
-    if house.one(wanted).log != house.log:
+    held = member.grant.visible
+    if house.one(wanted, held).log != house.log:
         raise BadInput("these events are in another log than the stream's: open another stream")
     start = None
     if since is not None:
         place = parse_since(str(since))
-        start = await house.service.log.start(place, wanted, member.grant.visible)
+        start = await house.service.log.start(place, wanted, held)
     position = house.streams.change(member, wanted, start)
     bookmark = str(house.service.log.bookmark(position))
     verdict = {"verdict": start.verdict} if start else {}

@@ -62,7 +62,7 @@ async def history(request: web.Request) -> web.StreamResponse:
 
 async def _told(house: House, reader: Reader, query: Any) -> tuple[list[Entry], dict[str, Any]]:
     """Return the entries of a page, and what is told besides."""
-    first, *others = house.within(reader.wanted)
+    first, *others = house.within(reader.wanted, reader.within)
     if others:
         return await joint_page(house, [first, *others], reader, query)
     page = await _page(first, reader, query)

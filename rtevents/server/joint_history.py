@@ -40,7 +40,9 @@ async def joint_page(house: House, houses: Sequence[House], reader: Reader, quer
     since = query.get("after") or query.get("since") or "all"
     if since.isdigit() and query.get("after"):
         raise BookmarkError(
-            f"after: a seq is of one log, expected a bookmark, got {since[:40]!r}", field="after"
+            f"after: a seq is of one log, and this is in several: name it, as log={houses[0].log}, "
+            f"or go on from a bookmark, got {since[:40]!r}",
+            field="after",
         )
     logs = [room.service.log for room in houses]
     # A stream that lags may still have from memory what is no longer kept; this is the log.

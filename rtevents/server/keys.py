@@ -15,7 +15,7 @@ from aiohttp import web
 from rtevents.core.connection import Connection
 from rtevents.core.draft import not_json, refusal
 from rtevents.core.event import NOT_JSON, Event, Stored
-from rtevents.core.filter import Filter
+from rtevents.core.filter import EVERYTHING, Filter
 from rtevents.core.forecast import Forecast
 from rtevents.core.logs import MAIN, Routes, named
 from rtevents.core.node import Nodes
@@ -79,6 +79,19 @@ class Sinks(Protocol):
         """Have a sink that rests try now."""
 
 
+class Spool(Protocol):
+    """What waits on disk until a log answers; the daemon has it."""
+
+    waiting: int
+    """Events that wait."""
+
+    size_bytes: int
+    """Bytes that wait."""
+
+    max_bytes: int
+    """Bytes that may wait; 0 where nothing is kept so."""
+
+
 class House(msgspec.Struct):
     """
     The rooms that a handler may enter.
@@ -112,6 +125,8 @@ class House(msgspec.Struct):
     risk_rules: Callable[[], Awaitable[list[dict[str, Any]]]]
     nodes: Callable[[], Nodes]
     look: Callable[[], Awaitable[Nodes]]
+    spools: Mapping[str, Spool] = {}
+    """What waits for each log, by its name."""
     log: str = MAIN
     """The name of the log that `service` has."""
     routes: Routes | None = None
@@ -141,31 +156,33 @@ class House(msgspec.Struct):
         """
         return self if self.routes is None else self.logs[self.routes.log_of_all(events)]
 
-    def within(self, wanted: Filter) -> list[House]:
+    def within(self, wanted: Filter, held: Filter = EVERYTHING) -> list[House]:
         """
-        Return the rooms of each log that may have what a filter wants.
+        Return the rooms of each log in which to look for what a filter wants; see ``Routes``.
 
+        Args:
+            held: All that who asks may have.
         Raises:
             FilterError: It names another log.
         """
         if self.routes is None:
             return [self for _ in named(wanted, [self.log])]
-        return [self.logs[name] for name in self.routes.within(wanted)]
+        return [self.logs[name] for name in self.routes.within(wanted, held)]
 
-    def one(self, wanted: Filter) -> House:
+    def one(self, wanted: Filter, held: Filter = EVERYTHING) -> House:
         """
-        Return the rooms of the log that has all that a filter wants.
+        Return the rooms of the one log in which to look for what a filter wants; as ``within``.
 
         Raises:
-            BadInput: Several may have it.
+            BadInput: There are several.
             FilterError: It names another log.
         """
-        first, *others = self.within(wanted)
+        first, *others = self.within(wanted, held)
         if others:
             names = ", ".join(house.log for house in [first, *others])
             raise BadInput(
-                f"this is in several logs ({names}), and is asked of one: name it, as "
-                f"log={first.log}, or its projects",
+                f"this is in several logs ({names}), and is asked of one: name it "
+                f"(--log {first.log}, or log={first.log} in a request), or its projects",
                 field="log",
             )
         return first

@@ -58,6 +58,7 @@ class Figures(Collector):
         yield from _queue(snapshot)
         yield from _log(snapshot)
         yield from self._logs()
+        yield from self._nodes()
         yield from self._connections(snapshot)
         yield from self._sinks()
         yield from self._health(snapshot)
@@ -87,16 +88,40 @@ class Figures(Collector):
         )
 
     def _logs(self) -> Iterator[Metric]:
-        """Yield how far each log reaches, where there are several; all else is of the main one."""
-        if self._house.routes is None:
-            return
-        newest = Counter({each.log: each.service.log.last for each in self._house.each})
-        yield _labelled(
-            GaugeMetricFamily(
-                "rtevents_logs_newest_seq", "The last seq that each log has given.", labels=["log"]
-            ),
-            newest,
-        )
+        """Yield what is of each log, the main one too; all else is of that alone."""
+        each = {house.log: house.service for house in self._house.each}
+        spools = {name: self._house.spools.get(name) for name in each}
+        counts = {name: service.counters.of_events() for name, service in each.items()}
+        for name, words, values in (
+            ("newest_seq", "The last seq that each log has given.",
+             {log: service.log.last for log, service in each.items()}),
+            ("store_up", "Whether the store of each log takes events: 1, or 0.",
+             {log: int(service.trouble is None) for log, service in each.items()}),
+            ("spooled_events", "Events of this machine that wait on disk until each log answers.",
+             {log: spool.waiting if spool else 0 for log, spool in spools.items()}),
+            ("spooled_bytes", "Bytes that those take.",
+             {log: spool.size_bytes if spool else 0 for log, spool in spools.items()}),
+            ("spool_capacity_bytes", "Bytes that may wait so; 0 where nothing is kept.",
+             {log: spool.max_bytes if spool else 0 for log, spool in spools.items()}),
+        ):  # fmt: skip
+            gauge = GaugeMetricFamily(f"rtevents_logs_{name}", words, labels=["log"])
+            yield _labelled(gauge, Counter(values))
+        for name, words in (
+            ("published", "Events that were stored in each log."),
+            ("refused", "Events, or batches of them, that each log has not stored."),
+        ):
+            counter = CounterMetricFamily(f"rtevents_logs_events_{name}", words, labels=["log"])
+            yield _labelled(counter, Counter({log: counts[log][name] for log in counts}))
+
+    def _nodes(self) -> Iterator[Metric]:
+        """Yield how many daemons share the main log, as they were heard last."""
+        total = self._house.nodes().total
+        for name, words, value in (
+            ("nodes", "Daemons that share the main log, this one too.", total.nodes),
+            ("nodes_lost", "Those that were not heard though they could be.", total.lost),
+            ("nodes_unknown", "Those that cannot be heard, as the log is away.", total.unknown),
+        ):
+            yield GaugeMetricFamily(f"rtevents_{name}", words, value=value)
 
     def _connections(self, snapshot: Snapshot) -> Iterator[Metric]:
         service = self._house.service

@@ -224,7 +224,7 @@ async def _connect(request: web.Request, kind: str) -> tuple[House, Connection, 
     """Register the stream with its log; it ends with what its principal is granted."""
     house, principal = request.app[HOUSE], request[PRINCIPAL]
     wanted, since = _wanted(house, principal, request)
-    house = over(house, wanted)
+    house = over(house, wanted, principal.grant.visible)
     connection, start = await (house.joint or house.service).connect(
         wanted,
         since=since,
@@ -247,9 +247,9 @@ async def _connect(request: web.Request, kind: str) -> tuple[House, Connection, 
     return house, connection, start
 
 
-def over(house: House, wanted: Filter) -> House:
+def over(house: House, wanted: Filter, held: Filter) -> House:
     """Return the rooms of a filter's log, or rooms in which several are one."""
-    houses = house.within(wanted)
+    houses = house.within(wanted, held)
     if len(houses) == 1:
         return houses[0]
     return msgspec.structs.replace(house, joint=house.join(houses))

@@ -42,6 +42,7 @@ class Moved(NamedTuple):
         last: The last.
         sha256: Of them all: seq, microseconds of storing, body.
         epoch: The log's name, here and there: bookmarks stay good.
+        is_complete: Whether a daemon may go on in it; else the rest is to be moved first.
         weaknesses: Why an answered append may be lost there, one line each.
     """
 
@@ -51,6 +52,7 @@ class Moved(NamedTuple):
     last: int
     sha256: str
     epoch: str
+    is_complete: bool
     weaknesses: list[str]
 
 
@@ -63,12 +65,14 @@ class Kept(NamedTuple):
         first: The first seq that is kept; 0 for none.
         last: The last that it ever had; 0 for none.
         moved: The last that was moved there: what follows, it was given there.
+        due: How far it has to come before a daemon goes on in it.
     """
 
     is_begun: bool
     first: int
     last: int
     moved: int
+    due: int
 
 
 class Row(NamedTuple):
@@ -79,7 +83,13 @@ class Row(NamedTuple):
     body: bytes
 
 
-async def move(source: Path, url: str, *, tell: Tell = lambda _what, _share: None) -> Moved:
+async def move(
+    source: Path,
+    url: str,
+    *,
+    is_in_use: bool = False,
+    tell: Tell = lambda _what, _share: None,
+) -> Moved:
     """
     Move the entries of a log to Redis, each with its seq and its age, and compare all of them.
 
@@ -88,9 +98,13 @@ async def move(source: Path, url: str, *, tell: Tell = lambda _what, _share: Non
     log's name and its last seq go along, be there no entry left. What was moved and would no longer
     stand before the rest, for the source has trimmed both it and what followed, is trimmed there.
 
+    No daemon goes on in Redis before all of it is there and compared: the seqs of what is published
+    into the source afterwards would be given twice, under one epoch.
+
     Args:
         source: The database.
         url: Of the log in Redis: a new one, or one that was begun by this; see ``RedisStore.open``.
+        is_in_use: Whether a daemon may still append to the source: there will be more to move.
         tell: Told now and then how far it is.
     Raises:
         ConfigError: The URL cannot be read.
@@ -105,8 +119,12 @@ async def move(source: Path, url: str, *, tell: Tell = lambda _what, _share: Non
         with look(source) as db:
             log = _Source(source, db, hint)
             async with _target(Place.parse(url), log.epoch) as target:
-                moved = await _move(log, target, tell)
-                return await _compare(log, target, moved, tell)
+                moved = await _move(log, target, tell, is_in_use=is_in_use)
+                result = await _compare(log, target, moved, tell)
+                if is_in_use:
+                    return result
+                await target.complete(log)
+                return result._replace(is_complete=True)
     except sqlite3.Error as error:
         kind = StoreDamaged if is_damage(error) else StoreError
         raise kind(f"{source}: cannot be read: {in_words(error)}") from error
@@ -181,24 +199,36 @@ class _Target:
         Raises:
             StoreError: It is another log.
         """
-        oldest, epoch, last, moved = await self._server.run(scripts.ADOPTED)
+        oldest, epoch, last, moved, due = await self._server.run(scripts.ADOPTED)
         if epoch is not None and epoch.decode() != self._epoch:
             raise StoreError(
                 f"{self.name} is another log ({epoch.decode()}, this one is {self._epoch}): "
                 "name one that is not there yet, by ?log=NAME"
             )
         first = int(oldest.partition(b"-")[0] or 0)
-        return Kept(epoch is not None, first, int(last or 0), int(moved or 0))
+        numbers = (int(number or 0) for number in (last, moved, due))
+        return Kept(epoch is not None, first, *numbers)
 
-    async def add(self, after: int, log: _Source, rows: list[Row]) -> None:
+    async def complete(self, log: _Source) -> None:
+        """Let daemons go on in it."""
+        there = await self.kept()
+        if there.due > there.last:
+            await self.add(there.last, log, [], due=there.last)
+
+    async def add(
+        self, after: int, log: _Source, rows: list[Row], *, due: int | None = None
+    ) -> None:
         """
         Add entries behind the seq that was the last.
 
+        Args:
+            due: How far it has to come before a daemon goes on in it; None for more than there is.
         Raises:
             StoreError: It is not the last any more.
         """
         flat = [value for row in rows for value in row]
-        place = (self._epoch, self._found.failover, self._found.run, after, log.first, log.last)
+        due = log.last + 1 if due is None else due
+        place = (self._epoch, self._found.failover, self._found.run, after, log.first, due)
         if await self._server.run(scripts.ADOPT, *place, *flat) == b"done":
             return
         there = await self.kept()
@@ -249,7 +279,7 @@ def _row(name: bytes, fields: dict[bytes, bytes]) -> Row:
     return Row(int(seq), int(stored), fields[b"b"])
 
 
-async def _move(log: _Source, target: _Target, tell: Tell) -> int:
+async def _move(log: _Source, target: _Target, tell: Tell, *, is_in_use: bool) -> int:
     """Move what is not there yet; return how many."""
     there = await target.kept()
     if there.last > log.last or there.last != there.moved:
@@ -260,13 +290,13 @@ async def _move(log: _Source, target: _Target, tell: Tell) -> int:
         await _compare_some(
             [row for row in next(log.rows(last - 1), []) if row.seq <= last], target
         )
-    moved, due = 0, log.last - max(last, log.first - 1)
+    moved, left = 0, log.last - max(last, log.first - 1)
     for rows in log.rows(last):
         await target.add(last, log, rows)
         last = rows[-1].seq
         moved += len(rows)
-        tell("moved", 1 - (log.last - last) / due)
-    if last < log.last or not there.is_begun:
+        tell("moved", 1 - (log.last - last) / left)
+    if last < log.last or not there.is_begun or (is_in_use and there.due <= last):
         # There are no entries left: how far it came goes along all the same.
         await target.add(last, log, [])
     return moved
@@ -284,7 +314,9 @@ async def _compare(log: _Source, target: _Target, moved: int, tell: Tell) -> Mov
         tell("compared", 1 - (log.last - rows[-1].seq) / max(1, log.last - first + 1))
     if not entries:
         first = log.last + 1
-    return Moved(moved, entries, first, log.last, digest.hexdigest(), log.epoch, target.weaknesses)
+    return Moved(
+        moved, entries, first, log.last, digest.hexdigest(), log.epoch, False, target.weaknesses
+    )
 
 
 async def _compare_some(rows: list[Row], target: _Target) -> list[Row]:

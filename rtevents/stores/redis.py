@@ -14,19 +14,22 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from rtevents.core.event import Entry, Event, Stored
-from rtevents.core.filter import Filter
+from rtevents.core.filter import EVERYTHING, Filter
 from rtevents.core.names import is_event_id
-from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
+from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged, newest
 from rtevents.errors import EventConflict, StoreError
 from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.dedup import Kept
 from rtevents.stores.growth import Growth
+from rtevents.stores.left import refuse_left
 from rtevents.stores.redis_batches import known_of, placed, settle_all
 from rtevents.stores.redis_errors import explain
 from rtevents.stores.redis_follow import CHUNK, Follower, Portion
+from rtevents.stores.redis_hint import Known, RedisHint
 from rtevents.stores.redis_place import Place
 from rtevents.stores.redis_rows import Row, entry_of, holes_of, seq_of
 from rtevents.stores.redis_server import Ask, Found, Server
+from rtevents.stores.redis_times import Times
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +51,6 @@ can know that this one does not.
 TRIES = 20
 """How often a batch is settled anew because another daemon stored one of its ids meanwhile."""
 
-_EVERYTHING = Filter()
-
 
 class RedisStore:
     """
@@ -66,7 +67,7 @@ class RedisStore:
 
     is_shared = True
 
-    def __init__(self, server: Server, clock: Callable[[], float] | None) -> None:
+    def __init__(self, server: Server, clock: Callable[[], float] | None, hint: RedisHint) -> None:
         self.epoch = ""
         self.notes: list[Note] = []
         self.anew = 0
@@ -75,7 +76,12 @@ class RedisStore:
         self._ask: Any = server.redis
         self._clock = clock
         self._last = 0
+        self._oldest = 1
+        self._hint = hint
+        # What a daemon before this one knew: until it is known what is there.
+        self._remembered = hint.read()
         self._growth = Growth(0)
+        self._times = Times()
         # One after the other, so that what is published first comes first.
         self._appending = asyncio.Lock()
         self._portion = Portion()
@@ -111,17 +117,23 @@ class RedisStore:
 
         Args:
             url: See ``Place.parse``.
-            path: As in every backend; nothing is kept on this machine.
+            path: As in every backend; what is there is only looked at: it may be the log before it
+                was moved. Beside it stands what is known of the log, ``<stem>.redis.hint``.
             durability: As in every backend; what Redis promises is set there.
             clock: Returns unix seconds, what entries age by; None for Redis's own time.
             strict: As in every backend.
         Raises:
             ConfigError: The URL cannot be read.
-            StoreError: Redis does not answer, or refuses.
+            StoreError: Redis does not answer, or refuses; or some of the log is not moved yet.
         """
-        store = cls(Server(Place.parse(url)), clock)
+        if path is not None:
+            await refuse_left(path, url)
+        place = Place.parse(url)
+        hint = RedisHint(path and path.with_name(f"{path.stem}.redis.hint"), place)
+        store = cls(Server(place), clock, hint)
         try:
             await store.bounds()
+            await asyncio.to_thread(hint.sync)
         except BaseException:
             await store.close()
             raise
@@ -159,6 +171,8 @@ class RedisStore:
             said, *rest = await self._run(scripts.APPEND, epoch, self._last, self._now(), *bodies)
             if said == b"stored":
                 base = int(rest[0])
+                if self.epoch == epoch:
+                    self._times.append(base, len(bodies), int(rest[1]))
                 await self._confirm(epoch)
                 self._reach(base + len(bodies))
                 return placed(settled, base)
@@ -198,7 +212,7 @@ class RedisStore:
 
         async def look(after: int) -> Page:
             read = self._read_newest if newest_first else self._read_oldest
-            return await read(after, until, limit, wanted or _EVERYTHING)
+            return await read(after, until, limit, wanted or EVERYTHING)
 
         if limit < 1:
             return Page([], after)
@@ -222,9 +236,19 @@ class RedisStore:
         return None if found is None else int(found)
 
     async def seek(self, timestamp: float) -> int:
-        """Return the seq before the first entry stored at or after `timestamp`."""
+        """
+        Return the seq before the first entry stored at or after `timestamp`.
+
+        While Redis does not answer it is found among the entries that were read last.
+        """
         self._growth.check()
-        return await self._first("stored", int(timestamp * 1e6)) - 1
+        stored = int(timestamp * 1e6)
+        try:
+            return await self._first("stored", stored) - 1
+        except StoreError:
+            if (known := self._times.seek(stored, self._oldest)) is None:
+                raise
+            return known
 
     async def latest(self, wanted: Filter) -> list[Entry]:
         """Return the newest matching entry of each type, oldest first."""
@@ -246,21 +270,22 @@ class RedisStore:
     async def bounds(self) -> Bounds:
         """Return the first and the last seq that are kept, and where some are missing."""
         self._growth.check()
-        known = self._last
-        oldest, epoch, last, holes = await self._run(scripts.EXTENT)
-        is_other = self.epoch and epoch != self.epoch.encode()
-        if epoch is None or is_other or int(last) < known:
-            epoch, last, holes, _ = await self._greet_again()
-        self._reach(int(last))
-        first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1
-        return Bounds(first, int(last), holes_of(holes, first))
+        for _ in range(TRIES):
+            known = self._last
+            oldest, epoch, last, holes = await self._run(scripts.EXTENT)
+            if epoch == self.epoch.encode() and int(last) >= known:
+                self._reach(int(last))
+                first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1
+                self._oldest = first
+                return Bounds(first, int(last), holes_of(holes, first))
+            # What was read is of another log than what the greeting finds.
+            await self._greet_again()
+        raise StoreError("redis: the log is begun anew, again and again")
 
     async def retain(self, max_events: int, max_age: float, max_bytes: int) -> Bounds:
         """Delete the oldest entries until the rest is within every limit; see ``Store.retain``."""
         bounds = await self.bounds()
-        keep = bounds.first
-        if max_events:
-            keep = max(keep, bounds.last - max_events + 1)
+        keep = newest(bounds, max_events) if max_events else bounds.first
         if max_age:
             async with self._asking():
                 now = self._clock() if self._clock else await self._server.time()
@@ -279,6 +304,9 @@ class RedisStore:
         self._growth.check()
         async with self._asking():
             await self._server.check()
+        if not self._hint.is_synced:
+            # Not waited for: a disk that is slow is not the store's.
+            asyncio.get_running_loop().run_in_executor(None, self._hint.sync)
 
     async def meet(self, name: str, told: bytes, forget: float) -> dict[str, tuple[float, bytes]]:
         """Leave word beside the log, and find what others have left; see ``SharedStore.meet``."""
@@ -296,13 +324,16 @@ class RedisStore:
         # What was to be stored before is stored before.
         async with self._appending:
             await self._server.close()
+            await asyncio.to_thread(self._hint.close)
 
     def _now(self) -> str:
         return str(int(self._clock() * 1e6)) if self._clock else ""
 
     def _reach(self, last: int) -> None:
         """Know that the log reaches so far, and wake who waits for that."""
-        self._last = max(self._last, last)
+        if last > self._last:
+            self._last = last
+            self._hint.write(last)
         self._growth.tell(last)
 
     async def _grown(self, last: int, is_missing: bool) -> bool:
@@ -317,26 +348,53 @@ class RedisStore:
 
     def _take(self, epoch: bytes, last: bytes, holes: bytes | None, line: bytes | None) -> None:
         """Take what the log is called, how far it reaches, and what became of that before."""
-        name = epoch.decode()
+        name, names = epoch.decode(), (line or b"").decode().split()
         if self.epoch and name != self.epoch:
-            if self.epoch.encode() not in (line or b"").split():
-                self.anew = max(before for _, before in holes_of(holes, 0)) - 1
-            logger.error("redis lost the log after %d: it goes on as %s", self._last, name)
-            # In words that are the same whichever daemon saw it: all of them tell it, once.
-            reason = f"redis lost the end of the log: it goes on as {name}"
-            self.notes.append(Note("store.lost", reason, f"store.lost:{name}"))
+            if self.epoch not in names:
+                self.anew = max((before for _, before in holes_of(holes, 0)), default=1) - 1
+            self._note_lost(self._last, name)
             self._last = 0
+            self._times.clear()
         self.epoch = name
+        self._hint.begin(name, "".join(f"{each} " for each in names or [name]), int(last))
         self._reach(int(last))
+
+    def _note_lost(self, last: int, name: str) -> None:
+        logger.error("redis lost the log after %d: it goes on as %s", last, name)
+        # In words that are the same whichever daemon saw it: all of them tell it, once.
+        reason = f"redis lost the end of the log: it goes on as {name}"
+        self.notes.append(Note("store.lost", reason, f"store.lost:{name}"))
 
     async def _greet(self, run: Ask, server: Found) -> list[bytes]:
         """Find out whether the log is still what it was, before anything else is asked."""
-        known = (secrets.token_hex(4), self.epoch, self._last, JUMP)
+        new, before = secrets.token_hex(4), None if self.epoch else self._remembered
+        if before:
+            known = (before.epoch, before.seq, JUMP)
+            begun = (before.line, int(self._hint.is_here(before)))
+        else:
+            known, begun = (self.epoch, self._last, JUMP), ("", 0)
         found: list[bytes] = await run(
-            scripts.GREET, *known, server.failover, server.run, int(server.is_weak)
+            scripts.GREET, new, *known, server.failover, server.run, int(server.is_weak), *begun
         )
+        if before and not self.epoch:
+            self._compare(before, new, *found)
         self._take(*found)
         return found
+
+    def _compare(
+        self, before: Known, new: str, epoch: bytes, last: bytes, _holes: bytes, line: bytes | None
+    ) -> None:
+        """Tell what became, while no daemon of here looked, of the log that the last one knew."""
+        name = epoch.decode()
+        if name == before.epoch or last == b"0":
+            return
+        if name == new or before.epoch.encode() in (line or b"").split():
+            self._note_lost(before.seq, name)
+        else:
+            logger.warning(
+                "redis has another log, %s, than the last daemon here knew (%s, up to %d)",
+                name, before.epoch, before.seq,
+            )  # fmt: skip
 
     async def _greet_again(self) -> list[bytes]:
         async with self._asking():
@@ -377,6 +435,7 @@ class RedisStore:
         key, count = self._server.keys[0], self._portion.count
         low, high = str(after + 1), "+" if last is None else str(last)
         rows: list[Row]
+        epoch = self.epoch
         async with self._asking():
             if newest_first:
                 rows = await self._ask.xrevrange(key, high, low, count)
@@ -384,11 +443,15 @@ class RedisStore:
                 rows = await self._ask.xrange(key, low, high, count)
         self._growth.check()
         self._portion.learn(rows)
+        if rows and self.epoch == epoch:
+            begin = seq_of(rows[-1]) - 1 if newest_first else after
+            self._times.read(begin, rows[::-1] if newest_first else rows)
         return [entry_of(row) for row in rows], len(rows) < count
 
     async def _next(self, after: int, until: int | None) -> tuple[list[Entry], int | None]:
         """Return the next entries after a seq; and up to where that is all, if it is."""
         if until is None and (rows := self._follower.take(after)):
+            self._times.read(after, rows)
             return [entry_of(row) for row in rows], seq_of(rows[-1])
         # What is known before the look is seen by it.
         known = self._last if until is None else min(until, self._last)

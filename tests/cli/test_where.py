@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,26 +15,27 @@ import pytest
 from rtevents import docs
 from rtevents.core.event import Entry, Event
 from rtevents.core.filter import Filter
-from tests.conftest import Daemon
+from tests.conftest import Daemon, shared
 
 CONDITION = 'data.severity >= "high" and data.path matches "src/**"'
 
 
-@pytest.fixture
-def filled(daemon: Daemon) -> Daemon:
-    """Return a daemon whose log has risks of all kinds: 3 and 7 are what is wanted."""
+@pytest.fixture(scope="module")
+def filled() -> Iterator[Daemon]:
+    """Return a daemon, shared, whose log has risks of all kinds: 3 and 7 are what is wanted."""
     found = [
         ("low", "src/a.py"), ("critical", "lib/a.py"), ("high", "src/b.py"), ("medium", "src/c.py"),
         ("high", "README"), ("low", "src/d.py"), ("critical", "src/e/f.py"),
     ]  # fmt: skip
-    with daemon.client() as client:
-        client.publish_many(
-            [
-                Event(type="RISK_ALERT", data={"severity": one, "message": "m", "path": path})
-                for one, path in found
-            ]
-        )
-    return daemon
+    with shared() as daemon:
+        with daemon.client() as client:
+            client.publish_many(
+                [
+                    Event(type="RISK_ALERT", data={"severity": one, "message": "m", "path": path})
+                    for one, path in found
+                ]
+            )
+        yield daemon
 
 
 def test_the_command_line_takes_it(filled: Daemon) -> None:

@@ -23,6 +23,7 @@ from rtevents.errors import (
     StoreError,
     Unavailable,
 )
+from tests.conftest import PATIENCE
 
 from .conftest import TroubledStore, task
 
@@ -209,12 +210,29 @@ async def test_a_broken_store_is_told_and_forgotten_when_it_works_again(
 
     assert service.health().status == "failed"
     assert "events cannot be stored: disk full" in service.health().reasons
-    assert service.statistics().errors_1m == 3
+    assert service.statistics().errors_1m == 1
     assert service.statistics().events["refused"] == 3
     assert len(caplog.records) == 1
     store.failure = None
     await service.publish(task(1))
     assert service.health().status == "ok"
+
+
+async def test_one_outage_is_one_error_and_the_next_another(
+    service: EventService, store: TroubledStore
+) -> None:
+    """However many came meanwhile and were refused: that is over when the outage is."""
+    for outage in (1, 2):
+        for attempt in range(2 * service.watch.thresholds.errors_per_minute):
+            # In other words each time, as what cannot be reached fails in many ways.
+            store.failure = f"no answer, {attempt}"
+            with pytest.raises(StoreError):
+                await service.publish(task(1))
+        store.failure = None
+        await service.publish(task(1))
+
+        assert service.statistics().errors_1m == outage
+        assert service.health().status == "ok"
 
 
 async def test_a_bug_in_the_store_refuses_what_waits_and_nothing_else(
@@ -410,7 +428,7 @@ async def test_a_handler_gets_each_matching_entry_in_order(service: EventService
     await service.publish_many([task(1), task(2)])
     await service.publish_many([task(3, type="PROGRESS_UPDATE", data={"done": 1, "total": 2})])
     await service.publish(task(4))
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), PATIENCE)
     assert service.statistics().handlers["registered"] == 1
     end()
     while service.statistics().handlers["registered"]:
@@ -433,7 +451,7 @@ async def test_a_handler_that_raises_is_counted_and_goes_on(
 
     service.on(fail)
     await service.publish_many([task(1), task(2), task(3)])
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), PATIENCE)
     while service.statistics().handlers["failures"] < 3:
         await asyncio.sleep(0)
 

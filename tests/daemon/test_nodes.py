@@ -6,18 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
 
+from rtevents.config.logs import PartSettings
 from rtevents.config.settings import Config
-from rtevents.core.event import Entry
+from rtevents.core.event import Entry, Event
 from rtevents.core.filter import Filter
 from rtevents.core.node import FORGOTTEN_AFTER, Heard
 from rtevents.core.service import EventService
 from rtevents.daemon.nodes import TOLD_EVERY, NodeBook
 from rtevents.daemon.spool import LocalSpool
+from rtevents.errors import StoreError
 from rtevents.stores.memory import MemoryStore
 from rtevents.stores.redis import RedisStore
 from tests.conftest import PATIENCE
@@ -35,13 +38,13 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @asynccontextmanager
 async def node(
-    url: str, folder: Path, name: str = "", interval: float = 30.0
+    url: str, folder: Path, name: str = "", interval: float = 30.0, **settings: Any
 ) -> AsyncIterator[tuple[EventService, NodeBook]]:
     """Have a node that tells its heartbeat when it is told to."""
     store = await RedisStore.open(url)
     async with EventService(store) as service:
         spool = LocalSpool(service, folder / "spool.db")
-        config = Config(node=name, node_interval=interval)
+        config = Config(node=name, node_interval=interval, **settings)
         yield service, NodeBook(service, store, spool, config=config, state=folder)
 
 
@@ -200,3 +203,87 @@ async def test_who_asks_is_told_of_those_that_came_since_the_last_heartbeat(
         assert {each.name for each in (await a.look()).nodes} == {"a", "b"}
         assert service.log.last == 0  # nothing is told to the stream
     assert {each.name for each in (await a.look()).nodes} == {"a", "b"}
+
+
+async def test_a_log_that_was_away_is_no_loss_of_the_others(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    """However long: a node is lost when others hear that it is silent."""
+    url, often = redis.url(uuid4().hex), 0.05
+    async with (
+        node(url, tmp_path, "a", often) as (service, one),
+        node(url, tmp_path, "b", often) as (_, two),
+    ):
+        await two._beat()
+        await one._beat()
+        redis.kill()
+        async with asyncio.timeout(PATIENCE):
+            while one_of(one, "b").age <= 3 * often:
+                with pytest.raises(StoreError):
+                    await one._beat()
+        away = await one.look()
+        redis.start()
+        # What it did not tell meanwhile is nobody's silence.
+        await one._beat()
+        back = one_of(one, "b")
+        await two._beat()
+        await one._beat()
+        well = one.all()
+
+        assert away.is_away
+        assert (away.total.lost, away.total.unknown) == (0, 1)
+        assert (back.is_lost, back.is_known) == (False, False)
+        assert (well.is_away, well.total.lost, well.total.unknown) == (False, 0, 0)
+        assert await told(service, "node.lost") == []
+        async with asyncio.timeout(PATIENCE):
+            while not await told(service, "node.lost"):
+                await one._beat()
+                await asyncio.sleep(0.01)
+        assert one_of(one, "b").is_lost
+
+
+async def test_a_node_counts_what_its_further_logs_have(tmp_path: Path) -> None:
+    async with (
+        EventService(MemoryStore()) as service,
+        EventService(MemoryStore()) as web,
+    ):
+        book = NodeBook(
+            service,
+            MemoryStore(),
+            LocalSpool(service, tmp_path / "spool.db"),
+            config=Config(node="a"),
+            state=tmp_path,
+            further=[(web, LocalSpool(web, tmp_path / "spool-web.db"))],
+        )
+        await web.connect()
+        await service.connect()
+        await web.publish(Event(type="TASK_UPDATE", data={"task_id": "1", "status": "open"}))
+
+        total = book.all().total
+        assert (total.connections, total.published) == (2, 1)
+
+
+async def test_nodes_with_other_logs_are_told_of_until_they_are_the_same(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    """What one of them publishes for a project of such a log, nobody finds at the other."""
+    url = redis.url(uuid4().hex)
+    logs = [PartSettings(name="web", projects=["web"], store="memory")]
+    async with (
+        node(url, tmp_path, "a", logs=logs) as (service, one),
+        node(url, tmp_path, "c", logs=logs) as (_, same),
+    ):
+        async with node(url, tmp_path, "b") as (other, two):
+            for book in (one, same, two, one):
+                await book._beat()
+
+            warning = service.warnings["logs.differ"]
+            assert warning.startswith("'b': configured with other `logs` than this node")
+            assert "give all nodes the same `logs`, and restart them" in warning
+            assert other.warnings["logs.differ"].startswith("'a', 'c': ")
+            differing = {each.name: each.has_other_logs for each in one.all().nodes}
+            assert differing == {"a": False, "b": True, "c": False}
+            await two.leave()
+        await one._beat()
+
+        assert "logs.differ" not in service.warnings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from rtevents.client.sync import Client
 from rtevents.core.event import Entry, Event, Gap
 from rtevents.core.filter import Filter
 from rtevents.errors import BadInput, EventRefused, Unavailable
-from tests.conftest import PATIENCE, Daemon, wait_for
+from tests.conftest import PATIENCE, Daemon, folder_with_a_short_path, lodging, wait_for
 from tests.faults.network import Link
 from tests.redis import RedisServer
 
@@ -50,6 +51,12 @@ logs:
 def task(name: str, project_id: str | None = None) -> Event:
     data = {"task_id": name, "status": "open"}
     return Event(type="TASK_UPDATE", data=data, project_id=project_id, event_id=name)
+
+
+def measured(daemon: Daemon) -> str:
+    """Return what Prometheus reads."""
+    command = ["curl", "-sSf", "--unix-socket", str(daemon.socket), "http://localhost/metrics"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 MIXED = (None, "web", "team")
@@ -163,7 +170,9 @@ def test_what_each_log_has_is_told(stopped_daemon: Daemon, redis_server: RedisSe
     ):
         done = daemon.run(*words)
         assert done.returncode != 0, words
-        assert "several logs" in done.stderr or "a seq is of one log" in done.stderr, done.stderr
+        assert "several logs" in done.stderr, done.stderr
+    assert "a trace is of one: name it (--log NAME)" in daemon.run("trace", "2").stderr
+    assert "name it (--log main, or" in daemon.run("report", "--since", "24h").stderr
     assert daemon.run("export", "-", "--project", "team").stdout.count("TASK_UPDATE") == 4
     for command in ("export -", "replay --speed max -o ndjson"):
         done = daemon.run(*command.split(), "--log", "team")
@@ -173,7 +182,9 @@ def test_what_each_log_has_is_told(stopped_daemon: Daemon, redis_server: RedisSe
     assert json.loads(daemon.run("trace", "2", "--log", "team").stdout)["event_id"] == "t1"
     assert "4 events" in daemon.run("report", "--log", "team", "-o", "pretty").stdout
     done = daemon.run("tail", "--since", "all", "-T", "--log", "nobody")
-    assert "there is no 'nobody', expected main or web or team or scratch, or" in done.stderr
+    assert (
+        "there is no 'nobody' to read, expected main or web or team or scratch, or" in done.stderr
+    )
     more = daemon.run("history", "--type", "TASK_UPDATE", "--limit", "2")
     assert "more" in more.stderr, more.stderr
 
@@ -236,7 +247,7 @@ def test_figures_of_several_logs_are_told_together_and_apart(
     assert "team: team" in told("status", RTEVENTS_URL=url, RTEVENTS_TOKEN=token)
     for words in (("stats", "--once"), ("top",), ("status",)):
         done = daemon.run(*words, "--log", "nobody")
-        assert (done.returncode, "no log 'nobody'" in done.stderr) == (1, True), done.stderr
+        assert (done.returncode, "no 'nobody' to read" in done.stderr) == (2, True), done.stderr
 
     streams = [
         daemon.popen("tail", "--log", "team"),
@@ -279,15 +290,53 @@ def test_a_log_that_is_away_harms_no_other(stopped_daemon: Daemon, tmp_path: Pat
                 lambda: any("log team: " in r for r in client.status()["health"]["reasons"]),
                 "the health tells it",
             )
+            # Of the main log itself nothing is amiss, and what goes to the other is refused.
+            told = {each["name"]: each["health"] for each in client.status()["logs"]}
+            assert "log team" not in str(told["main"])
+            assert told["team"]["status"] == "failed"
+            figures = measured(daemon)
+            assert 'rtevents_logs_store_up{log="team"} 0.0' in figures
+            assert 'rtevents_logs_store_up{log="main"} 1.0' in figures
+            assert 'rtevents_logs_spool_capacity_bytes{log="team"} 2.68435456e+08' in figures
+            assert "rtevents_nodes 1.0" in figures
+            checked = daemon.run("check")
+            assert checked.returncode == 2
+            assert checked.stdout.startswith(
+                "RTEVENTS CRITICAL - log team: events cannot be stored"
+            )
             redis.start()
-            # How often it failed in the last minute is told for longer.
             wait_for(
-                lambda: "cannot be stored" not in str(client.status()["health"]["reasons"]),
-                "it is well again",
+                lambda: "log team" not in str(client.status()["health"]["reasons"]),
+                "it is well again, however much was refused",
             )
             assert client.publish(task("a", "team")).seq == 1
     finally:
         redis.stop()
+
+
+def test_nodes_with_other_logs_are_told_of(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    """Else what one of them publishes for such a project is found by nobody at the other."""
+    own = {
+        "RTEVENTS_STORE": redis_server.url("differ"),
+        "RTEVENTS_NODE_INTERVAL": "0.2",
+    }
+    configure(stopped_daemon, LOGS % redis_server.url("differ-team"))
+    stopped_daemon.start(env=own | {"RTEVENTS_NODE": "one"})
+    with folder_with_a_short_path() as folder, lodging(folder) as other:
+        other.start("--no-project", env=own | {"RTEVENTS_NODE": "two"})
+
+        def warned(daemon: Daemon) -> bool:
+            with daemon.client() as client:
+                reasons = client.status()["health"]["reasons"]
+            return any(each.startswith("logs.differ: ") for each in reasons)
+
+        wait_for(lambda: warned(stopped_daemon) and warned(other), "both warn")
+        said = other.run("status", "--all").stdout
+        assert "logs.differ: 'one': configured with other `logs` than this node" in said
+        assert "           its `logs` are others than here: give all nodes the same" in said
+    wait_for(lambda: not warned(stopped_daemon), "the other has left")
 
 
 def test_sinks_and_retention_are_of_one_log(
@@ -322,6 +371,105 @@ def test_sinks_and_retention_are_of_one_log(
         assert {json.loads(line)["project_id"] for line in file.read_bytes().splitlines()} == {
             "team"
         }
+
+
+def test_the_past_of_a_project_is_read_by_the_name_of_its_old_log(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    daemon.start("--no-project")
+    with daemon.client() as client:
+        client.publish_many([task("old1", "web"), task("other"), task("old2", "web")])
+    daemon.stop()
+    configure(daemon, "logs: [{name: web, projects: [web]}]\n")
+    daemon.start("--no-project")
+    told = "rtevents: older events of web are in the log main: --log main has them\n"
+
+    def seen(*words: str) -> tuple[list[str], str]:
+        done = daemon.run(*words, "--project", "web")
+        assert done.returncode == 0, done.stderr
+        lines = [json.loads(line) for line in done.stdout.splitlines() if '"task_id"' in line]
+        return [line["data"]["task_id"] for line in lines], done.stderr
+
+    # It has told nothing since: that it is no project would be false.
+    assert seen("history") == ([], told)
+    with daemon.client() as client:
+        client.publish(task("new", "web"))
+    for words in (
+        ["history"],
+        ["history", "--since", "1h"],
+        ["tail", "--since", "all", "-T"],
+        ["tail", "--last", "5", "-T"],
+        ["export", "-"],
+        ["replay", "--speed", "max", "-o", "ndjson"],
+    ):
+        assert seen(*words) == (["new"], told), words
+        named = seen(*words, "--log", "main")
+        assert named == (["old1", "old2"], ""), words
+    assert json.loads(daemon.run("report", "--project", "web").stdout)["events"] == 1
+    assert daemon.run("report", "--project", "web").stderr == told
+    counted = daemon.run("report", "--project", "web", "--log", "main")
+    assert (json.loads(counted.stdout)["events"], counted.stderr) == (2, "")
+    # Both, as one; and what is from now on has no past.
+    both = ["--log", "main", "--log", "web"]
+    assert seen("history", *both) == (["old1", "old2", "new"], "")
+    assert seen("tail", *both, "--since", "all", "-T")[0] == ["old1", "old2", "new"]
+    assert seen("history", "--since", "new") == ([], "")
+    waited = seen("wait", "--log", "main", "--since", "all", "--count", "2")
+    assert waited == (["old1", "old2"], "")
+    # As the page has it.
+    page = (Path(rtevents.__file__).parent / "docs" / "redis.md").read_text()
+    history, tail = page.partition("```sh past\n")[2].partition("```")[0].splitlines()
+    assert daemon.run(*history.split()[1:]).stdout.count('"task_id"') == 2
+    assert daemon.run(*tail.split()[1:]).stdout.count('"task_id"') == 3
+
+
+def test_a_log_of_its_own_is_moved_out_of_its_own_file(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    daemon = stopped_daemon
+    configure(daemon, "logs: [{name: web, projects: [web]}]\n")
+    daemon.start("--no-project")
+    with daemon.client() as client:
+        client.publish_many([task(f"w{number}", "web") for number in range(3)])
+        mark = client.history(Filter(logs=frozenset({"web"}))).next
+    daemon.stop()
+    file = daemon.home / "state" / "rtevents" / "events-web.db"
+    url = redis_server.url("moved-web")
+    moved = daemon.run("migrate", "--from", str(file), url)
+    assert moved.returncode == 0, moved.stderr
+    assert moved.stdout.startswith("3 entries moved; 3 (1 to 3) are the same here and there")
+    configure(daemon, f"logs: [{{name: web, projects: [web], store: '{url}'}}]\n")
+    daemon.start("--no-project")
+
+    with daemon.client() as client:
+        client.publish(task("w3", "web"))
+        page = client.history(Filter(logs=frozenset({"web"})), after=str(mark))
+    assert [(entry.event_id, entry.seq) for entry in page.events] == [("w3", 4)]
+    assert page.gap is None
+
+
+def test_a_name_is_as_far_behind_as_its_log_says(stopped_daemon: Daemon) -> None:
+    daemon = stopped_daemon
+    configure(daemon, "logs: [{name: web, projects: [web]}]\n")
+    daemon.start("--no-project")
+    with daemon.client() as client:
+        client.publish_many([task(f"w{number}", "web") for number in range(3)])
+
+        def listed() -> Any:
+            names = json.loads(daemon.run("sinks", "--json").stdout)
+            return names[0] if names else {"bookmark": "it does not run yet"}
+
+        words = ("on", "--log", "web", "--as", "nm", "--since", "all", "--", "true")
+        running = daemon.popen(*words)
+        try:
+            epoch = {each["name"]: each["epoch"] for each in client.status()["logs"]}["web"]
+            wait_for(lambda: listed()["bookmark"] == f"{epoch}-3", "it is done")
+        finally:
+            running.terminate()
+            running.communicate()
+        client.publish(task("w3", "web"))
+
+    assert (listed()["lag"], listed()["log"]) == (1, "web")
+    assert re.search(rf", lag 1 in web  {epoch}-3$", daemon.run("sinks").stdout, re.M)
 
 
 def test_the_example_of_the_page_runs(stopped_daemon: Daemon, redis_server: RedisServer) -> None:
@@ -429,3 +577,33 @@ def test_a_copied_log_is_refused_and_put_away_it_begins_anew(stopped_daemon: Dae
         ):
             client.reload()
         assert [each["epoch"] for each in client.status()["logs"]] == epochs
+
+
+def test_a_further_log_is_moved_by_its_file_and_not_begun_before(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    """The command that is told is the one to give."""
+    daemon, url = stopped_daemon, redis_server.url("moved")
+    configure(daemon, "logs:\n- {name: team, projects: [team]}\n")
+    daemon.start()
+    file = str(daemon.home / "state" / "rtevents" / "events-team.db")
+    with daemon.client() as client:
+        client.publish_many([task("a", "team"), task("b", "team")])
+        online = daemon.run("migrate", url, "--from", file, "--json")
+        client.publish(task("c", "team"))
+    daemon.stop()
+    configure(daemon, f"logs:\n- {{name: team, projects: [team], store: '{url}'}}\n")
+    early = daemon.run("serve", "--no-project")
+    [command] = re.findall(r"`rtevents (.*)`", early.stderr)
+    rest = daemon.run(*shlex.split(command))
+    daemon.start()
+    with daemon.client() as client:
+        c = client.publish(task("d", "team"))
+        found = client.history(Filter(logs=frozenset({"team"}), types=frozenset({"TASK_UPDATE"})))
+
+    assert json.loads(online.stdout)["is_complete"] is False
+    assert early.returncode == 1
+    assert f"log team: 1 event of {file} is not moved yet (up to seq 3): run" in early.stderr
+    assert rest.stdout.startswith("1 entries moved; 3 (1 to 3) are the same here and there")
+    assert [entry.event_id for entry in found.events] == ["a", "b", "c", "d"]
+    assert c.seq == 4

@@ -188,7 +188,7 @@ async def test_only_a_shared_store_has_a_spool_unless_it_is_refused(
         (Config(), MemoryStore(), 0),
     ):
         spool = open_spool(config, EventService(store), store, tmp_path)
-        assert spool._max_bytes == most
+        assert spool.max_bytes == most
     await shared.close()
 
 

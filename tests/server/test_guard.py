@@ -208,7 +208,9 @@ header_bytes = st.binary(max_size=60).map(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(header_bytes, header_bytes)
 async def test_whatever_the_bytes_of_host_and_origin_nothing_breaks(

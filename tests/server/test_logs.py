@@ -254,27 +254,73 @@ async def test_a_log_is_read_by_its_name(logs: Server) -> None:
     assert (after.status, after.json["events"]) == (200, [])
 
 
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        (
-            "log=web,nobody",
-            "log: there is no 'nobody', expected main or web or team, or leave it out to have all",
-        ),
-        (
-            "log=web&project=team",
-            "log: 'web' has none of the projects that are asked for, they are in team: name that, "
-            "or leave the log out",
-        ),
-    ],
-)
-async def test_a_log_that_has_nothing_of_it_is_refused(
-    logs: Server, query: str, expected: str
-) -> None:
+async def test_a_log_that_is_not_there_is_refused(logs: Server) -> None:
     for path in ("/v1/events", "/v1/events/stream", "/v1/analytics"):
-        refused = await logs.owner.get(f"{path}?{query}")
-        assert (refused.status, refused.json["detail"]) == (400, expected)
-        assert refused.json["field"] == "log"
+        refused = await logs.owner.get(f"{path}?log=web,nobody")
+        assert (refused.status, refused.json["field"]) == (400, "log")
+        assert refused.json["detail"] == (
+            "log: there is no 'nobody' to read, expected main or web or team, or leave it out"
+        )
+
+
+@pytest.fixture
+async def grown(houses: Houses) -> AsyncIterator[Server]:
+    """Return a server whose projects were in main before they got logs of their own."""
+    server = await houses.open()
+    for number, project_id in enumerate(["web", "team", None, "web"]):
+        await publish(server, f"old{number}", project_id)
+    async with AsyncExitStack() as stack:
+        await furnish(server, stack)
+        await publish(server, "new", "web")
+        yield server
+
+
+async def test_what_a_project_told_before_it_got_a_log_is_read_by_name(grown: Server) -> None:
+    stream = await grown.stream("?since=all&log=main&project=web")
+    both = await grown.stream("?since=all&log=main,web&project=web")
+    socket = await grown.ws("?since=all&log=main&project=web")
+
+    hello, *messages = await stream.until("live")
+    said = [await socket.message() for _ in range(4)]
+    page = await grown.owner.get("/v1/events?log=main&project=web")
+    counted = await grown.owner.get("/v1/analytics?log=main&project=web")
+    nothing = await grown.owner.get("/v1/events?log=team&project=web")
+    now = await grown.owner.get("/v1/events?project=web")
+
+    assert (hello.json["epoch"], ids(messages)) == (epochs(grown)["main"], ["old0", "old3"])
+    assert [each["event_id"] for each in said if "seq" in each] == ["old0", "old3"]
+    assert [each["event_id"] for each in page.json["events"]] == ["old0", "old3"]
+    assert counted.json["events"] == 2
+    assert (nothing.status, nothing.json["events"]) == (200, [])
+    assert [each["event_id"] for each in now.json["events"]] == ["new"]
+    _, *messages = await both.until("live")
+    assert ids(messages) == ["old0", "old3", "new"]
+    await publish(grown, "newer", "web")
+    messages += await some(both, 1)
+    assert ids(messages)[-1] == "newer"
+    assert await pages(grown, "log=main,web&project=web", "after") == ids(messages)
+
+
+async def test_a_limited_grant_reads_the_past_of_its_projects_alone(grown: Server) -> None:
+    web = grown.bearer("viewer", projects=frozenset({"web"}))
+    stream = await grown.tcp_stream(
+        "?since=all&log=main",
+        Authorization=f"Bearer {grown.token('viewer', projects=frozenset({'web'}))}",
+    )
+
+    asked = await web.get("/v1/events?log=main")
+    both = await web.get("/v1/events?log=main,web")
+    other = await web.get("/v1/events?log=main&project=team")
+
+    for page in (asked, both):
+        found = [each["event_id"] for each in page.json["events"]]
+        assert found == ["old0", "old3", *(["new"] if page is both else [])]
+    assert ids(await stream.until("live")) == ["old0", "old3"]
+    assert other.status == 403
+    # Of a log that is none of its projects' it is not told whether it is there.
+    refused = [await web.get(f"/v1/events?log={name}") for name in ("team", "nobody")]
+    assert {each.status for each in refused} == {400}
+    assert refused[0].json["detail"].replace("team", "nobody") == refused[1].json["detail"]
 
 
 async def test_where_there_is_one_log_it_is_main(houses: Houses) -> None:
@@ -302,12 +348,11 @@ async def test_a_grant_sees_the_logs_of_its_projects_alone(logs: Server) -> None
 
     assert [each["event_id"] for each in page.json["events"]] == ["a"]
     assert page.json["epoch"] == epochs(logs)["web"]
-    assert refused.status == 404
+    assert refused.status == 400
     # What a grant does not hold, it is not told of.
     nobody = await admin.get("/v1/events?log=nobody")
     assert named.json["detail"] == (
-        "log: 'team' has none of the projects that are asked for, they are in web: name that, or "
-        "leave the log out"
+        "log: there is no 'team' to read, expected main or web, or leave it out"
     )
     assert nobody.json["detail"] == named.json["detail"].replace("team", "nobody")
     assert own.json["logs"] == ["web"]
@@ -351,7 +396,7 @@ async def test_the_history_of_several_logs_is_paged_both_ways(logs: Server) -> N
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("after=3", "a seq is of one log, expected a bookmark"),
+        ("after=3", "a seq is of one log, and this is in several: name it, as log=main, or"),
         ("since=a", "the place after an event is in one of the logs (main, web, team)"),
         ("until=nobody", "until: unknown-id"),
         ("until=00000000-4", "until: other-epoch"),

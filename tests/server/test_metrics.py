@@ -124,6 +124,25 @@ async def test_the_verdict_is_one_of_three_states(houses: Houses) -> None:
     assert found["rtevents_errors_total"] == 1
 
 
+async def test_a_log_is_told_by_its_name_even_where_it_is_alone(houses: Houses) -> None:
+    store = StagedStore()
+    server = await houses.open(store)
+    await server.publish(task(), task())
+    before = await figures(server)
+    store.failure = "database or disk is full"
+    await server.owner.post("/v1/events", {"type": "RISK_ALERT", "data": risk().data})
+
+    found = await figures(server)
+
+    assert found["rtevents_log_newest_seq"] == found["rtevents_logs_newest_seq{log=main}"] == 2
+    assert found["rtevents_logs_events_published_total{log=main}"] == 2
+    assert found["rtevents_logs_events_refused_total{log=main}"] == 1
+    assert before["rtevents_logs_store_up{log=main}"] == 1
+    assert found["rtevents_logs_store_up{log=main}"] == 0
+    for name in ("spooled_events", "spooled_bytes", "spool_capacity_bytes"):
+        assert found[f"rtevents_logs_{name}{{log=main}}"] == 0
+
+
 async def test_no_label_grows_with_what_others_name(server: Server) -> None:
     before = await figures(server)
     for number in range(30):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import shutil
+import signal
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -289,20 +292,19 @@ async def test_of_two_logs_that_are_moved_to_one_place_one_is_refused(
     assert (moved.entries, refused) == (1100, [True])
 
 
-async def test_no_daemon_begins_on_a_log_of_which_some_is_still_to_be_moved(
+async def test_no_daemon_begins_on_a_log_before_all_of_it_is_moved_and_compared(
     path: Path, url: str, clock: SetClock, aside: Aside
 ) -> None:
     def open_it(what: str, share: float) -> None:
-        if what == "moved" and share < 1:
-            with pytest.raises(StoreError, match="just being moved here: let `rtevents migrate`"):
-                aside(RedisStore.open(url))
-            refused.append(share)
+        with pytest.raises(StoreError, match="not all moved here: let `rtevents migrate`"):
+            aside(RedisStore.open(url))
+        refused.append(what)
 
-    refused: list[float] = []
+    refused: list[str] = []
     moved = await move(path, url, tell=open_it)
 
-    assert moved.entries == 1100
-    assert refused == pytest.approx([500 / 1100, 1000 / 1100])
+    assert (moved.entries, moved.is_complete) == (1100, True)
+    assert refused == ["moved"] * 3 + ["compared"] * 3
     async with reading(url, clock) as log:
         assert (log.first, log.last) == (101, 1200)
 
@@ -405,6 +407,14 @@ async def test_a_redis_that_does_not_answer_is_told(path: Path) -> None:
         await move(path, "redis://127.0.0.1:1/0")
 
 
+def refusal(daemon: Daemon, url: str) -> str:
+    """Start a daemon that is not to start; return what it says."""
+    said = daemon.run("serve", "--no-project", env={"RTEVENTS_STORE": url})
+    assert said.returncode == 1, said.stdout
+    assert said.stderr.count("\n") == 1, said.stderr
+    return said.stderr
+
+
 def test_subscribers_go_on_where_they_were(stopped_daemon: Daemon, url: str) -> None:
     """Most of it while the daemon runs, the rest when it has ended; a bookmark stays good."""
     daemon = stopped_daemon
@@ -416,6 +426,7 @@ def test_subscribers_go_on_where_they_were(stopped_daemon: Daemon, url: str) -> 
     assert "rtevents stop, and this once more" in online.stdout
     daemon.run("publish", "risk", "second", "--severity", "low")
     daemon.stop()
+    early = refusal(daemon, url)
     rest = daemon.run("migrate", url)
     assert "now start every daemon with `store: redis://127.0.0.1" in rest.stdout
 
@@ -424,6 +435,12 @@ def test_subscribers_go_on_where_they_were(stopped_daemon: Daemon, url: str) -> 
     daemon.run("publish", "risk", "third", "--severity", "low")
     again = daemon.run("migrate", url)
 
+    file = daemon.home / "state" / "rtevents" / "events.db"
+    assert re.search(
+        rf"[1-9]\d* events? of {file} (?:is|are) not moved yet \(up to seq \d+\): run `rtevents "
+        rf"migrate --from {file} '{re.escape(url)}'` once more\n",
+        early,
+    )
     assert '"second"' in seen.stdout
     assert "gap" not in seen.stderr
     assert again.returncode == 1
@@ -446,3 +463,83 @@ def test_what_names_no_redis_is_refused_without_its_password(
     assert refused.returncode == 2
     assert said in refused.stderr
     assert "geheim" not in refused.stderr
+
+
+async def test_what_is_in_the_file_and_not_in_redis_is_told_before_a_daemon_begins(
+    path: Path, url: str, clock: SetClock
+) -> None:
+    """It would give their seqs again, under the epoch by which subscribers know them."""
+    await move(path, url)
+    await (await RedisStore.open(url, path=path)).close()
+    await more(path, clock, 3)
+    before = path.read_bytes()
+    with pytest.raises(
+        StoreError, match=r"3 events of .*events\.db are not moved yet \(up to seq 12"
+    ):
+        await RedisStore.open(url, path=path)
+    # Another machine has no such file.
+    elsewhere = await RedisStore.open(url, path=path.with_name("none.db"))
+    await elsewhere.append([events(2)])
+    await elsewhere.close()
+    with pytest.raises(
+        StoreError, match=r"\(after seq 1200, up to 1203\) are not in .* up to 1202"
+    ):
+        await RedisStore.open(url, path=path)
+
+    assert path.read_bytes() == before
+
+
+async def test_another_log_in_the_file_keeps_no_daemon_from_redis(
+    path: Path, tmp_path: Path, url: str, clock: SetClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = tmp_path / "other.db"
+    await more(other, clock, 2000)
+    await move(path, url)
+    await (await RedisStore.open(url, path=other)).close()
+    other.write_bytes(b"no database" * 100)
+    store = await RedisStore.open(url, path=other)
+
+    assert (await store.bounds()).last == 1200
+    assert "nobody knows whether all of it was moved to redis" in caplog.text
+    await store.close()
+
+
+async def test_while_a_daemon_has_the_file_no_daemon_begins_in_redis(
+    path: Path, url: str, clock: SetClock
+) -> None:
+    """On another machine there is no file to look at."""
+    first = await move(path, url, is_in_use=True)
+    with pytest.raises(StoreError, match=r"not all moved here: .* and run it once more"):
+        await RedisStore.open(url)
+    again = await move(path, url, is_in_use=True)
+    with pytest.raises(StoreError, match="not all moved here"):
+        await RedisStore.open(url)
+    last = await move(path, url)
+    async with reading(url, clock) as log:
+        assert log.last == 1200
+    anew = await move(path, url, is_in_use=True)
+    with pytest.raises(StoreError, match="not all moved here"):
+        await RedisStore.open(url)
+
+    assert [each.is_complete for each in (first, again, last, anew)] == [False, False, True, False]
+    assert [each.moved for each in (first, again, last, anew)] == [1100, 0, 0, 0]
+
+
+def test_a_log_that_no_daemon_has_needs_one_migrate(stopped_daemon: Daemon, url: str) -> None:
+    """Of the other logs of a daemon, each by its file; a stopped daemon's process may hang."""
+    daemon = stopped_daemon
+    state = daemon.home / "state" / "rtevents"
+    daemon.start()
+    daemon.run("backup", str(state / "copy.db"))
+    copy = daemon.run("migrate", url, "--from", str(state / "copy.db"), "--json")
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGSTOP)
+    hung = daemon.run(
+        "migrate", f"{url}2", "--from", str(state / "events.db"), env={"RTEVENTS_TIMEOUT": "1"}
+    )
+    daemon.process.send_signal(signal.SIGCONT)
+
+    assert json.loads(copy.stdout)["is_complete"] is True
+    assert f"the daemon (pid {daemon.process.pid}) goes on in its file" in hung.stdout
+    daemon.stop()
+    assert "not all moved here" in refusal(daemon, f"{url}2")

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -16,16 +15,15 @@ from uuid import uuid4
 import pytest
 
 from rtevents.core.cursor import Cursor
-from rtevents.core.event import Bookmark, Event, Gap, Stored
+from rtevents.core.event import Bookmark, Gap, Stored
 from rtevents.core.filter import Filter
-from rtevents.core.service import EventService
 from rtevents.core.since import Since
 from rtevents.errors import StoreError
 from rtevents.stores.redis import RedisStore
 from tests.conftest import PATIENCE, wait_for
 from tests.redis import RedisNode, RedisSentinel, RedisServer
 from tests.stores.samples import everything
-from tests.stores.test_redis import daemons, event, events, read, seqs
+from tests.stores.test_redis import daemons, event, events, publish, read, seqs
 
 
 class Team:
@@ -87,14 +85,6 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
         yield team
     finally:
         team.stop()
-
-
-async def publish(service: EventService, sent: Event) -> Stored:
-    """Publish as a client does: again, until it is answered."""
-    while True:
-        with suppress(StoreError):
-            return await service.publish(sent)
-        await asyncio.sleep(0.05)
 
 
 async def test_what_a_replica_has_confirmed_survives_the_end_of_its_master(team: Team) -> None:
@@ -280,6 +270,7 @@ async def test_a_node_that_is_gone_is_told_and_comes_back(nodes: list[RedisNode]
             while "has no node for this log: see `redis-cli cluster nodes`" not in seen:
                 with pytest.raises(StoreError) as caught:
                     await service.publish(event())
+                await asyncio.sleep(0.05)
                 seen = str(caught.value)
                 assert seen.startswith(f"redis at {nodes[0].address},{nodes[1].address}")
         gone.start()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 import typer
 
 from rtevents.cli import options
-from rtevents.cli.known import tell_unknown
+from rtevents.cli.known import tell_projects
 from rtevents.cli.output import notice, tell_gap
 from rtevents.cli.since import place
 
@@ -70,7 +70,7 @@ def export(
     since, until = place(since), place(until)
     wanted = options.wanted(types, not_types, projects, sources, paths, wheres, logs)
     with options.client() as client:
-        tell_unknown(client, projects)
+        tell_projects(client, wanted, since)
         exporting = _Export(client, wanted, form or "ndjson", fail_on_gap)
         if str(file) in STANDARD_OUTPUT or is_stream(file):
             if resume:

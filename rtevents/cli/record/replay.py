@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rtevents.cli import options
-from rtevents.cli.known import tell_unknown
+from rtevents.cli.known import tell_projects
 from rtevents.cli.output import ascii_line, is_terminal, notice, pretty_line
 from rtevents.cli.since import place
 from rtevents.errors import EventRefused
@@ -96,7 +96,7 @@ def replay(
     pretty = is_terminal() if output is None else output == "pretty"
     with options.client() as client:
         if file is None:
-            tell_unknown(client, projects)
+            tell_projects(client, wanted, since)
         events = _recorded(file, wanted) if file else _kept(client, wanted, since, until)
         stage = _Stage(client, as_project)
         try:

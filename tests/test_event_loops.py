@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
@@ -23,6 +24,7 @@ from tests.conftest import Daemon, wait_for
 from tests.faults.checker import Subscriber, risk
 from tests.security.test_tls import Secured
 from tests.security.wire import Peer
+from tests.sinks import test_command
 from tests.test_promises import read_stream
 
 EVENT = b'{"type":"RISK_ALERT","data":{"severity":"low","message":"piped %d"}}'
@@ -184,6 +186,16 @@ def test_all_of_it_encrypted(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) ->
         assert [entry.seq for entry in entries] == list(range(1, 102))
         assert message_of(entries[-1]) == "last"
     assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_command_of_a_sink_is_ended_and_has_nothing_of_ours(loop: str, tmp_path: Path) -> None:
+    """S26; uvloop's own way to start processes keeps neither."""
+    if loop == "uvloop":
+        pytest.importorskip("uvloop", reason="uvloop is not installed")
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(test_command.test_cancelling_ends_it(tmp_path))
+        runner.run(test_command.test_it_has_no_open_file_of_ours(tmp_path))
 
 
 def test_uvloop_that_is_wanted_and_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

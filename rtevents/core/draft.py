@@ -163,6 +163,8 @@ def not_json(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "not acceptable JSON: nested too deeply"
     text = str(error).removeprefix("JSON is malformed: ")
+    if "UTF-8" in text:
+        return f"not UTF-8: {text}"  # so says msgspec 0.23
     # msgspec's words for both: it looks for the other half behind the end of the input.
     return f"not JSON: {text.replace('Input data was truncated', ENDS_EARLY)}"
 

@@ -60,8 +60,8 @@ async def refuse_left(file: Path, url: str) -> None:
         )
     raise StoreError(
         f"{events} of {file} (after seq {moved}, up to {end}) {are} not in {store_name(url)}, "
-        f"which went on without them up to {last}: export them with `store: sqlite` if they are wanted, then put "
-        "the file away"
+        f"which went on without them up to {last}: export them with `store: sqlite` if they are "
+        "wanted, then put the file away"
     )
 
 

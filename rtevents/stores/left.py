@@ -52,14 +52,16 @@ async def refuse_left(file: Path, url: str) -> None:
     if epoch is None or epoch.decode() != here.epoch or end <= moved:
         return
     count = end - moved
-    events = f"{count} event{'s' if count > 1 else ''} of {file}"
+    events, are = (f"{count} events", "are") if count > 1 else ("1 event", "is")
     if last == moved:
         command = f"rtevents migrate --from {shlex.quote(str(file))} '{store_name(url)}'"
-        raise StoreError(f"{events} are not moved yet (up to seq {end}): run `{command}` once more")
+        raise StoreError(
+            f"{events} of {file} {are} not moved yet (up to seq {end}): run `{command}` once more"
+        )
     raise StoreError(
-        f"{events} (after seq {moved}, up to {end}) are not in {store_name(url)}, which went on "
-        f"without them up to {last}: export them with `store: sqlite` if they are wanted, then put "
-        "the file away"
+        f"{events} of {file} (after seq {moved}, up to {end}) {are} not in {store_name(url)}, "
+        f"which went on without them up to {last}: export them with `store: sqlite` if they are "
+        "wanted, then put the file away"
     )
 
 

@@ -25,6 +25,7 @@ from rtevents.stores.left import refuse_left
 from rtevents.stores.redis_batches import known_of, placed, settle_all
 from rtevents.stores.redis_errors import explain
 from rtevents.stores.redis_follow import CHUNK, Follower, Portion
+from rtevents.stores.redis_hint import Known, RedisHint
 from rtevents.stores.redis_place import Place
 from rtevents.stores.redis_rows import Row, entry_of, holes_of, seq_of
 from rtevents.stores.redis_server import Ask, Found, Server
@@ -66,7 +67,7 @@ class RedisStore:
 
     is_shared = True
 
-    def __init__(self, server: Server, clock: Callable[[], float] | None) -> None:
+    def __init__(self, server: Server, clock: Callable[[], float] | None, hint: RedisHint) -> None:
         self.epoch = ""
         self.notes: list[Note] = []
         self.anew = 0
@@ -76,6 +77,9 @@ class RedisStore:
         self._clock = clock
         self._last = 0
         self._oldest = 1
+        self._hint = hint
+        # What a daemon before this one knew: until it is known what is there.
+        self._remembered = hint.read()
         self._growth = Growth(0)
         self._times = Times()
         # One after the other, so that what is published first comes first.
@@ -113,8 +117,8 @@ class RedisStore:
 
         Args:
             url: See ``Place.parse``.
-            path: As in every backend; nothing is kept on this machine, and what is there is only
-                looked at: it may be the log before it was moved.
+            path: As in every backend; what is there is only looked at: it may be the log before it
+                was moved. Beside it stands what is known of the log, ``<stem>.redis.hint``.
             durability: As in every backend; what Redis promises is set there.
             clock: Returns unix seconds, what entries age by; None for Redis's own time.
             strict: As in every backend.
@@ -124,9 +128,12 @@ class RedisStore:
         """
         if path is not None:
             await refuse_left(path, url)
-        store = cls(Server(Place.parse(url)), clock)
+        place = Place.parse(url)
+        hint = RedisHint(path and path.with_name(f"{path.stem}.redis.hint"), place)
+        store = cls(Server(place), clock, hint)
         try:
             await store.bounds()
+            await asyncio.to_thread(hint.sync)
         except BaseException:
             await store.close()
             raise
@@ -297,6 +304,9 @@ class RedisStore:
         self._growth.check()
         async with self._asking():
             await self._server.check()
+        if not self._hint.is_synced:
+            # Not waited for: a disk that is slow is not the store's.
+            asyncio.get_running_loop().run_in_executor(None, self._hint.sync)
 
     async def meet(self, name: str, told: bytes, forget: float) -> dict[str, tuple[float, bytes]]:
         """Leave word beside the log, and find what others have left; see ``SharedStore.meet``."""
@@ -314,13 +324,16 @@ class RedisStore:
         # What was to be stored before is stored before.
         async with self._appending:
             await self._server.close()
+            await asyncio.to_thread(self._hint.close)
 
     def _now(self) -> str:
         return str(int(self._clock() * 1e6)) if self._clock else ""
 
     def _reach(self, last: int) -> None:
         """Know that the log reaches so far, and wake who waits for that."""
-        self._last = max(self._last, last)
+        if last > self._last:
+            self._last = last
+            self._hint.write(last)
         self._growth.tell(last)
 
     async def _grown(self, last: int, is_missing: bool) -> bool:
@@ -335,27 +348,53 @@ class RedisStore:
 
     def _take(self, epoch: bytes, last: bytes, holes: bytes | None, line: bytes | None) -> None:
         """Take what the log is called, how far it reaches, and what became of that before."""
-        name = epoch.decode()
+        name, names = epoch.decode(), (line or b"").decode().split()
         if self.epoch and name != self.epoch:
-            if self.epoch.encode() not in (line or b"").split():
+            if self.epoch not in names:
                 self.anew = max((before for _, before in holes_of(holes, 0)), default=1) - 1
-            logger.error("redis lost the log after %d: it goes on as %s", self._last, name)
-            # In words that are the same whichever daemon saw it: all of them tell it, once.
-            reason = f"redis lost the end of the log: it goes on as {name}"
-            self.notes.append(Note("store.lost", reason, f"store.lost:{name}"))
+            self._note_lost(self._last, name)
             self._last = 0
             self._times.clear()
         self.epoch = name
+        self._hint.begin(name, "".join(f"{each} " for each in names or [name]), int(last))
         self._reach(int(last))
+
+    def _note_lost(self, last: int, name: str) -> None:
+        logger.error("redis lost the log after %d: it goes on as %s", last, name)
+        # In words that are the same whichever daemon saw it: all of them tell it, once.
+        reason = f"redis lost the end of the log: it goes on as {name}"
+        self.notes.append(Note("store.lost", reason, f"store.lost:{name}"))
 
     async def _greet(self, run: Ask, server: Found) -> list[bytes]:
         """Find out whether the log is still what it was, before anything else is asked."""
-        known = (secrets.token_hex(4), self.epoch, self._last, JUMP)
+        new, before = secrets.token_hex(4), None if self.epoch else self._remembered
+        if before:
+            known = (before.epoch, before.seq, JUMP)
+            begun = (before.line, int(self._hint.is_here(before)))
+        else:
+            known, begun = (self.epoch, self._last, JUMP), ("", 0)
         found: list[bytes] = await run(
-            scripts.GREET, *known, server.failover, server.run, int(server.is_weak)
+            scripts.GREET, new, *known, server.failover, server.run, int(server.is_weak), *begun
         )
+        if before and not self.epoch:
+            self._compare(before, new, *found)
         self._take(*found)
         return found
+
+    def _compare(
+        self, before: Known, new: str, epoch: bytes, last: bytes, _holes: bytes, line: bytes | None
+    ) -> None:
+        """Tell what became, while no daemon of here looked, of the log that the last one knew."""
+        name = epoch.decode()
+        if name == before.epoch or last == b"0":
+            return
+        if name == new or before.epoch.encode() in (line or b"").split():
+            self._note_lost(before.seq, name)
+        else:
+            logger.warning(
+                "redis has another log, %s, than the last daemon here knew (%s, up to %d)",
+                name, before.epoch, before.seq,
+            )  # fmt: skip
 
     async def _greet_again(self) -> list[bytes]:
         async with self._asking():

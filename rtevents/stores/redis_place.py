@@ -57,6 +57,12 @@ class Place(NamedTuple):
         hosts = ",".join(f"{host}:{port}" for host, port in self.hosts)
         return self.path or (f"{self.master} of {hosts}" if self.master else hosts)
 
+    @property
+    def told(self) -> str:
+        """The same for every URL of the log, whoever asks: where it is, and its name."""
+        hosts = ",".join(sorted(f"{host}:{port}" for host, port in self.hosts))
+        return f"{self.kind}:{self.path or hosts}/{self.master}/{self.db}?log={self.name}"
+
     @classmethod
     def parse(cls, url: str) -> Place:
         """

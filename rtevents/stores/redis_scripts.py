@@ -164,21 +164,32 @@ GREET = (
     + r"""
 -- ARGV: a new epoch, the epoch and the seq that are known ('' and 0: none), how far a new log
 -- begins after an old one, the failover that made this server the master ('': none), its run, and
--- '1' if what it held before that run may be more than what it holds now.
+-- '1' if what it held before that run may be more than what it holds now; then, of who begins, and
+-- knows only what it remembers, the epochs of which that may be (else ''), and '1' if it was here.
 local entries, ids, kinds, log = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local is = redis.call('HMGET', log, 'epoch', 'last', 'holes', 'failover', 'run', 'line', 'due',
   'count')
-local known, last = tonumber(ARGV[3]), tonumber(is[2] or '0')
+local known, last, is_known = tonumber(ARGV[3]), tonumber(is[2] or '0'), ARGV[2] ~= ''
 if tonumber(is[7] or '0') > last then
   return redis.error_reply('ERR the log is not all moved here: let `rtevents migrate` end; else '
     .. 'end the daemon that has the old file, and run it once more')
 end
+if ARGV[8] ~= '' then
+  -- Another log has its own bookmarks. One that is named as what the remembered one had lost is not
+  -- another: it is older than that.
+  if is[1] then
+    is_known = string.find(ARGV[8], is[1] .. ' ', 1, true)
+  else
+    is_known = ARGV[9] == '1'
+  end
+  known = is_known and known or 0
+end
 -- Of whatever epoch: who did not know the log began it anew, or an old master came back. What lost
 -- its end and goes on after what is known is further than that.
-local is_behind = ARGV[2] ~= '' and last < known
+local is_behind = is_known and last < known
 -- Another one that began anew may have come further than what is known; one that goes on after it
 -- has jumped over it.
-local is_apart = ARGV[2] ~= '' and is[1] and is[1] ~= ARGV[2]
+local is_apart = is_known and is[1] and is[1] ~= ARGV[2]
 for before in string.gmatch(is[3] or '', '%-(%d+) ') do
   is_apart = is_apart and tonumber(before) <= known + 1
 end
@@ -215,6 +226,7 @@ end
 if is[4] ~= ARGV[5] or is[5] ~= ARGV[6] then
   redis.call('HSET', log, 'failover', ARGV[5], 'run', ARGV[6])
 end
+redis.call('HSETNX', log, 'count', redis.call('XLEN', entries))
 return redis.call('HMGET', log, 'epoch', 'last', 'holes', 'line')
 """
 )

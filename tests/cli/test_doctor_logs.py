@@ -90,7 +90,10 @@ def test_weak_settings_and_missing_rights_are_told_with_what_to_do(
     full = examined(daemon)
     redis.ask("CONFIG", "SET", "maxmemory", "0")
     well = examined(daemon)
+    redis.ask("ACL", "SETUSER", "ada", "-multi")
+    unknown = examined(daemon)
 
+    assert (unknown["rights"][0], redis.ask("DBSIZE")) == ("warning", b":0")
     assert said.returncode == 1
     rows = [" ".join(line.split()) for line in said.stdout.splitlines()]
     at = rows.index(
@@ -171,7 +174,7 @@ def test_what_is_not_moved_yet_is_told(stopped_daemon: Daemon, redis: RedisServe
     after = examined(daemon)["log"]
 
     assert before[0] == "problem"
-    assert "are not moved yet (up to seq 2): run `rtevents migrate --from" in before[1]
+    assert "not moved yet (up to seq 2): run `rtevents migrate --from" in before[1]
     assert after[0] == "ok"
     assert after[1].startswith("2 entries (1 to 2) in ")
     assert backup.returncode == 1

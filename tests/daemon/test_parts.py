@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -414,6 +415,12 @@ def test_the_past_of_a_project_is_read_by_the_name_of_its_old_log(stopped_daemon
     assert seen("history", "--since", "new") == ([], "")
     waited = seen("wait", "--log", "main", "--since", "all", "--count", "2")
     assert waited == (["old1", "old2"], "")
+    words = ["--log", "main", "--project", "web", "--since", "all"]
+    reacting = daemon.popen("on", *words, "--", "sh", "-c", "echo $RTEVENTS_EVENT_ID")
+    assert reacting.stdout is not None
+    assert [reacting.stdout.readline() for _ in range(2)] == ["old1\n", "old2\n"]
+    reacting.terminate()
+    reacting.communicate()
     # As the page has it.
     page = (Path(rtevents.__file__).parent / "docs" / "redis.md").read_text()
     history, tail = page.partition("```sh past\n")[2].partition("```")[0].splitlines()
@@ -576,3 +583,33 @@ def test_a_copied_log_is_refused_and_put_away_it_begins_anew(stopped_daemon: Dae
         ):
             client.reload()
         assert [each["epoch"] for each in client.status()["logs"]] == epochs
+
+
+def test_a_further_log_is_moved_by_its_file_and_not_begun_before(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    """The command that is told is the one to give."""
+    daemon, url = stopped_daemon, redis_server.url("moved")
+    configure(daemon, "logs:\n- {name: team, projects: [team]}\n")
+    daemon.start()
+    file = str(daemon.home / "state" / "rtevents" / "events-team.db")
+    with daemon.client() as client:
+        client.publish_many([task("a", "team"), task("b", "team")])
+        online = daemon.run("migrate", url, "--from", file, "--json")
+        client.publish(task("c", "team"))
+    daemon.stop()
+    configure(daemon, f"logs:\n- {{name: team, projects: [team], store: '{url}'}}\n")
+    early = daemon.run("serve", "--no-project")
+    [command] = re.findall(r"`rtevents (.*)`", early.stderr)
+    rest = daemon.run(*shlex.split(command))
+    daemon.start()
+    with daemon.client() as client:
+        c = client.publish(task("d", "team"))
+        found = client.history(Filter(logs=frozenset({"team"}), types=frozenset({"TASK_UPDATE"})))
+
+    assert json.loads(online.stdout)["is_complete"] is False
+    assert early.returncode == 1
+    assert f"log team: 1 event of {file} is not moved yet (up to seq 3): run" in early.stderr
+    assert rest.stdout.startswith("1 entries moved; 3 (1 to 3) are the same here and there")
+    assert [entry.event_id for entry in found.events] == ["a", "b", "c", "d"]
+    assert c.seq == 4

@@ -219,6 +219,12 @@ PAGES = {
 }
 """The dashboard's files: by name, never by a path that a request could choose (S13)."""
 
+MODULES = ", ".join(
+    f"<{name}.js>; rel=modulepreload" for name in SCRIPTS if name not in ("theme", "worker")
+)
+"""The page's modules, for its head: all are asked for at once, and not as each is named by another
+(HTML standard, link type `modulepreload`)."""
+
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -331,8 +337,10 @@ def _page(name: str, kind: str) -> Handler:
     body = files("rtevents.server").joinpath("dashboard", name).read_bytes()
     tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
 
+    links = {"Link": MODULES} if kind == "text/html" else {}
+
     async def page(request: web.Request) -> web.StreamResponse:
-        headers = {**PAGE_HEADERS, "ETag": tag}
+        headers = {**PAGE_HEADERS, **links, "ETag": tag}
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers=headers)
         return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)

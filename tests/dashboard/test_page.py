@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -60,6 +62,22 @@ def test_the_page_weighs_less_than_a_hundred_kib() -> None:
 
     assert files == {file.name for file in FOLDER.iterdir()}
     assert sum((FOLDER / name).stat().st_size for name in files) < 100 * KIB
+
+
+def test_every_module_is_asked_for_as_soon_as_the_page_is_there(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        url = client.status()["url"]
+    with urlopen(url) as answer:  # noqa: S310 - always http
+        links = re.findall(r"<([^>]+)>; rel=modulepreload", answer.headers["Link"])
+    imported = {
+        name
+        for file in FOLDER.glob("*.js")
+        for name in re.findall(r'^import .* from "\./(.+)";$', file.read_text(), re.MULTILINE)
+    }
+
+    assert imported <= set(links) <= {file.name for file in FOLDER.iterdir()}
+    with urlopen(f"{url}/app.js") as answer:  # noqa: S310 - always http
+        assert "Link" not in answer.headers
 
 
 def test_no_file_is_long_and_none_makes_markup_of_text() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from rtevents.stores.redis import JUMP
 from tests.conftest import PATIENCE, Daemon, folder_with_a_short_path, lodging, wait_for
 from tests.faults.test_redis import QUICK, event, publish
-from tests.redis import RedisServer
+from tests.redis import RedisServer, save, set_back
 
 
 @pytest.fixture
@@ -31,6 +33,7 @@ def daemon(redis: RedisServer) -> Iterator[Daemon]:
         home = stack.enter_context(folder_with_a_short_path())
         daemon = stack.enter_context(lodging(home))
         daemon.env |= QUICK | {"RTEVENTS_STORE": redis.url("team")}
+        daemon.env |= {"RTEVENTS_RETENTION__MAX_EVENTS": "0"}
         daemon.start("--no-project")
         for number in range(12):
             publish(daemon, event(str(number)))
@@ -79,6 +82,31 @@ def test_what_is_started_while_it_is_away_goes_on_when_it_is_back(
         assert acting.wait(PATIENCE) == 128 + 15
     finally:
         end(waiting, acting)
+
+
+def test_a_log_that_was_set_back_while_no_daemon_ran_is_told(
+    redis: RedisServer, daemon: Daemon
+) -> None:
+    copy = save(redis)
+    last = [publish(daemon, event(f"lost-{number}")) for number in range(20)][-1]
+    bookmark = daemon.run("status", "--bookmark").stdout.strip()
+    daemon.stop(signal.SIGKILL)
+    set_back(redis, copy)
+    daemon.start("--no-project")
+    new = [publish(daemon, event(f"new-{number}")) for number in range(30)]
+
+    done = daemon.run("tail", "-t", "TASK_UPDATE", "--since", bookmark, "-T")
+    said = daemon.run("status").stdout
+
+    assert new[0].seq > last.seq + JUMP
+    assert "gap: it is not known what was missed (other-epoch)" in done.stderr
+    assert tasks(done.stdout.splitlines())[-30:] == [f"new-{number}" for number in range(30)]
+    with daemon.client() as client:
+        found = client.status()
+    held = found["newest"] - found["oldest"] + 1 - found["missing"]
+    assert f"{held} entries, {found['oldest']} to {found['newest']}" in said
+    assert 42 < held < 100
+    assert "store.lost: redis lost the end of the log" in said
 
 
 def tasks(lines: list[str]) -> list[str]:

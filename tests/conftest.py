@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from rtevents.client.sync import Client
 from rtevents.errors import RteventsError
@@ -28,6 +29,11 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # takes a third longer when it has to compile its code anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_xdist_auto_num_workers() -> int:

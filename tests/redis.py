@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import pytest
 
+from rtevents.stores.redis_scripts import TRIM
+from rtevents.stores.redis_server import KEYS
 from tests.conftest import PATIENCE, wait_for
 
 
@@ -181,6 +183,13 @@ class RedisNode(RedisServer):
     def node_id(self) -> str:
         """What it is called in the cluster."""
         return self.ask_all("CLUSTER", "MYID").splitlines()[1].decode()
+
+
+def trim(server: RedisServer, log: str, keep: int) -> None:
+    """Delete what a log has before a seq, as the retention of another daemon does."""
+    keys = [f"{{{log}}}:{part}" for part in KEYS]
+    asked = ["EVAL", TRIM, str(len(keys)), *keys, str(keep), "1000"]
+    assert server.ask(*asked).startswith(b":")
 
 
 def free_port() -> int:

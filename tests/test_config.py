@@ -6,10 +6,10 @@ import inspect
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import astuple
 
 from rtevents.config.load import load
 from rtevents.config.load import read as load_whole
@@ -54,9 +54,9 @@ def test_the_shipped_file_is_every_setting_with_its_default() -> None:
 def test_every_meaning_is_told_to_its_end() -> None:
     """What a setting means may take several lines of its struct's docstring."""
     told = re.sub(r"\n *# ", " ", default_yaml())
-    parts = [getattr(Config(), name) for name in Config.__struct_fields__]
-    structs: list[Any] = [type(part) for part in parts if isinstance(part, msgspec.Struct)]
-    for struct in [Config, *structs]:
+    structs: list[type[msgspec.Struct]] = [Config]
+    structs += [type(part) for part in astuple(Config()) if isinstance(part, msgspec.Struct)]
+    for struct in structs:
         meant = inspect.cleandoc(struct.__doc__ or "").partition("Args:\n")[2]
         found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", meant, re.MULTILINE)
         assert [name for name, _ in found] == list(struct.__struct_fields__)

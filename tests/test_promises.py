@@ -358,7 +358,7 @@ def test_the_daemon_drains_and_says_goodbye_when_it_is_told_to_end(daemon: Daemo
 
     assert isinstance(bye, Control)
     assert (bye.name, bye.fields["reason"]) == ("bye", "shutdown")
-    assert daemon.process.wait(5) == 0
+    assert daemon.process.wait(PATIENCE) == 0
     assert not daemon.socket.exists()
 
 

@@ -55,8 +55,20 @@ def test_the_two_commands_are_on_the_first_screen_and_ci_runs_the_second() -> No
     assert "pip install -e '.\\[test\\]'" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_the_session_runs_as_it_is_pasted(shell: Daemon) -> None:
-    said = run(shell, ["bash", "-eu"], block("sh session"))
+SHELLS = {"bash": ["--norc", "-i"], "zsh": ["-f", "-i"], "fish": ["--no-config"]}
+"""Shells, and what makes each as it is at a prompt: there `#` begins no comment in zsh."""
+
+
+def shell_command(name: str) -> list[str]:
+    """Return the command of a shell."""
+    if shutil.which(name) is None:
+        pytest.skip(f"needs {name}")
+    return [name, *SHELLS[name]]
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_the_session_runs_as_it_is_pasted(shell: Daemon, name: str) -> None:
+    said = run(shell, shell_command(name), block("sh session"))
 
     assert "Say hello" in said
     assert '"message":"disk nearly full"' in said
@@ -99,6 +111,10 @@ def test_the_python_of_the_guide_runs_as_it_is_pasted(daemon: Daemon) -> None:
         assert "T-12" in run(daemon, [sys.executable, "-"], text)
 
 
+COMMAND = r"\s*(?:export|printf|sh|seq|mkdir|cd|rtevents|pip|python|curl|git)\w* "
+"""Begins what is a block of commands."""
+
+
 def commands() -> Iterator[tuple[str, str]]:
     """Yield every command that is shown, and where: in the README, the pages and the help."""
     pages = [ROOT / "README.md", *PAGES.glob("*.md")]
@@ -109,6 +125,37 @@ def commands() -> Iterator[tuple[str, str]]:
         for line in shown.splitlines():
             if found := re.match(r"\s*(?:\$ )?((?:rtevents|pip|curl|redis-cli|git) .*)", line):
                 yield file.name, found[1]
+
+
+def shell_blocks() -> Iterator[tuple[str, str]]:
+    """Yield every block of commands, and where: in the README and the pages."""
+    for file in (ROOT / "README.md", *PAGES.glob("*.md")):
+        blocks = re.findall(r"^```([^\n]*)\n(.*?)^```", file.read_text(), re.M | re.S)
+        for info, text in blocks:
+            if info.startswith("sh") or (not info and re.match(COMMAND, text)):
+                yield file.name, text
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_every_shell_reads_every_block(name: str) -> None:
+    program, *_ = shell_command(name)
+    blocks = list(shell_blocks())
+    assert len(blocks) > 30
+
+    for page, text in blocks:
+        done = subprocess.run(
+            [program, "-n"], input=text, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), f"{page}: {text}"
+
+
+def test_nothing_is_said_behind_a_command() -> None:
+    """To zsh at its prompt, `# …` is more arguments; to every shell, plain words are."""
+    said = re.compile(r"#|\S\s{2,}\S")
+    for page, text in shell_blocks():
+        for line in text.splitlines():
+            bare = re.sub(r"""'[^']*'|"[^"]*"|\\.|'[^']*$""", "x", line)
+            assert not said.search(bare), f"{page}: {line}"
 
 
 def test_what_a_shell_would_expand_is_quoted() -> None:

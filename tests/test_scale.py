@@ -26,7 +26,7 @@ def test_every_event_is_appended_and_fetched_by_all_and_costs_what_it_costs() ->
 
 
 def test_what_costs_more_gives_way_first() -> None:
-    plan = msgspec.structs.replace(SMALL, rate=20_000, seconds=1.0)
+    plan = msgspec.structs.replace(SMALL, rate=20_000, seconds=2.0)
     slow_disk = msgspec.structs.replace(MEASURED, store=500.0)
     many_filters = msgspec.structs.replace(MEASURED, match=2000.0)
 
@@ -35,3 +35,19 @@ def test_what_costs_more_gives_way_first() -> None:
     assert first.startswith("daemon: match")
     assert 0 < rate < 1e6 / 2000
     assert found.is_enough
+
+
+def test_a_network_gives_way_at_the_bytes_that_it_carries() -> None:
+    plan = msgspec.structs.replace(SMALL, rate=20_000, seconds=2.0)
+    slow = msgspec.structs.replace(plan, gbit=0.1)
+    crowded = msgspec.structs.replace(slow, subscribers=4_000)
+
+    # Every event leaves Redis for each of four daemons, and a daemon for ten of its subscribers.
+    rate, found, first = most(slow, MEASURED)
+    assert first.startswith("network of a daemon: events")
+    assert rate == pytest.approx(0.1e9 / 8 / MEASURED.event_bytes / 10, rel=0.2)
+    assert found.load("network of redis") == pytest.approx(4 / 10, rel=0.3)
+    assert most(crowded, MEASURED)[0] == pytest.approx(rate / 10, rel=0.2)
+    few = msgspec.structs.replace(slow, subscribers=40)
+    assert most(few, MEASURED)[2].startswith("network of redis: events")
+    assert Simulation(msgspec.structs.replace(plan, rate=rate), MEASURED).run().is_enough

@@ -24,8 +24,10 @@ def backup(
     """
     Copy the log as it is at this moment, while events are published and read.
 
-    It works without a daemon. The copy is verified, and for you alone. To go back to it: end the
-    daemon, remove events.db and events.db-wal, put the copy in its place, and start it again.
+    It works without a daemon. It copies the main log, if that is in a file: one in Redis is copied
+    there, or its events are written to a file by rtevents export. The copy is verified, and for you
+    alone. To go back to it: end the daemon, remove events.db and events.db-wal, put the copy in its
+    place, and start it again.
 
     \b
     rtevents backup ~/backup/events-$(date +%F).db
@@ -47,14 +49,38 @@ def backup(
 
 
 def _check_store() -> None:
-    """Make sure that the daemon, if there is one, keeps its log in the file."""
+    """Make sure that the daemon, the one that runs or the next, keeps its log in the file."""
+    store = _store()
+    if store.startswith("redis"):
+        raise RteventsError(
+            f"the daemon keeps its log in {safe(store)}, of which there is no file here: copy it "
+            "there (redis-cli BGSAVE, then dump.rdb; or the folder appendonlydir), or write its "
+            "events to a file: rtevents export FILE"
+        )
+    if not store.startswith("sqlite"):
+        raise RteventsError(
+            f"the daemon keeps its log in {safe(store)}: there is no file to copy; write its "
+            "events to one: rtevents export FILE"
+        )
+
+
+def _store() -> str:
+    """Return where the log is, as it may be told."""
+    from rtevents.config.load import load
+    from rtevents.config.paths import find_paths
+    from rtevents.stores import store_name
+
     try:
         with options.own_client() as client:
-            store = client.status()["store"]
-    except RteventsError:  # none that could tell otherwise
-        return
-    if not store.startswith("sqlite"):
-        raise RteventsError(f"the daemon keeps its log in {store}: there is no file to copy")
+            return str(client.status()["store"])
+    except RteventsError:
+        # None runs that could tell otherwise.
+        pass
+    try:
+        return store_name(load(find_paths()).store)
+    except RteventsError:
+        # A log can be copied whatever the configuration says.
+        return "sqlite"
 
 
 def _tell(share: float) -> None:

@@ -42,10 +42,10 @@ def migrate(
     be interrupted at any time. The log keeps its name: subscribers and sinks go on where they were.
 
     \b
-    rtevents migrate 'redis://127.0.0.1:6379/0?log=team'   while the daemon runs
+    rtevents migrate 'redis://127.0.0.1:6379/0?log=events'   while the daemon runs
     rtevents stop
-    rtevents migrate 'redis://127.0.0.1:6379/0?log=team'   the rest
-    rtevents serve                                         with `store: redis://…`
+    rtevents migrate 'redis://127.0.0.1:6379/0?log=events'   the rest
+    rtevents serve                                           with `store: redis://…`
     """
     import asyncio
 
@@ -61,7 +61,7 @@ def migrate(
     if not url.startswith(tuple(f"{name}:" for name in STORES if name.startswith("redis"))):
         raise ConfigError(
             f"store: expected a log of Redis to move to, got {safe(store_name(url))}; "
-            "name one, as 'redis://127.0.0.1:6379/0?log=team'",
+            "name one, as 'redis://127.0.0.1:6379/0?log=events'",
             field="store",
         )
     try:

@@ -96,6 +96,12 @@ class Log:
             self._held_bytes += wire_bytes(chunk)
             self._floor = reach
         self._window = older
+        # Others may have trimmed what was not read yet: from here on nothing is missing.
+        await self.refresh()
+        self._floor = max(self._floor, self._bounds.first - 1)
+        gone = bisect_right(self._window, self._floor, key=_seq)
+        self._held_bytes -= wire_bytes(self._window[:gone])
+        del self._window[:gone]
         self._trim()
 
     @property
@@ -375,7 +381,8 @@ class Log:
         if since.word is not None:
             return await self._start_at_word(since.word, wanted)
         if since.timestamp is not None:
-            return Start(await self._store.seek(since.timestamp), "complete")
+            before = await self._store.seek(since.timestamp)
+            return Start(max(before, self.first - 1), "complete")
         if since.bookmark is not None:
             bookmark = since.bookmark.within(self.epoch)
             if self._store.is_shared:
@@ -440,11 +447,14 @@ class Log:
     def _take(self, bounds: Bounds) -> None:
         # Entries may have been appended since: the end is this log's own to know.
         last = self.last if self._store.is_shared else max(self.last, bounds.last)
-        for after, before in bounds.holes:
+        # The store forgets a hole when what comes after it is trimmed; the window may reach back.
+        seen = [hole for hole in self._bounds.holes if hole[1] > self._floor]
+        holes = tuple(sorted({*bounds.holes, *seen}))
+        for after, before in holes:
             if after <= last < before - 1:
                 last = before - 1
         is_growth = last > self.last
-        self._bounds = Bounds(bounds.first, last, bounds.holes)
+        self._bounds = Bounds(bounds.first, last, holes)
         if is_growth:
             self._wake()
 

@@ -211,6 +211,21 @@ class SharedStore(Protocol):
         """
 
 
+def newest(bounds: Bounds, count: int) -> int:
+    """
+    Return the first of the newest seqs, so many of them, that are to be kept.
+
+    What a hole has is not counted: where a log lost its end a million seqs never were.
+    """
+    reach = bounds.last
+    for after, before in sorted(bounds.holes, reverse=True):
+        if reach - before + 1 >= count:
+            break
+        count -= max(0, reach - before + 1)
+        reach = after
+    return max(bounds.first, reach - count + 1)
+
+
 def aged(kept: Bounds, first: int) -> int:
     """Return the seq to keep from when entries before `first` are too old: not all go at once."""
     most = max(AGED_LEAST, int(AGED_SHARE * (kept.last - kept.first + 1)))

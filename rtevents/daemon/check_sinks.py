@@ -65,6 +65,11 @@ def _doubts(sink: SinkSettings, types: EventTypes, routes: Routes) -> Iterator[F
         routes.one(parse_filter({key: sink.query[key] for key in ("project", "log")}, None))
     except FilterError as error:
         yield error
+    there = {routes.log_of(project) for project in sink.query["project"]}
+    if asked and there and not there & {*asked}:
+        # What they had there before, it has looked at.
+        words = f"{asked[0]!r} has nothing new of these projects, they are in {', '.join(there)}"
+        yield FilterError(f"log: {words}: name that, or leave the log out", field="log")
 
 
 def check_sink(sink: SinkSettings) -> None:

@@ -100,7 +100,9 @@ class NodeBook:
 
     async def look(self) -> Nodes:
         """Return every node as it tells of itself just now; as is known here where nobody can."""
-        if self._store is not None:
+        # Who asks again and again while the log is away need not wait each time.
+        is_away = self._is_deaf and self._service.trouble
+        if self._store is not None and not is_away:
             with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._meet(self._store, self._here())

@@ -21,11 +21,13 @@ CHANNELS = {
     "sse": (
         "/v1/events/stream",
         "Server-Sent Events. `id:` is the bookmark, `event:` the name of a control frame; events "
-        "of the log have no name, so that `onmessage` hears them.",
+        "of the log have no name, so that `onmessage` hears them. The query, {query}, is in the "
+        "`http` binding of the operation `follow_sse`: that of a channel can hold none.",
     ),
     "ndjson": (
         "/v1/events/stream",
-        "The same with `Accept: application/x-ndjson`: one JSON object a line.",
+        "The same with `Accept: application/x-ndjson`: one JSON object a line. The query, {query}, "
+        "is in the `http` binding of `follow_ndjson`.",
     ),
     "websocket": ("/v1/events/ws", "One JSON object a text message, in both directions."),
 }
@@ -130,7 +132,7 @@ def _channel(name: str, query: Schema, messages: Iterable[str]) -> dict[str, Any
     address, words = CHANNELS[name]
     channel: dict[str, Any] = {
         "address": address,
-        "description": words,
+        "description": words.format(query=" ".join(f"`{key}`" for key in query["properties"])),
         "servers": [{"$ref": f"#/servers/{'ws' if name == 'websocket' else 'http'}"}],
         "messages": {each: {"$ref": f"#/components/messages/{each}"} for each in messages},
     }

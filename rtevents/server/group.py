@@ -288,11 +288,11 @@ class Group:
                 connection.sent_bytes += size
                 connection.delivered += entries
                 counters.delivered += entries
-                if waiting := transport.get_write_buffer_size():
-                    if waiting > HIGH_WATER:
-                        self._set_down(member)
-                else:
-                    connection.touch()
+                waiting = transport.get_write_buffer_size()
+                if waiting <= size:
+                    connection.touch()  # see ``Member.write``
+                if waiting > HIGH_WATER:
+                    self._set_down(member)
 
     async def _beat(self, now: float) -> bool:
         """Write a heartbeat to every member; return whether answers are expected."""

@@ -90,7 +90,8 @@ class Member:
         connection = self.connection
         connection.sent_bytes += len(block)
         connection.delivered += entries
-        if not self.transport.get_write_buffer_size():
+        # All before this was accepted, if not this: uvloop writes at the end of the loop's turn.
+        if self.transport.get_write_buffer_size() <= len(block):
             connection.touch()
 
     @property

@@ -80,6 +80,13 @@ class Sink:
             StoreError: What is given up cannot be kept.
         """
         self._task = asyncio.current_task()
+        try:
+            await self._go_on()
+        finally:
+            # Also where it ends before it has begun: a replay waits for no place.
+            await self._given_up.stop()
+
+    async def _go_on(self) -> None:
         self.notice.look()
         self._pending.clear()
         if self.place.kept.target != self._target:
@@ -94,8 +101,6 @@ class Sink:
                 await self._step()
         except LogClosed:
             return
-        finally:
-            await self._given_up.stop()
 
     def end(self) -> None:
         """Begin nothing more: what runs is let come to its end, and then ``run`` returns."""

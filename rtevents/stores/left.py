@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import shlex
-import sqlite3
 from pathlib import Path
 
 from redis.exceptions import RedisError
@@ -13,12 +12,10 @@ from redis.exceptions import RedisError
 from rtevents.errors import StoreError
 from rtevents.stores import redis_scripts as scripts
 from rtevents.stores import store_name
-from rtevents.stores.look import look
+from rtevents.stores.look import End, find_end
 from rtevents.stores.redis_errors import explain
 from rtevents.stores.redis_place import Place
 from rtevents.stores.redis_server import Server
-from rtevents.stores.sqlite_file import in_words
-from rtevents.stores.sqlite_rows import load_extent
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +33,11 @@ async def refuse_left(file: Path, url: str) -> None:
     Raises:
         StoreError: It has; or Redis does not answer.
     """
-    here = await asyncio.to_thread(_end, file)
+    try:
+        here = await asyncio.to_thread(_end, file)
+    except StoreError as error:
+        logger.warning("nobody knows whether all of it was moved to redis: %s", error)
+        return
     if here is None:
         return
     place = Place.parse(url)
@@ -47,30 +48,22 @@ async def refuse_left(file: Path, url: str) -> None:
         raise StoreError(explain(error, place)) from error
     finally:
         await server.close()
-    name, end = here
-    if epoch is None or epoch.decode() != name or end <= int(moved or 0):
+    end, moved, last = here.last, int(moved or 0), int(last or 0)
+    if epoch is None or epoch.decode() != here.epoch or end <= moved:
         return
-    count, moved, last = end - int(moved or 0), int(moved or 0), int(last or 0)
-    events = f"{count} event{'s' if count > 1 else ''} of {file}"
+    count = end - moved
+    events, are = (f"{count} events", "are") if count > 1 else ("1 event", "is")
     if last == moved:
         command = f"rtevents migrate --from {shlex.quote(str(file))} '{store_name(url)}'"
-        raise StoreError(f"{events} are not moved yet (up to seq {end}): run `{command}` once more")
+        raise StoreError(
+            f"{events} of {file} {are} not moved yet (up to seq {end}): run `{command}` once more"
+        )
     raise StoreError(
-        f"{events} (after seq {moved}, up to {end}) are not in {store_name(url)}, which went on "
-        f"without them up to {last}: export them with `store: sqlite` if they are wanted, then put "
-        "the file away"
+        f"{events} of {file} (after seq {moved}, up to {end}) {are} not in {store_name(url)}, "
+        f"which went on without them up to {last}: export them with `store: sqlite` if they are "
+        "wanted, then put the file away"
     )
 
 
-def _end(file: Path) -> tuple[str, int] | None:
-    """Return the epoch of a log and its last seq; None where there is none that can be read."""
-    if not file.exists():
-        return None
-    try:
-        with look(file) as db:
-            row = db.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
-            return (str(row[0]), load_extent(db).last) if row else None
-    except (StoreError, OSError, sqlite3.Error) as error:
-        words = str(error) if isinstance(error, StoreError) else in_words(error)
-        logger.warning("%s: nobody knows whether all of it was moved to redis: %s", file, words)
-        return None
+def _end(file: Path) -> End | None:
+    return find_end(file) if file.exists() else None

@@ -6,8 +6,43 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from rtevents.errors import StoreError
 from rtevents.stores.header import check_header, check_version
+from rtevents.stores.sqlite_file import in_words
+from rtevents.stores.sqlite_rows import load_extent
+
+
+class End(NamedTuple):
+    """
+    How far a log in a file has come.
+
+    Args:
+        epoch: Its name.
+        first: The first seq that is kept; one more than `last` when there is none.
+        last: The last that it ever had.
+    """
+
+    epoch: str
+    first: int
+    last: int
+
+
+def find_end(file: Path) -> End:
+    """
+    Look how far a log has come.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    try:
+        with look(file) as db:
+            (epoch,) = db.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+            extent = load_extent(db)
+            return End(str(epoch), extent.first, extent.last)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"{file}: cannot be read: {in_words(error)}") from error
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from rtevents.core.event import Entry, Event, Stored
 from rtevents.core.filter import EVERYTHING, Filter
 from rtevents.core.names import is_event_id
-from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged
+from rtevents.core.store import PAGE_BYTES, Bounds, Note, Page, aged, newest
 from rtevents.errors import EventConflict, StoreError
 from rtevents.stores import redis_scripts as scripts
 from rtevents.stores.dedup import Kept
@@ -29,6 +29,7 @@ from rtevents.stores.redis_hint import Known, RedisHint
 from rtevents.stores.redis_place import Place
 from rtevents.stores.redis_rows import Row, entry_of, holes_of, seq_of
 from rtevents.stores.redis_server import Ask, Found, Server
+from rtevents.stores.redis_times import Times
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +76,12 @@ class RedisStore:
         self._ask: Any = server.redis
         self._clock = clock
         self._last = 0
+        self._oldest = 1
         self._hint = hint
         # What a daemon before this one knew: until it is known what is there.
         self._remembered = hint.read()
         self._growth = Growth(0)
+        self._times = Times()
         # One after the other, so that what is published first comes first.
         self._appending = asyncio.Lock()
         self._portion = Portion()
@@ -168,6 +171,8 @@ class RedisStore:
             said, *rest = await self._run(scripts.APPEND, epoch, self._last, self._now(), *bodies)
             if said == b"stored":
                 base = int(rest[0])
+                if self.epoch == epoch:
+                    self._times.append(base, len(bodies), int(rest[1]))
                 await self._confirm(epoch)
                 self._reach(base + len(bodies))
                 return placed(settled, base)
@@ -231,9 +236,19 @@ class RedisStore:
         return None if found is None else int(found)
 
     async def seek(self, timestamp: float) -> int:
-        """Return the seq before the first entry stored at or after `timestamp`."""
+        """
+        Return the seq before the first entry stored at or after `timestamp`.
+
+        While Redis does not answer it is found among the entries that were read last.
+        """
         self._growth.check()
-        return await self._first("stored", int(timestamp * 1e6)) - 1
+        stored = int(timestamp * 1e6)
+        try:
+            return await self._first("stored", stored) - 1
+        except StoreError:
+            if (known := self._times.seek(stored, self._oldest)) is None:
+                raise
+            return known
 
     async def latest(self, wanted: Filter) -> list[Entry]:
         """Return the newest matching entry of each type, oldest first."""
@@ -255,21 +270,22 @@ class RedisStore:
     async def bounds(self) -> Bounds:
         """Return the first and the last seq that are kept, and where some are missing."""
         self._growth.check()
-        known = self._last
-        oldest, epoch, last, holes = await self._run(scripts.EXTENT)
-        is_other = self.epoch and epoch != self.epoch.encode()
-        if epoch is None or is_other or int(last) < known:
-            epoch, last, holes, _ = await self._greet_again()
-        self._reach(int(last))
-        first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1
-        return Bounds(first, int(last), holes_of(holes, first))
+        for _ in range(TRIES):
+            known = self._last
+            oldest, epoch, last, holes = await self._run(scripts.EXTENT)
+            if epoch == self.epoch.encode() and int(last) >= known:
+                self._reach(int(last))
+                first = int(oldest.partition(b"-")[0]) if oldest else int(last) + 1
+                self._oldest = first
+                return Bounds(first, int(last), holes_of(holes, first))
+            # What was read is of another log than what the greeting finds.
+            await self._greet_again()
+        raise StoreError("redis: the log is begun anew, again and again")
 
     async def retain(self, max_events: int, max_age: float, max_bytes: int) -> Bounds:
         """Delete the oldest entries until the rest is within every limit; see ``Store.retain``."""
         bounds = await self.bounds()
-        keep = bounds.first
-        if max_events:
-            keep = max(keep, bounds.last - max_events + 1)
+        keep = newest(bounds, max_events) if max_events else bounds.first
         if max_age:
             async with self._asking():
                 now = self._clock() if self._clock else await self._server.time()
@@ -335,9 +351,10 @@ class RedisStore:
         name, names = epoch.decode(), (line or b"").decode().split()
         if self.epoch and name != self.epoch:
             if self.epoch not in names:
-                self.anew = max(before for _, before in holes_of(holes, 0)) - 1
+                self.anew = max((before for _, before in holes_of(holes, 0)), default=1) - 1
             self._note_lost(self._last, name)
             self._last = 0
+            self._times.clear()
         self.epoch = name
         self._hint.begin(name, "".join(f"{each} " for each in names or [name]), int(last))
         self._reach(int(last))
@@ -418,6 +435,7 @@ class RedisStore:
         key, count = self._server.keys[0], self._portion.count
         low, high = str(after + 1), "+" if last is None else str(last)
         rows: list[Row]
+        epoch = self.epoch
         async with self._asking():
             if newest_first:
                 rows = await self._ask.xrevrange(key, high, low, count)
@@ -425,11 +443,15 @@ class RedisStore:
                 rows = await self._ask.xrange(key, low, high, count)
         self._growth.check()
         self._portion.learn(rows)
+        if rows and self.epoch == epoch:
+            begin = seq_of(rows[-1]) - 1 if newest_first else after
+            self._times.read(begin, rows[::-1] if newest_first else rows)
         return [entry_of(row) for row in rows], len(rows) < count
 
     async def _next(self, after: int, until: int | None) -> tuple[list[Entry], int | None]:
         """Return the next entries after a seq; and up to where that is all, if it is."""
         if until is None and (rows := self._follower.take(after)):
+            self._times.read(after, rows)
             return [entry_of(row) for row in rows], seq_of(rows[-1])
         # What is known before the look is seen by it.
         known = self._last if until is None else min(until, self._last)

@@ -8,11 +8,12 @@ A log is five keys with one hash tag, so that they are on one node of a cluster:
   bytes of all entries up to its end.
 - ``ids``: a hash, ``event_id`` to ``seq``, of what is kept.
 - ``types``: a hash, a type's name to the seq of its newest entry.
-- ``log``: a hash: ``epoch``, ``last``, ``stored`` and ``end`` of the newest entry, ``holes`` (text:
-  ``after-before`` of the seqs that are missing, a blank after each), ``line`` (text: the epochs
-  whose entries these are, the present one last, a blank after each), ``failover`` and ``run`` of
-  the server that it was on; and, where it was moved here, ``moved``, the last seq of what was, and
-  ``due``, the last that is to be, or more, until that is known: see ``move``.
+- ``log``: a hash: ``epoch``, ``last``, ``stored`` and ``end`` of the newest entry, ``count`` of
+  those that are kept (where it is wrong, Redis or somebody's hand threw some of it away), ``holes``
+  (text: ``after-before`` of the seqs that are missing, a blank after each), ``line`` (text: the
+  epochs whose entries these are, the present one last, a blank after each), ``failover`` and
+  ``run`` of the server that it was on; and, where it was moved here, ``moved``, the last seq of
+  what was, and ``due``, the last that is to be, or more, until that is known: see ``move``.
 - ``nodes``: a hash, what each daemon that shares the log has left word of itself, by its name: when
   that was, in milliseconds, a blank, and the word.
 """
@@ -37,6 +38,11 @@ local function add(entries, seq, stored, body, size, is_last)
     redis.call('XADD', entries, id, 'b', body)
   end
 end
+local function is_whole(count)
+  return not count or tonumber(count) == redis.call('XLEN', KEYS[1])
+    and tonumber(count) == redis.call('HLEN', KEYS[2])
+    and (count == '0' or redis.call('EXISTS', KEYS[3]) == 1)
+end
 local function parts(id)
   local seq, stored = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(seq), tonumber(stored)
@@ -48,8 +54,8 @@ APPEND = (
     + r"""
 -- ARGV: epoch, the seq that is known, the time in microseconds or '', then the bodies.
 local entries, ids, kinds, log = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local is = redis.call('HMGET', log, 'epoch', 'last', 'stored', 'end')
-if is[1] ~= ARGV[1] or tonumber(is[2]) < tonumber(ARGV[2]) then
+local is = redis.call('HMGET', log, 'epoch', 'last', 'stored', 'end', 'count')
+if is[1] ~= ARGV[1] or tonumber(is[2]) < tonumber(ARGV[2]) or not is_whole(is[5]) then
   return {'other'}
 end
 local names, types = {}, {}
@@ -97,7 +103,8 @@ for kind, seq in pairs(newest) do
   redis.call('HSET', kinds, kind, seq)
 end
 redis.call('HSET', log, 'last', text(last), 'stored', stored, 'end', text(size))
-return {'stored', text(base)}
+redis.call('HINCRBY', log, 'count', #names)
+return {'stored', text(base), stored}
 """
 )
 
@@ -138,7 +145,8 @@ else
   redis.call('HSETNX', log, 'stored', '0')
 end
 redis.call('HSET', log, 'epoch', ARGV[1], 'last', text(last), 'moved', text(last), 'due', ARGV[6],
-  'end', text(size), 'holes', holes, 'failover', ARGV[2], 'run', ARGV[3])
+  'end', text(size), 'count', redis.call('XLEN', entries), 'holes', holes, 'failover', ARGV[2],
+  'run', ARGV[3])
 return 'done'
 """
 )
@@ -150,13 +158,17 @@ local is = redis.call('HMGET', KEYS[4], 'epoch', 'last', 'moved', 'due')
 return {oldest and oldest[1] or '', is[1], is[2], is[3], is[4]}
 """
 
-GREET = r"""#!lua flags=allow-oom
+GREET = (
+    "#!lua flags=allow-oom\n"
+    + _ENTRY
+    + r"""
 -- ARGV: a new epoch, the epoch and the seq that are known ('' and 0: none), how far a new log
 -- begins after an old one, the failover that made this server the master ('': none), its run, and
 -- '1' if what it held before that run may be more than what it holds now; then, of who begins, and
 -- knows only what it remembers, the epochs of which that may be (else ''), and '1' if it was here.
-local log = KEYS[4]
-local is = redis.call('HMGET', log, 'epoch', 'last', 'holes', 'failover', 'run', 'line', 'due')
+local entries, ids, kinds, log = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local is = redis.call('HMGET', log, 'epoch', 'last', 'holes', 'failover', 'run', 'line', 'due',
+  'count')
 local known, last, is_known = tonumber(ARGV[3]), tonumber(is[2] or '0'), ARGV[2] ~= ''
 if tonumber(is[7] or '0') > last then
   return redis.error_reply('ERR the log is not all moved here: let `rtevents migrate` end; else '
@@ -183,7 +195,8 @@ for before in string.gmatch(is[3] or '', '%-(%d+) ') do
 end
 local is_replaced = ARGV[5] ~= '' and is[4] ~= ARGV[5]
 local is_older = ARGV[7] == '1' and is[5] ~= ARGV[6]
-if not is[1] or is_behind or is_apart or is_replaced or is_older then
+local is_torn = is[1] and not is_whole(is[8])
+if not is[1] or is_behind or is_apart or is_replaced or is_older or is_torn then
   local first, holes = math.max(last, known), is[3] or ''
   if first > 0 then
     first = first + tonumber(ARGV[4])
@@ -191,15 +204,32 @@ if not is[1] or is_behind or is_apart or is_replaced or is_older then
   end
   local line = (is[6] or is[1] and is[1] .. ' ' or '') .. ARGV[1] .. ' '
   redis.call('HSET', log, 'epoch', ARGV[1], 'last', string.format('%.0f', first), 'holes', holes,
-    'line', string.sub(line, -1000))
+    'line', string.sub(line, -1000), 'count', redis.call('XLEN', entries))
   redis.call('HSETNX', log, 'stored', '0')
   redis.call('HSETNX', log, 'end', '0')
+  if is_torn then
+    -- What is left is made whole, so that each id is known; it takes a second for a million.
+    redis.call('UNLINK', ids, kinds)
+    local from = '-'
+    repeat
+      local rows = redis.call('XRANGE', entries, from, '+', 'COUNT', 1000)
+      for _, row in ipairs(rows) do
+        local name, kind = ids_of(row[2][2])
+        local seq = text((parts(row[1])))
+        redis.call('HSET', ids, name, seq)
+        redis.call('HSET', kinds, kind, seq)
+        from = '(' .. row[1]
+      end
+    until #rows == 0
+  end
 end
 if is[4] ~= ARGV[5] or is[5] ~= ARGV[6] then
   redis.call('HSET', log, 'failover', ARGV[5], 'run', ARGV[6])
 end
+redis.call('HSETNX', log, 'count', redis.call('XLEN', entries))
 return redis.call('HMGET', log, 'epoch', 'last', 'holes', 'line')
 """
+)
 
 FIND = (
     _ENTRY
@@ -247,7 +277,7 @@ TRIM = (
     _ENTRY
     + r"""
 -- ARGV: the seq to keep from, and the most to delete. Returns how many are gone.
-local entries, ids = KEYS[1], KEYS[2]
+local entries, ids, log = KEYS[1], KEYS[2], KEYS[4]
 local keep, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 local rows = redis.call('XRANGE', entries, '-', text(keep - 1), 'COUNT', most)
 if #rows == 0 then
@@ -261,6 +291,7 @@ redis.call('XTRIM', entries, 'MINID', '=', text((parts(rows[#rows][1])) + 1))
 for from = 1, #names, 1000 do
   redis.call('HDEL', ids, unpack(names, from, math.min(from + 999, #names)))
 end
+redis.call('HINCRBY', log, 'count', -#rows)
 return #rows
 """
 )

@@ -1,17 +1,18 @@
 """
 How far many daemons on Redis carry: a simulation with the costs that ``several`` measured.
 
-``python -m tests.benchmarks.scale [--costs FILE]``: 100 daemons, a million subscribers, 100,000
-events a second. Each daemon and each Redis is one processor that does one thing after the other.
-The load is raised until something cannot follow: that is the first bottleneck. Then the log is
-divided among more Redis servers, and again.
+``python -m tests.benchmarks.scale [--costs FILE] [--gbit N]``: 100 daemons, a million subscribers,
+100,000 events a second. Each daemon and each Redis is a machine with one processor that does one
+thing after the other, and a network that sends one byte after the other. The load is raised until
+something cannot follow: that is the first bottleneck. Then the log is divided among more Redis
+servers, and again.
 
 What is simulated, event for event of the queues (Poisson arrivals, one append and one look of a
 daemon at a time, batches that grow by themselves): a daemon takes events in and appends what waits;
 a Redis does all that waits in one round, and writes to the disk once in a round with appends; who
 follows a log fetches what came, at most 500 entries; then finds who wants which, and writes to each
-of whom some are. What is not: the network between them but for its
-delay and its bytes, the publishers, and the subscribers' own machines.
+of whom some are; what a Redis sends to daemons and a daemon to subscribers takes its network's
+time. What is not: what is lost and sent again, the publishers, and the subscribers' own machines.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         projects: Every event is of one of them, and every subscriber wants one.
         is_near: Whether a daemon has the subscribers of few logs, and follows these alone.
         pause: Seconds for which a subscriber lets events gather (`max_latency`).
+        gbit: Gigabits a second that a machine's network sends, and takes at the same time.
         seconds: Time that is simulated.
     """
 
@@ -70,6 +72,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     projects: int = 1_000
     is_near: bool = False
     pause: float = 0.0
+    gbit: float = 10.0
     seconds: float = 3.0
 
 
@@ -93,22 +96,27 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def is_enough(self) -> bool:
         """Whether everything follows."""
-        return self.behind < 250 and max(self.load("redis"), self.load("daemon")) < 0.98
+        return self.behind < 250 and max(map(self.load, KINDS)) < 0.98
 
     def load(self, kind: str) -> float:
         """Return the share of its time for which one of this kind does anything."""
-        return sum(share for what, share in self.busy.items() if what.startswith(kind))
+        return sum(share for what, share in self.busy.items() if what.startswith(f"{kind}:"))
 
     @property
     def bottleneck(self) -> str:
         """What the busiest does most, and the share of that."""
-        kind = max(("redis", "daemon"), key=self.load)
-        what = max((one for one in self.busy if one.startswith(kind)), key=self.busy.__getitem__)
+        kind = max(KINDS, key=self.load)
+        mine = [one for one in self.busy if one.startswith(f"{kind}:")]
+        what = max(mine, key=self.busy.__getitem__)
         return f"{what} ({self.busy[what] / self.load(kind):.0%})"
 
 
+KINDS = ("redis", "daemon", "network of redis", "network of a daemon")
+"""What may be busy."""
+
+
 class _Processor:
-    """Does one thing after the other, and notes for how long it did what."""
+    """Does one thing after the other, and notes for how long it did what; a network, too."""
 
     def __init__(self, since: float) -> None:
         self._free = 0.0
@@ -130,6 +138,7 @@ class _Log:
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
         self.processor = _Processor(sim.warm)
+        self.network = _Processor(sim.warm)
         self._waiting: list[Callable[[], tuple[float, bool, Callable[[float], None]]]] = []
         self._is_busy = False
         self.entries: list[float] = []
@@ -210,9 +219,17 @@ class _Writer:
 class _Reader:
     """A daemon that follows one log, and delivers what its subscribers want."""
 
-    def __init__(self, sim: Simulation, daemon: _Processor, log: _Log, subscribers: float) -> None:
+    def __init__(
+        self,
+        sim: Simulation,
+        daemon: _Processor,
+        network: _Processor,
+        log: _Log,
+        subscribers: float,
+    ) -> None:
         self._sim = sim
         self._daemon = daemon
+        self._network = network
         self._log = log
         self._subscribers = subscribers
         self.place = 0
@@ -228,21 +245,27 @@ class _Reader:
         def fetch() -> tuple[float, bool, Callable[[float], None]]:
             got.extend(self._log.entries[self.place : self.place + CHUNK])
             self.place += len(got)
-            return costs.call + costs.fetch * len(got), False, lambda at: self._deliver(at, got)
+            return costs.call + costs.fetch * len(got), False, send
+
+        def send(now: float) -> None:
+            sent = self._log.network.do(now, events=self._sim.micros(len(got)))
+            self._sim.at(sent, lambda at: self._deliver(at, got))
 
         self._log.ask(now, fetch)
 
     def _deliver(self, now: float, born: Sequence[float]) -> None:
         costs, share = self._sim.costs, self._sim.share
         writes = self._subscribers * (1 - (1 - share) ** len(born))
+        deliveries = self._subscribers * share * len(born)
         end = self._daemon.do(
             now,
             follow=costs.follow_call + len(born) * costs.follow,
             match=len(born) * costs.match * min(1.0, self._subscribers * share),
-            deliver=writes * costs.write + self._subscribers * share * len(born) * costs.deliver,
+            deliver=writes * costs.write + deliveries * costs.deliver,
         )
+        sent = self._network.do(end, events=self._sim.micros(deliveries))
         if now >= self._sim.warm:
-            self._sim.took += [end - one for one in born]
+            self._sim.took += [sent - one for one in born]
         # Who has more to fetch goes on.
         pause = self._sim.plan.pause if len(born) < CHUNK else 0.0
         self._sim.at(max(end + WIRE, now + pause), self.look)
@@ -268,6 +291,7 @@ class Simulation:
         self._number = count()
         self._logs = [_Log(self) for _ in range(plan.logs)]
         self._daemons = [_Processor(self.warm) for _ in range(plan.daemons)]
+        self._networks = [_Processor(self.warm) for _ in range(plan.daemons)]
         # Of the events of a log that it follows, a subscriber wants those of its project.
         self.share = plan.logs / plan.projects
         self._readers: list[_Reader] = []
@@ -279,13 +303,17 @@ class Simulation:
         logs = [self._logs[number % plan.logs]] if plan.is_near else self._logs
         subscribers = plan.subscribers / plan.daemons / len(logs)
         for log in logs:
-            reader = _Reader(self, daemon, log, subscribers)
+            reader = _Reader(self, daemon, self._networks[number], log, subscribers)
             self._readers.append(reader)
             self.at(0.0, reader.look)
         rate = plan.rate / plan.daemons / plan.logs
         for log in self._logs:
             writer = _Writer(self, daemon, log, rate)
             self.at(self.random.expovariate(rate), writer.arrive)
+
+    def micros(self, events: float) -> float:
+        """Return the microseconds that a network takes to send so many events."""
+        return events * self.costs.event_bytes * 8 / (self.plan.gbit * 1e3)
 
     def at(self, when: float, what: Callable[[float], None]) -> None:
         """Have something happen at a moment."""
@@ -307,6 +335,8 @@ class Simulation:
                 for kind, processors in (
                     ("redis", [log.processor for log in self._logs]),
                     ("daemon", self._daemons),
+                    ("network of redis", [log.network for log in self._logs]),
+                    ("network of a daemon", self._networks),
                 )
                 for what, seconds in max(
                     (one.spent for one in processors), key=Counter.total
@@ -349,14 +379,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale")
     parser.add_argument("--costs", type=Path, metavar="FILE", help="what `several cost` wrote")
     parser.add_argument("--projects", type=int, default=1000, help="every subscriber wants one")
+    parser.add_argument("--gbit", type=float, default=10.0, help="of each machine's network")
     arguments = parser.parse_args()
     costs = MEASURED
     if arguments.costs:
         costs = msgspec.json.decode(arguments.costs.read_bytes(), type=Costs)
-    base = Plan(projects=arguments.projects)
+    base = Plan(projects=arguments.projects, gbit=arguments.gbit)
     print(
         f"{base.daemons} daemons, {base.subscribers:,} subscribers, {base.rate:,.0f} events/s "
-        f"wanted; each subscriber wants one of {base.projects:,} projects\n"
+        f"wanted; each subscriber wants one of {base.projects:,} projects; {base.gbit:g} Gbit/s\n"
         f"{'logs':>5} {'of a daemon':<12}{'pause':>6} {'events/s':>9} {'redis':>6} {'daemon':>7} "
         f"{'p50 ms':>7} {'p99 ms':>7} {'MB/s of redis, daemon':>22}  gives way"
     )

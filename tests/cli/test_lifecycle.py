@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import Daemon, wait_for
+from tests.conftest import PATIENCE, Daemon, wait_for
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_serve_tells_where_it_listens_what_it_watches_and_what_happens(
         # The repository's own commit may come first.
         seen = next(line for line in process.stdout if "RISK_ALERT" in line)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=15)
+        process.communicate(timeout=PATIENCE)
 
     assert lines[0] == f"listening on {stopped_daemon.socket}\n"
     assert lines[1].startswith("listening on http://127.0.0.1:")
@@ -80,7 +80,7 @@ def test_two_that_start_at_once_make_one_daemon(stopped_daemon: Daemon) -> None:
     with loser, winner:
         _, said = loser.communicate()
         stopped_daemon.run("stop")
-        winner.communicate(timeout=15)
+        winner.communicate(timeout=PATIENCE)
 
     assert loser.returncode in (0, 1)
     assert len(said.splitlines()) <= 1

@@ -14,7 +14,7 @@ import rtevents
 from rtevents.core.causes import extensions_of
 from rtevents.core.event import Event
 from rtevents.core.filter import Filter
-from tests.conftest import Daemon, wait_for
+from tests.conftest import PATIENCE, Daemon, wait_for
 
 KINDS: list[tuple[list[str], str, dict[str, Any]]] = [
     (
@@ -261,7 +261,7 @@ def test_a_line_from_a_slow_pipe_is_stored_before_the_next_one_comes(daemon: Dae
             assert json.loads(process.stdout.readline())["seq"] == number
         process.stdin.close()
 
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 def test_without_a_daemon_there_is_one_line_and_exit_3(stopped_daemon: Daemon) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rtevents.core.event import Event
-from tests.conftest import Daemon, wait_for
+from tests.conftest import PATIENCE, Daemon, wait_for
 
 
 def risk(message: str, **fields: Any) -> Event:
@@ -262,7 +262,7 @@ def test_it_lives_through_kill_and_restart_without_loss_or_repeat(daemon: Daemon
             publish(daemon, risk(f"after{number}"))
             assert next_id(process) == f"after{number}"
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=PATIENCE)
 
     lost = "rtevents: connection lost (it was cut); reconnecting"
     assert said.splitlines() == [lost] * 3
@@ -278,7 +278,7 @@ def test_a_daemon_that_stays_away_is_told_once(daemon: Daemon) -> None:
         publish(daemon, risk("r1"))
         assert next_id(process) == "r1"
         process.send_signal(signal.SIGINT)
-        _, rest = process.communicate(timeout=10)
+        _, rest = process.communicate(timeout=PATIENCE)
 
     assert first == "rtevents: connection lost (shutdown); reconnecting\n"
     assert rest == ""
@@ -287,7 +287,7 @@ def test_a_daemon_that_stays_away_is_told_once(daemon: Daemon) -> None:
 def test_without_reconnecting_a_lost_connection_exits_with_7(daemon: Daemon) -> None:
     with following(daemon, "--no-reconnect") as process:
         daemon.stop(signal.SIGKILL)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 7
     assert said == "rtevents: the connection is lost: it was cut\n"
@@ -298,7 +298,7 @@ def test_a_stream_ended_on_purpose_does_not_come_back(daemon: Daemon) -> None:
         with daemon.client() as client:
             (connection,) = [each for each in client.connections() if each["pid"] == process.pid]
         closed = daemon.run("connections", "close", connection["connection_id"])
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=PATIENCE)
 
     assert closed.stdout == f"ended {connection['connection_id']}\n"
     assert process.returncode == 7
@@ -323,7 +323,7 @@ def test_a_reader_who_has_had_enough_ends_it_cleanly(shared_filled: Daemon) -> N
         tail.stdout.close()
 
         assert tail.stderr.read() == b""
-        assert tail.wait(10) == 0
+        assert tail.wait(PATIENCE) == 0
     assert ids(head.stdout) == ["r1"]
 
 
@@ -333,7 +333,8 @@ def test_heartbeats_are_shown_to_who_asks(
 ) -> None:
     stopped_daemon.start(env={"RTEVENTS_HEARTBEAT_INTERVAL": "0.1"})
 
-    done = stopped_daemon.run("tail", *words, "--count", "1", "--timeout", "1s")
+    patience = "20s" if shown else "1s"
+    done = stopped_daemon.run("tail", *words, "--count", "1", "--timeout", patience)
 
     assert done.returncode == (0 if shown else 124)
     assert ('"HEALTH_CHECK"' in done.stdout) == shown
@@ -342,7 +343,7 @@ def test_heartbeats_are_shown_to_who_asks(
 def test_ctrl_c_is_silent(shared_daemon: Daemon) -> None:
     with following(shared_daemon) as process:
         process.send_signal(signal.SIGINT)
-        out, said = process.communicate(timeout=10)
+        out, said = process.communicate(timeout=PATIENCE)
 
     assert (process.returncode, out, said) == (130, "", "")
 

@@ -149,7 +149,7 @@ def test_a_glob_is_what_its_slow_regular_expression_is(parts: list[str], path: l
     st.lists(st.sampled_from(["**", "*", "a", "b*", '"q"', "[ab]", "ü", "\\", "a[b"]), min_size=1),
     st.lists(st.sampled_from(["a", "b", "ba", '"q"', "ü", "\\", "a[b"]), min_size=1, max_size=6),
 )
-@settings(suppress_health_check=[HealthCheck.filter_too_much])
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 def test_whatever_has_a_path_of_a_glob_has_its_hint(parts: list[str], path: list[str]) -> None:
     glob = Glob("/".join(parts))
     for listed in ({"file_path": "/".join(path)}, {"files": [{"path": "/".join(path)}]}):

@@ -23,6 +23,7 @@ from rtevents.errors import (
     StoreError,
     Unavailable,
 )
+from tests.conftest import PATIENCE
 
 from .conftest import TroubledStore, task
 
@@ -427,7 +428,7 @@ async def test_a_handler_gets_each_matching_entry_in_order(service: EventService
     await service.publish_many([task(1), task(2)])
     await service.publish_many([task(3, type="PROGRESS_UPDATE", data={"done": 1, "total": 2})])
     await service.publish(task(4))
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), PATIENCE)
     assert service.statistics().handlers["registered"] == 1
     end()
     while service.statistics().handlers["registered"]:
@@ -450,7 +451,7 @@ async def test_a_handler_that_raises_is_counted_and_goes_on(
 
     service.on(fail)
     await service.publish_many([task(1), task(2), task(3)])
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), PATIENCE)
     while service.statistics().handlers["failures"] < 3:
         await asyncio.sleep(0)
 

@@ -154,8 +154,8 @@ def test_a_sink_that_would_find_no_log_or_several_is_a_warning(tmp_path: Path) -
     assert warnings == [
         "config.yaml:3: sinks[0].log: there is no 'nope', expected main or team or web",
         "config.yaml:4: sinks[1].project: this is in several logs (main, team, web), and is read "
-        "from one: name one, as log=main, or its projects",
-        "config.yaml:5: sinks[2].log: 'team' has none of the projects that are asked for, they are "
+        "from one: name one, as `log: main`, or its projects",
+        "config.yaml:5: sinks[2].log: 'team' has nothing new of these projects, they are "
         "in web: name that, or leave the log out",
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from rtevents.client.sync import Client
 from rtevents.core.event import Entry, Event, Gap
 from rtevents.core.filter import Filter
 from rtevents.errors import BadInput, EventRefused, Unavailable
-from tests.conftest import PATIENCE, Daemon, wait_for
+from tests.conftest import PATIENCE, Daemon, folder_with_a_short_path, lodging, wait_for
 from tests.faults.network import Link
 from tests.redis import RedisServer
 
@@ -170,10 +171,7 @@ def test_what_each_log_has_is_told(stopped_daemon: Daemon, redis_server: RedisSe
         done = daemon.run(*words)
         assert done.returncode != 0, words
         assert "several logs" in done.stderr, done.stderr
-    assert (
-        "2: a seq is of one log, and there are several: name it (--log"
-        in daemon.run("trace", "2").stderr
-    )
+    assert "a trace is of one: name it (--log NAME)" in daemon.run("trace", "2").stderr
     assert "name it (--log main, or" in daemon.run("report", "--since", "24h").stderr
     assert daemon.run("export", "-", "--project", "team").stdout.count("TASK_UPDATE") == 4
     for command in ("export -", "replay --speed max -o ndjson"):
@@ -316,6 +314,31 @@ def test_a_log_that_is_away_harms_no_other(stopped_daemon: Daemon, tmp_path: Pat
         redis.stop()
 
 
+def test_nodes_with_other_logs_are_told_of(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    """Else what one of them publishes for such a project is found by nobody at the other."""
+    own = {
+        "RTEVENTS_STORE": redis_server.url("differ"),
+        "RTEVENTS_NODE_INTERVAL": "0.2",
+    }
+    configure(stopped_daemon, LOGS % redis_server.url("differ-team"))
+    stopped_daemon.start(env=own | {"RTEVENTS_NODE": "one"})
+    with folder_with_a_short_path() as folder, lodging(folder) as other:
+        other.start("--no-project", env=own | {"RTEVENTS_NODE": "two"})
+
+        def warned(daemon: Daemon) -> bool:
+            with daemon.client() as client:
+                reasons = client.status()["health"]["reasons"]
+            return any(each.startswith("logs.differ: ") for each in reasons)
+
+        wait_for(lambda: warned(stopped_daemon) and warned(other), "both warn")
+        said = other.run("status", "--all").stdout
+        assert "logs.differ: 'one': configured with other `logs` than this node" in said
+        assert "           its `logs` are others than here: give all nodes the same" in said
+    wait_for(lambda: not warned(stopped_daemon), "the other has left")
+
+
 def test_sinks_and_retention_are_of_one_log(
     stopped_daemon: Daemon, redis_server: RedisServer
 ) -> None:
@@ -392,6 +415,36 @@ def test_the_past_of_a_project_is_read_by_the_name_of_its_old_log(stopped_daemon
     assert seen("history", "--since", "new") == ([], "")
     waited = seen("wait", "--log", "main", "--since", "all", "--count", "2")
     assert waited == (["old1", "old2"], "")
+    # As the page has it.
+    page = (Path(rtevents.__file__).parent / "docs" / "redis.md").read_text()
+    history, tail = page.partition("```sh past\n")[2].partition("```")[0].splitlines()
+    assert daemon.run(*history.split()[1:]).stdout.count('"task_id"') == 2
+    assert daemon.run(*tail.split()[1:]).stdout.count('"task_id"') == 3
+
+
+def test_a_log_of_its_own_is_moved_out_of_its_own_file(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    daemon = stopped_daemon
+    configure(daemon, "logs: [{name: web, projects: [web]}]\n")
+    daemon.start("--no-project")
+    with daemon.client() as client:
+        client.publish_many([task(f"w{number}", "web") for number in range(3)])
+        mark = client.history(Filter(logs=frozenset({"web"}))).next
+    daemon.stop()
+    file = daemon.home / "state" / "rtevents" / "events-web.db"
+    url = redis_server.url("moved-web")
+    moved = daemon.run("migrate", "--from", str(file), url)
+    assert moved.returncode == 0, moved.stderr
+    assert moved.stdout.startswith("3 entries moved; 3 (1 to 3) are the same here and there")
+    configure(daemon, f"logs: [{{name: web, projects: [web], store: '{url}'}}]\n")
+    daemon.start("--no-project")
+
+    with daemon.client() as client:
+        client.publish(task("w3", "web"))
+        page = client.history(Filter(logs=frozenset({"web"})), after=str(mark))
+    assert [(entry.event_id, entry.seq) for entry in page.events] == [("w3", 4)]
+    assert page.gap is None
 
 
 def test_a_name_is_as_far_behind_as_its_log_says(stopped_daemon: Daemon) -> None:
@@ -402,8 +455,8 @@ def test_a_name_is_as_far_behind_as_its_log_says(stopped_daemon: Daemon) -> None
         client.publish_many([task(f"w{number}", "web") for number in range(3)])
 
         def listed() -> Any:
-            [name] = json.loads(daemon.run("sinks", "--json").stdout)
-            return name
+            names = json.loads(daemon.run("sinks", "--json").stdout)
+            return names[0] if names else {"bookmark": "it does not run yet"}
 
         words = ("on", "--log", "web", "--as", "nm", "--since", "all", "--", "true")
         running = daemon.popen(*words)
@@ -524,3 +577,33 @@ def test_a_copied_log_is_refused_and_put_away_it_begins_anew(stopped_daemon: Dae
         ):
             client.reload()
         assert [each["epoch"] for each in client.status()["logs"]] == epochs
+
+
+def test_a_further_log_is_moved_by_its_file_and_not_begun_before(
+    stopped_daemon: Daemon, redis_server: RedisServer
+) -> None:
+    """The command that is told is the one to give."""
+    daemon, url = stopped_daemon, redis_server.url("moved")
+    configure(daemon, "logs:\n- {name: team, projects: [team]}\n")
+    daemon.start()
+    file = str(daemon.home / "state" / "rtevents" / "events-team.db")
+    with daemon.client() as client:
+        client.publish_many([task("a", "team"), task("b", "team")])
+        online = daemon.run("migrate", url, "--from", file, "--json")
+        client.publish(task("c", "team"))
+    daemon.stop()
+    configure(daemon, f"logs:\n- {{name: team, projects: [team], store: '{url}'}}\n")
+    early = daemon.run("serve", "--no-project")
+    [command] = re.findall(r"`rtevents (.*)`", early.stderr)
+    rest = daemon.run(*shlex.split(command))
+    daemon.start()
+    with daemon.client() as client:
+        c = client.publish(task("d", "team"))
+        found = client.history(Filter(logs=frozenset({"team"}), types=frozenset({"TASK_UPDATE"})))
+
+    assert json.loads(online.stdout)["is_complete"] is False
+    assert early.returncode == 1
+    assert f"log team: 1 event of {file} is not moved yet (up to seq 3): run" in early.stderr
+    assert rest.stdout.startswith("1 entries moved; 3 (1 to 3) are the same here and there")
+    assert [entry.event_id for entry in found.events] == ["a", "b", "c", "d"]
+    assert c.seq == 4

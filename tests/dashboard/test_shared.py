@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    """A log in Redis."""
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis."""
     server = RedisServer(tmp_path / "redis")
     server.start()
-    yield server.url()
+    yield server
     server.stop()
+
+
+@pytest.fixture
+def url(redis: RedisServer) -> str:
+    """A log in Redis."""
+    return redis.url()
 
 
 @pytest.fixture
@@ -151,5 +157,56 @@ def test_who_may_see_one_log_sees_that(screen: Screen, several: Daemon) -> None:
 
     screen.until_shown("low: live in team", "low: before in team")
     assert "in main" not in screen.text("body")
-    assert screen.page.locator("#logs").is_hidden()
+    # Whether there is such a log is not said: to this grant there is none.
+    assert screen.text("#logs").split() == ["team", "no", "log", "main"]
     assert screen.ask("location.search") == ""
+
+
+def test_each_node_is_listed_and_named_in_what_it_tells(
+    screen: Screen, stopped_daemon: Daemon, another: Daemon, url: str
+) -> None:
+    stopped_daemon.start(
+        env={"RTEVENTS_STORE": url, "RTEVENTS_NODE": "ada", "RTEVENTS_NODE_INTERVAL": "0.2"}
+    )
+    with another.client() as client:
+        [other] = {each["name"] for each in client.nodes()["nodes"]} - {"ada"}
+    screen.open()
+
+    screen.until_text("#feed", "ok  node.started  ada")
+    screen.until_text("#health", "ada · ok · ")
+    screen.until_text("#health", f"{other} · ok · ")
+    another.stop(9)
+    screen.until_text("#health", f"{other} · lost, last heard ")
+    assert screen.complaints == []
+
+
+def test_why_no_event_is_taken_stands_on_top(
+    screen: Screen, stopped_daemon: Daemon, another: Daemon, url: str, redis: RedisServer
+) -> None:
+    """In words, and not only where somebody would have to scroll to."""
+    stopped_daemon.start(env={"RTEVENTS_STORE": url, "RTEVENTS_HEALTH__DASHBOARD_INTERVAL": "0.2"})
+    screen.open()
+    screen.until_text("#health .watched + h3 + .watched", " · ok · ")
+    redis.kill()
+
+    screen.until_text("#verdict", "failed: events cannot be stored: redis at 127.0.0.1:")
+    box = screen.page.locator("#verdict").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] < 120
+    assert "events cannot be stored" in str(screen.page.locator("#verdict").get_attribute("title"))
+    screen.until_text("#health", " · not known while the log is away, last heard ")
+    assert "(1 lost)" not in screen.text("#health")
+    redis.start()
+    screen.until("document.getElementById('verdict').hidden")
+
+
+def test_a_log_that_is_not_there_is_told(screen: Screen, several: Daemon) -> None:
+    screen.open()
+    screen.page.goto(screen.page.url.replace("log=main", "log=no<b>pe"))
+
+    screen.until_text("#logs", "no log no<b>pe")
+    screen.until_state("live")
+    assert screen.ask("location.search") == "?log=main"
+    screen.page.get_by_role("link", name="team").click()
+    screen.until_state("live")
+    assert screen.text("#logs").split() == ["main", "team"]

@@ -85,7 +85,7 @@ def test_a_clock_that_is_set_back_makes_no_token_last_longer(
     daemon = stopped_daemon
     daemon.start(env=faked(clock))
     with daemon.client() as client:
-        secret = client.create_token("viewer", expires_in=2)["token"]
+        secret = client.create_token("viewer", expires_in=4)["token"]
     clock.write_text("-3600\n")
     viewer = Caller(daemon, secret)
     with viewer.stream() as stream:

@@ -50,7 +50,9 @@ class Asker:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(odd=HOSTILE)
 def _try_host_and_origin(asker: Asker, odd: bytes) -> None:

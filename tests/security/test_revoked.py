@@ -149,7 +149,7 @@ def test_a_stream_ends_with_its_token(daemon: Daemon, accept: str) -> None:
 
 def test_a_stream_ends_when_its_token_expires(daemon: Daemon) -> None:
     """S23: by itself."""
-    mine = Caller(daemon, token(daemon, "viewer", expires_in=2))
+    mine = Caller(daemon, token(daemon, "viewer", expires_in=4))
     with mine.stream() as stream:
         frames: list[Any] = [json.loads(line) for line in stream]
     publish(daemon)

@@ -14,7 +14,7 @@ import pytest
 from rtevents.core.payloads import PAYLOADS
 from rtevents.server.asyncapi import SEEN_ASIDE
 from rtevents.server.commands import _COMMANDS
-from rtevents.server.stream import CLOSE_CODES
+from rtevents.server.stream import CLOSE_CODES, STREAM_KEYS
 from tests.fetched import npm
 
 from .conftest import Houses, Server, risk, task
@@ -72,6 +72,24 @@ async def test_every_type_and_every_command_is_told(server: Server) -> None:
     received = {name for name, each in found["operations"].items() if each["action"] == "receive"}
     assert received == {*_COMMANDS, "auth"}
     assert found["servers"]["ws"]["host"] == f"127.0.0.1:{server.tcp[1]}"
+
+
+async def test_what_a_stream_may_be_asked_for_is_told(server: Server) -> None:
+    """A binding of a channel for HTTP is empty by its specification (0.3.0): operations have it."""
+    found = await document(server)
+
+    asked = {
+        "sse": found["operations"]["follow_sse"]["bindings"]["http"]["query"],
+        "ndjson": found["operations"]["follow_ndjson"]["bindings"]["http"]["query"],
+        "websocket": found["channels"]["websocket"]["bindings"]["ws"]["query"],
+    }
+    for name, query in asked.items():
+        assert set(query["properties"]) == STREAM_KEYS
+        assert all(each["description"] for each in query["properties"].values())
+        if name != "websocket":
+            words = found["channels"][name]["description"]
+            assert f"`follow_{name}`" in words
+            assert {key for key in STREAM_KEYS if f"`{key}`" in words} == STREAM_KEYS
 
 
 async def test_what_an_sse_stream_says_is_what_is_told(houses: Houses) -> None:

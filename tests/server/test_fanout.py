@@ -158,7 +158,7 @@ async def test_a_reader_that_accepts_nothing_is_cut_off_and_resumes_complete(
 
 
 async def test_a_slow_reader_that_accepts_something_is_not_cut_off(houses: Houses) -> None:
-    server = await houses.open(send_timeout=0.5, event_retention=20)
+    server = await houses.open(send_timeout=1.5, event_retention=20)
     async with await server.narrow_stream() as slow:
         await slow.live()
         for number in range(120):
@@ -173,7 +173,7 @@ async def test_a_slow_reader_that_accepts_something_is_not_cut_off(houses: House
             # byte being accepted.
             if (taken := taken + len(data)) > 48 * KIB:
                 taken = 0
-                await asyncio.sleep(0.04)
+                await asyncio.sleep(0.12)
 
     assert seqs == list(range(1, 121))
 

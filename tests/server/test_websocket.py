@@ -456,7 +456,7 @@ async def test_who_does_not_answer_a_ping_is_closed(
 
 @pytest.mark.parametrize("opcode", [PONG, TEXT])
 async def test_who_answers_stays(houses: Houses, opcode: int) -> None:
-    server = await houses.open(heartbeat_interval=0.3, pong_timeout=0.28)
+    server = await houses.open(heartbeat_interval=1.0, pong_timeout=0.95)
     ws = await (await server.ws()).live()
 
     pings = 0
@@ -470,7 +470,7 @@ async def test_who_answers_stays(houses: Houses, opcode: int) -> None:
 
 async def test_who_unsubscribed_gets_heartbeats_and_has_to_answer_them(houses: Houses) -> None:
     """Else it would be cleaned up, since nothing comes or goes."""
-    server = await houses.open(heartbeat_interval=0.3, pong_timeout=0.28)
+    server = await houses.open(heartbeat_interval=1.0, pong_timeout=0.95)
     ws = await (await server.ws()).live()
     place = (await ws.ask(op="unsubscribe"))["bookmark"]
     await server.publish(task())

@@ -11,6 +11,7 @@ from rtevents.core.filter import Filter
 from rtevents.errors import BookmarkError, StoreError
 from rtevents.sinks import pending
 from rtevents.sinks.place import DeadLetters, Letter, Place
+from rtevents.sinks.reader import Reader
 
 from .conftest import Sinks, Staged, failed, risk, until
 
@@ -539,6 +540,31 @@ async def test_end_lets_what_is_replayed_come_to_its_end(sinks: Sinks) -> None:
     assert sink.attempts.is_acting
     sink.end()
     await asyncio.sleep(0)
+    reaction.gate.set()
+    await asyncio.wait(sinks.tasks, timeout=20)
+
+    assert (reaction.done, reaction.ended) == ([1], 0)
+    assert DeadLetters(sinks.folder).ids == dead.ids[1:]
+
+
+async def test_end_before_it_knows_where_it_is_lets_what_is_replayed_come_to_its_end(
+    sinks: Sinks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sinks.publish(1, 2)
+    dead = give_up(sinks, 1, 2)
+    reaction = Staged()
+    reaction.gate.clear()
+
+    async def open_for_ever(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Reader, "open", open_for_ever)
+    sink = sinks.start(reaction)
+    sink.replay(dead.ids)
+    await until(lambda: reaction.tried, "the first is replayed")
+    sink.end()
+    ended, _ = await asyncio.wait(sinks.tasks, timeout=0.1)
+    assert not ended
     reaction.gate.set()
     await asyncio.wait(sinks.tasks, timeout=20)
 

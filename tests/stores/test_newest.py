@@ -54,7 +54,7 @@ lose = st.tuples(st.just("lose"), st.tuples(st.integers(1, 15), st.integers(0, 1
 """How many of the newest are lost, and how many others are in their places."""
 
 slowly = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,  # it opens databases
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

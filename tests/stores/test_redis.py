@@ -364,6 +364,119 @@ async def test_a_full_one_that_was_started_again_is_served_and_trimmed(
         assert (await service.publish(event())).seq == 6
 
 
+async def test_what_the_log_lost_counts_for_nothing_in_what_is_kept(
+    own_redis: RedisServer,
+) -> None:
+    """A failover makes a million seqs that never were: they are not among those to keep."""
+    async with daemons(own_redis.url()) as [service]:
+        await service.publish_many(events(20))
+        own_redis.kill()
+        own_redis.start(appendfsync="everysec")
+        own_redis.kill()
+        own_redis.start(appendfsync="everysec")
+        async with asyncio.timeout(PATIENCE):
+            stored = await publish(service, event())
+        assert stored.seq > JUMP
+
+        await service.log.retain(JUMP, 0, 0)
+        assert service.log.first == 1
+        after = (await service.publish(event())).seq - 20 - JUMP
+        await service.log.retain(after + 4, 0, 0)
+        assert service.log.first == 17
+
+
+@pytest.mark.parametrize("key", ["entries", "ids", "types"])
+async def test_a_key_that_redis_threw_away_is_noticed_by_what_is_published_next(
+    own_redis: RedisServer, key: str
+) -> None:
+    async with daemons(own_redis.url()) as [service]:
+        sent = events(10)
+        await service.publish_many(sent)
+        epoch, cursor = service.log.epoch, Cursor(service.log, Filter(), 10)
+        assert own_redis.ask("DEL", f"{{rtevents}}:{key}") == b":1"
+
+        stored, again = await service.publish(event()), await service.publish(sent[4])
+
+        assert service.log.epoch != epoch
+        [gap, *_] = await read(service.log, cursor, stored.seq)
+        assert gap == Gap(10, stored.seq, "other-epoch")
+        kept = {
+            entry.event_id: entry.seq
+            for entry in await everything(service._store)
+            if entry.type == "RISK_ALERT"
+        }
+        # What is left is known by its id; what is gone may come again.
+        assert again == Stored(sent[4].event_id, kept[sent[4].event_id], key != "entries")
+        assert len(kept) == (2 if key == "entries" else 11)
+        assert "RISK_ALERT" in {entry.type for entry in await service._store.latest(Filter())}
+
+
+async def test_what_was_lost_is_told_as_long_as_it_is_in_memory(own_redis: RedisServer) -> None:
+    """Also when retention has deleted all that came before the next seqs."""
+    async with daemons(own_redis.url()) as [service]:
+        await service.publish_many(events(10))
+        cursor = Cursor(service.log, Filter(), 5)
+        lost = await RedisStore.open(own_redis.url())
+        assert own_redis.ask("HSET", "{rtevents}:log", "epoch", "other") == b":0"
+        await lost.append([events(10)])
+        await service.publish(event())
+        await service.log.retain(5, 0, 0)
+        assert service.log.first > JUMP
+
+        found = await read(service.log, cursor, service.log.last)
+
+        seen = {item.seq for item in found if isinstance(item, Entry)}
+        told = [range(item.after + 1, item.before) for item in found if isinstance(item, Gap)]
+        assert told
+        missing = set(range(6, 11)) | {service.log.first - 1}
+        assert all(seq in seen or any(seq in each for each in told) for seq in missing)
+        await lost.close()
+
+
+async def test_a_window_is_whole_though_others_trim_while_it_is_read(
+    own_redis: RedisServer,
+) -> None:
+    writer, store = [await RedisStore.open(own_redis.url()) for _ in range(2)]
+    await writer.append([events(1200)])
+    read_page = store.read
+
+    async def read_slowly(after: int, limit: int, *given: Any, **named: Any) -> Any:
+        page = await read_page(after, limit, *given, **named)
+        await writer.retain(600, 0, 0)  # between this page and the next
+        return page
+
+    store.read = read_slowly  # type: ignore[method-assign]
+    log = Log(store, window_events=1200, window_bytes=2**26)
+    await log.open()
+    cursor = Cursor(log, Filter(), 100)
+    [gap, *_] = await cursor.next(0)
+
+    assert gap == Gap(100, 601, "trimmed")
+    assert seqs(await read(log, cursor, 1200)) == [*range(601, 1201)]
+    await writer.close()
+    await store.close()
+
+
+async def test_what_others_store_while_the_log_is_begun_anew_is_kept(
+    own_redis: RedisServer,
+) -> None:
+    one, two = [await RedisStore.open(own_redis.url()) for _ in range(2)]
+    await one.append([events(5)])
+    assert own_redis.ask("FLUSHALL") == b"+OK"
+    greet_again = one._greet_again
+
+    async def later() -> list[bytes]:
+        await two.append([events(28)])
+        return await greet_again()
+
+    one._greet_again = later  # type: ignore[method-assign]
+    bounds = await one.bounds()
+
+    assert bounds.first == (await everything(two))[0].seq
+    await one.close()
+    await two.close()
+
+
 async def test_what_is_cancelled_ends_whatever_it_waits_for(own_redis: RedisServer) -> None:
     """A service whose look at retention went on could not be stopped."""
     async with daemons(own_redis.url()) as [service]:

@@ -92,7 +92,7 @@ def _progress(what: str) -> Iterator[None]:
 
 def _checks() -> Iterator[Check]:
     """Yield each check as it is made."""
-    from rtevents.cli.doctor import daemon, libraries, machine, projects
+    from rtevents.cli.doctor import daemon, libraries, logs, machine, projects
     from rtevents.cli.doctor.check import problem
     from rtevents.cli.serve import load_checked
     from rtevents.config.paths import find_paths
@@ -108,9 +108,12 @@ def _checks() -> Iterator[Check]:
     yield from machine.folders(paths)
     yield machine.disk(paths)
     yield libraries.libraries()
-    with _progress("looking at the log"):
-        checks = list(machine.sqlite(paths))
-    yield from checks
+    version = machine.sqlite()
+    yield version
+    if version.verdict == "ok":
+        with _progress("looking at the logs"):
+            checks = list(logs.logs(loaded.config, paths))
+        yield from checks
     yield machine.git()
     with options.own_client() as client:
         checks = list(daemon.daemon(client, paths))

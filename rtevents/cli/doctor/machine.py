@@ -11,11 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rtevents.cli.doctor.check import Check, ok, problem, warning
-from rtevents.cli.doctor.daemon import lock_owner
 from rtevents.cli.output import size
 from rtevents.config.load import Loaded
 from rtevents.config.paths import Paths
-from rtevents.errors import StoreDamaged, StoreError
 
 FREE_PROBLEM = 64 * 1024**2
 """Bytes of free disk below which events may soon be refused."""
@@ -110,51 +108,16 @@ def file_system(folder: Path) -> str:
     return kind
 
 
-def sqlite(paths: Paths) -> Iterator[Check]:
-    """Tell whether the log is whole."""
-    from rtevents.stores.quarantine import all_aside
+def sqlite() -> Check:
+    """Tell whether SQLite is new enough for a log, or for what waits for one."""
     from rtevents.stores.quick_check import NEEDED, VERSION, is_new_enough
 
     if not is_new_enough():
         needed = ".".join(map(str, NEEDED))
-        yield problem("sqlite", f"version {VERSION}, {needed} is needed", "upgrade Python's SQLite")
-        return
-    yield ok("sqlite", f"version {VERSION}")
-    yield _log(paths)
-    for aside in all_aside(paths.database.resolve()):
-        yield warning(
-            "damaged log",
-            f"{aside}, {size(aside.stat().st_size)}, was put aside",
-            f"rtevents doctor --recover {aside} prints what can be read; delete it then",
+        return problem(
+            "sqlite", f"version {VERSION}, {needed} is needed", "upgrade Python's SQLite"
         )
-
-
-def _log(paths: Paths) -> Check:
-    """Tell whether the log is whole; nothing of it is changed."""
-    from rtevents.stores.hint import HintFile
-    from rtevents.stores.quick_check import quick_check
-    from rtevents.stores.remains import check_remains, is_left
-
-    database = paths.database
-    begin_anew = "rtevents stop; put a backup there, or let rtevents serve begin a new log"
-    try:
-        if not check_remains(database):
-            _, is_running = lock_owner(paths.state_lock)
-            if is_running and HintFile(database.with_name(f"{database.name}.hint")).read():
-                return problem("log", f"{database}: not there any more", begin_anew)
-            return ok("log", "there is none yet: the daemon will make it")
-        quick_check(database)
-    except StoreDamaged as error:
-        remedy = begin_anew
-        if is_left(database):
-            remedy = (
-                f"rtevents doctor --recover {database} prints what can be read; rtevents stop, "
-                "then rtevents serve, puts it aside and begins a new log"
-            )
-        return problem("log", str(error), remedy)
-    except StoreError as error:
-        return problem("log", str(error), "rtevents serve refuses it, and changes nothing of it")
-    return ok("log", f"{database}, {size(database.stat().st_size)}, whole")
+    return ok("sqlite", f"version {VERSION}")
 
 
 def watch_limits(count: int) -> Iterator[Check]:

@@ -213,6 +213,9 @@ async function poll(metrics) {
     ]);
     for (const { id } of status.projects) form.learnName("project", id);
     health.draw(status, stats);
+    // Not waited for: it takes its time while the log is away.
+    const asked = status.nodes?.nodes > 1 ? ask("nodes") : Promise.resolve({ nodes: [] });
+    asked.then((all) => health.tell(all), () => {});
     entitle();
     connections.draw(all, connection);
   } catch (error) {

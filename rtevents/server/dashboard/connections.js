@@ -36,8 +36,7 @@ export class Connections {
 }
 
 function make() {
-  const cells = [0, 1, 2, 3, 4].map((at) => el("td", { className: at > 1 ? "figure" : "" }));
-  return el("tr", {}, ...cells);
+  return el("tr", {}, ...[0, 1, 2, 3, 4].map((at) => el(at > 1 ? "td.figure" : "td")));
 }
 
 function update(row, connection, { own, now }) {

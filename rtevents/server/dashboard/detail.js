@@ -45,8 +45,8 @@ export class Detail {
     if (event?.seq) this.open(event);
   }
 
-  async #copy() {
-    await navigator.clipboard.writeText(JSON.stringify(this.event, null, 2)).then(
+  #copy() {
+    navigator.clipboard.writeText(JSON.stringify(this.event, null, 2)).then(
       () => say($("detail-copy"), "Copied"),
       () => say($("detail-copy"), "Not allowed to copy"),
     );

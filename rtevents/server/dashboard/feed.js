@@ -174,8 +174,7 @@ export class Feed {
     const generation = this.generation;
     this.isBusy = true;
     try {
-      const query = { ...this.filter.query, order: "desc", until: this.older, limit };
-      const page = await history(query);
+      const page = await history({ ...this.filter.query, order: "desc", until: this.older, limit });
       if (generation !== this.generation) return false;
       this.lookedBack = page.events.at(-1)?.timestamp ?? this.lookedBack;
       this.changed(0, { older: this.#older(page, limit) });

@@ -22,7 +22,7 @@ export class HealthPanel {
     this.reasons = find(".reasons");
     this.figures = find(".figures");
     this.facts = find(".facts");
-    this.projects = find(".watched");
+    [this.projects, this.nodes] = document.querySelectorAll("#health .watched");
     this.rows = new Map();
     this.status = "";
     $("verdict").onclick = () => $("health").scrollIntoView();
@@ -37,18 +37,17 @@ export class HealthPanel {
   // What is amiss stands on top of the page too: the panel may be far down.
   judge({ status, reasons }) {
     this.status = status;
-    for (const element of [this.verdict, $("verdict")]) {
-      say(element, status);
-      element.dataset.status = status;
-    }
+    for (const element of [this.verdict, $("verdict")]) element.dataset.status = status;
+    say(this.verdict, status);
+    say($("verdict"), [status, ...reasons.slice(0, 1)].map((text) => visible(text, 160)).join(": "));
     $("verdict").hidden = ["", "ok"].includes(status);
-    $("verdict").title = visible(reasons.join("\n"));
+    $("verdict").title = reasons.map((reason) => visible(reason)).join("\n");
   }
 
   draw(status, stats) {
     // Of several logs, that whose figures these are.
     const log = status.logs?.find(({ epoch }) => epoch === stats.log.epoch) ?? status;
-    const { health } = log;
+    const { health } = log.name === "main" ? status : log; // and what is amiss with others
     this.judge(health);
     this.#list(this.reasons, health.reasons.map((reason) => [reason, visible(reason), ""]));
     this.#figures(stats, status.thresholds ?? stats.thresholds ?? {});
@@ -58,6 +57,18 @@ export class HealthPanel {
       `${visible(id, 48)} · ${visible(error ? `${state}: ${error}` : state)} · ${visible(path, 80)}`,
       error ? "bad" : "",
     ]));
+  }
+
+  // The daemons that share the log.
+  tell({ nodes, is_away }) {
+    this.#list(this.nodes, nodes.map((node) => {
+      const { name, status, is_known } = node;
+      const unheard = node.is_lost ? "lost" : is_away ? "not known while the log is away" : "not known";
+      const words = is_known
+        ? `${status} · ${plural(node.connections, "connection")}, ${rate(node.rate)}/s`
+        : `${unheard}, last heard ${duration(node.age)} ago`;
+      return [`node ${name}`, `${visible(name)} · ${words}`, is_known && status === "ok" ? "" : "warn"];
+    }));
   }
 
   #figures(stats, thresholds) {

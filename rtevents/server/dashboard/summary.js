@@ -23,7 +23,8 @@ const SUMMARIES = {
     const took = d.duration === undefined ? "" : `  ${d.duration.toFixed(1)} s`;
     return `${d.task_id} ${d.status}  ${d.title ?? ""}${ended}${took}`;
   },
-  SYSTEM_STATUS: (d) => [d.status, d.event, (d.reasons ?? []).join("; ")].filter(Boolean).join("  "),
+  SYSTEM_STATUS: (d) =>
+    [d.status, d.event, d.node, (d.reasons ?? []).join("; ")].filter(Boolean).join("  "),
   DASHBOARD_UPDATE: (d) =>
     Object.entries(d.metrics)
       .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`)

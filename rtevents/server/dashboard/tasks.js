@@ -138,8 +138,7 @@ export class Tasks {
   }
 
   #makeBar(act) {
-    const button = el("button.plain", { onclick: act });
-    return el("li.bar", {}, button, el("span.figure"), el("progress"));
+    return el("li.bar", {}, el("button.plain", { onclick: act }), el("span.figure"), el("progress"));
   }
 
   #task(key, event) {

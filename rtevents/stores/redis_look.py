@@ -6,7 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from rtevents.errors import StoreError
 from rtevents.stores import redis_scripts as scripts
@@ -25,7 +27,8 @@ class Looked(NamedTuple):
         log: What the log is called there.
         version: Of Redis, or of what is like it.
         weaknesses: Why an answered append may be lost there, one line each.
-        forbidden: The commands that a log needs, and this user may not give.
+        forbidden: The commands that a log needs, and this user may not give; None where that cannot
+            be found out.
         refused: Why nothing can be stored there now; None where it can.
         entries: How many there are; None where there is no log yet.
         first: The seq of the first of them; one more than `last` when there is none.
@@ -39,7 +42,7 @@ class Looked(NamedTuple):
     log: str
     version: str
     weaknesses: list[str]
-    forbidden: list[str]
+    forbidden: list[str] | None
     refused: str | None
     entries: int | None
     first: int
@@ -111,47 +114,60 @@ _LEFT = (
 )
 
 
-async def _try(server: Server) -> tuple[list[str], str | None]:
+async def _try(server: Server) -> tuple[list[str] | None, str | None]:
     """Find out what would be refused: it is put into a transaction, which is then given up."""
-    entries, ids, types, log, nodes = server.keys
-    wanted: list[tuple[object, ...]] = [
-        ("XADD", entries, "1-1", "b", "x"),
-        ("XRANGE", entries, "-", "+"),
-        ("XREVRANGE", entries, "+", "-"),
-        ("XREAD", "STREAMS", entries, "0"),
-        ("XTRIM", entries, "MINID", "1"),
-        ("HSET", log, "checked", "1"),
-        ("HSETNX", log, "stored", "0"),
-        ("HGET", ids, "x"),
-        ("HMGET", ids, "x"),
-        ("HGETALL", types),
-        ("HDEL", nodes, "x"),
-        ("UNLINK", ids),
-        ("EVAL", "return 1", "0"),
-        ("EVALSHA", "0" * 40, "0"),
-        ("SCRIPT", "LOAD", "return 1"),
-        ("TIME",),
-    ]
-    if server.place.replicas:
-        wanted.append(("WAIT", "0", "1"))
     forbidden: list[str] = []
     refused: str | None = None
     pool: Any = server.redis.connection_pool
     connection = await pool.get_connection()
     try:
-        for command in [("MULTI",), *wanted, ("DISCARD",)]:
+        await connection.send_command("MULTI")
+        await connection.read_response()
+        for command in _wanted(server):
             await connection.send_command(*command)
             try:
                 await connection.read_response()
             except NoPermissionError:
-                forbidden.append(str(command[0]))
+                forbidden.append(command[0])
+            except (RedisConnectionError, RedisTimeout):
+                # What is sent on another connection is in no transaction.
+                raise
             except RedisError as error:
                 refused = refused or explain(error, server.place)
+        await connection.send_command("DISCARD")
+        await connection.read_response()
+    except NoPermissionError:
+        return None, None
     finally:
-        # Without it a transaction that is not given up would be another's.
+        # A transaction that was not given up would be another's.
         await connection.disconnect()
         await pool.release(connection)
     return forbidden, refused
+
+
+def _wanted(server: Server) -> list[tuple[str, ...]]:
+    """Return what a log needs; each would change nothing of it even if it were done."""
+    entries, ids, types, log, nodes = server.keys
+    wanted: list[tuple[str, ...]] = [
+        # No entry has the seq 0.
+        ("XADD", entries, "NOMKSTREAM", "0-1", "b", "x"),
+        ("XRANGE", entries, "0", "0"),
+        ("XREVRANGE", entries, "0", "0"),
+        ("XREAD", "COUNT", "1", "STREAMS", entries, "$"),
+        ("XTRIM", entries, "MINID", "0"),
+        ("HSET", log, "checked", "1"),
+        ("HSETNX", log, "checked", "1"),
+        ("HGET", ids, ""),
+        ("HMGET", ids, ""),
+        ("HGETALL", types),
+        ("HDEL", nodes, ""),
+        ("UNLINK", f"{ids}:none"),
+        ("EVAL", "return 1", "0"),
+        ("EVALSHA", "0" * 40, "0"),
+        ("SCRIPT", "LOAD", "return 1"),
+        ("TIME",),
+    ]
+    return [*wanted, ("WAIT", "0", "1")] if server.place.replicas else wanted
 
 
 async def _nodes(server: Server) -> dict[str, tuple[float, bytes]]:

@@ -90,7 +90,10 @@ def test_weak_settings_and_missing_rights_are_told_with_what_to_do(
     full = examined(daemon)
     redis.ask("CONFIG", "SET", "maxmemory", "0")
     well = examined(daemon)
+    redis.ask("ACL", "SETUSER", "ada", "-multi")
+    unknown = examined(daemon)
 
+    assert (unknown["rights"][0], redis.ask("DBSIZE")) == ("warning", b":0")
     assert said.returncode == 1
     rows = [" ".join(line.split()) for line in said.stdout.splitlines()]
     at = rows.index(

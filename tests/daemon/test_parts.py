@@ -415,6 +415,12 @@ def test_the_past_of_a_project_is_read_by_the_name_of_its_old_log(stopped_daemon
     assert seen("history", "--since", "new") == ([], "")
     waited = seen("wait", "--log", "main", "--since", "all", "--count", "2")
     assert waited == (["old1", "old2"], "")
+    words = ["--log", "main", "--project", "web", "--since", "all"]
+    reacting = daemon.popen("on", *words, "--", "sh", "-c", "echo $RTEVENTS_EVENT_ID")
+    assert reacting.stdout is not None
+    assert [reacting.stdout.readline() for _ in range(2)] == ["old1\n", "old2\n"]
+    reacting.terminate()
+    reacting.communicate()
     # As the page has it.
     page = (Path(rtevents.__file__).parent / "docs" / "redis.md").read_text()
     history, tail = page.partition("```sh past\n")[2].partition("```")[0].splitlines()

@@ -543,3 +543,19 @@ def test_a_log_that_no_daemon_has_needs_one_migrate(stopped_daemon: Daemon, url:
     assert f"the daemon (pid {daemon.process.pid}) goes on in its file" in hung.stdout
     daemon.stop()
     assert "not all moved here" in refusal(daemon, f"{url}2")
+
+
+async def test_where_the_file_is_lost_the_log_goes_on_under_another_epoch(
+    path: Path, redis_server: RedisServer, clock: SetClock
+) -> None:
+    """As the manual says: nobody knows which seqs were given after those that were moved."""
+    name = uuid4().hex
+    await move(path, redis_server.url(name), is_in_use=True)
+    assert redis_server.ask("HDEL", f"{{{name}}}:log", "epoch", "due") == b":2"
+
+    async with reading(redis_server.url(name), clock) as log:
+        assert log.epoch != epoch_of(path)
+        assert len(await log.newest(2000, Filter())) == 1100
+        assert await stored(log) > 1_000_000
+        verdict, gap = await told(log, epoch_of(path), 1200)
+        assert (verdict, gap and gap.reason) == ("other-epoch", "other-epoch")

@@ -20,6 +20,7 @@ from rtevents.core.filter import Filter
 from rtevents.core.since import Since
 from rtevents.errors import StoreError
 from rtevents.stores.redis import RedisStore
+from rtevents.stores.redis_look import look_at
 from tests.conftest import PATIENCE, wait_for
 from tests.redis import RedisNode, RedisSentinel, RedisServer
 from tests.stores.samples import everything
@@ -286,3 +287,22 @@ async def test_a_cluster_that_is_asked_as_one_server_says_so(nodes: list[RedisNo
     other = next(node for node in nodes if node is not owner(nodes, "log"))
     with pytest.raises(StoreError, match=r"is a cluster: write redis\+cluster://"):
         await RedisStore.open(other.url("log"))
+
+
+async def test_what_is_found_is_looked_at_and_not_changed(
+    team: Team, nodes: list[RedisNode], tmp_path: Path
+) -> None:
+    """From any node of a cluster, and by any sentinel: what doctor tells."""
+    for url in (team.url(), cluster_url(nodes, uuid4().hex)):
+        none = await look_at(url, tmp_path / "none.db")
+        store = await RedisStore.open(url)
+        await store.append([events(3)])
+        entries = await everything(store)
+        found = await look_at(url, tmp_path / "none.db")
+
+        assert (none.entries, none.epoch, none.forbidden, none.refused) == (None, "", [], None)
+        assert found.version == none.version != ""
+        assert (found.entries, found.first, found.last, found.epoch) == (3, 1, 3, store.epoch)
+        assert (found.forbidden, found.refused, found.left) == ([], None, None)
+        assert await everything(store) == entries
+        await store.close()

@@ -118,6 +118,9 @@ def _rights(row: str, looked: Looked) -> Iterator[Check]:
         rights = RIGHTS.replace("LOG", looked.log)
         words = f"the user may not give {', '.join(sorted(set(looked.forbidden)))}"
         yield problem(row, words, f"ACL SETUSER NAME {rights}")
+    elif looked.forbidden is None:
+        words = "it cannot be found out what the user may do: MULTI is not allowed"
+        yield warning(row, words, "allow it, or see the daemon's health")
     elif looked.refused:
         yield problem(row, looked.refused, "mend that: publishing is refused until then")
     else:

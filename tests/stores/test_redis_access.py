@@ -239,7 +239,7 @@ async def test_the_users_of_the_manual_have_their_logs_and_no_other(tmp_path: Pa
         assert asked.ask(*words) == b"+OK"
         for server in (asked, written):
             url = f"redis://rtevents:PASSWORD@127.0.0.1:{server.port}/0?log="
-            for name in ("team", "web"):
+            for name in ("events", "web"):
                 store = await RedisStore.open(url + name)
                 await store.append([[event()]])
                 assert (await store.bounds()).last == 1

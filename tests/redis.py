@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -120,6 +121,21 @@ class RedisServer:
         """End it, if it runs."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
+
+
+def save(redis: RedisServer) -> Path:
+    """Copy what a Redis has on its disk, as a backup does."""
+    copy = redis.folder.with_name(f"{redis.folder.name}.{uuid4().hex}")
+    shutil.copytree(redis.folder / "appendonlydir", copy)
+    return copy
+
+
+def set_back(redis: RedisServer, copy: Path) -> None:
+    """End a Redis, and start it on a copy."""
+    redis.stop()
+    shutil.rmtree(redis.folder / "appendonlydir", ignore_errors=True)
+    shutil.copytree(copy, redis.folder / "appendonlydir")
+    redis.start()
 
 
 class RedisSentinel(RedisServer):

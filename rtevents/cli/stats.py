@@ -190,7 +190,7 @@ def _logs_table(logs: dict[str, dict[str, Any]]) -> RenderableType:
 def _log_cells(stats: dict[str, Any]) -> dict[str, str]:
     """Return what a row shows of one of several logs, by column."""
     events, log = stats["events"], stats["log"]
-    cells = {"entries": extent(log["oldest"], log["newest"]), "stored": str(events["published"])}
+    cells = {"entries": extent(log), "stored": str(events["published"])}
     if "queue" not in stats:
         return cells
     return cells | {
@@ -229,7 +229,7 @@ def _rows(stats: dict[str, Any]) -> dict[str, str]:
 def _log_rows(log: dict[str, Any], latency: dict[str, float]) -> dict[str, str]:
     """Return what is shown of one log alone."""
     return {
-        "log": f"{extent(log['oldest'], log['newest'])}, "
+        "log": f"{extent(log)}, "
                f"{log['window_events']} ({size(log['window_bytes'])}) in memory",
         "to store": f"p50 {latency['p50']:.1f} ms, p95 {latency['p95']:.1f}, "
                     f"p99 {latency['p99']:.1f}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -88,7 +89,7 @@ def _one(found: dict[str, Any], name: str) -> dict[str, Any]:
     return next(dict(log) for log in logs if log["name"] == name)
 
 
-LOG_FIELDS = ("store", "durability", "epoch", "oldest", "newest", "health")
+LOG_FIELDS = ("store", "durability", "epoch", "oldest", "newest", "missing", "health")
 """What a status tells of its main log, besides its name and its projects."""
 
 
@@ -103,7 +104,7 @@ def _print(found: dict[str, Any]) -> None:
     print(f"http     {safe(found['listen'] or found['listen_error'] or 'none')}")
     print(f"store    {found['store']}, durability {found['durability']}")
     main = "main: " if found.get("logs") else ""
-    print(f"log      {main}{found['epoch']}, {extent(found['oldest'], found['newest'])}")
+    print(f"log      {main}{found['epoch']}, {extent(found)}")
     for log in found.get("logs", []):
         if log["name"] != "main":
             print(f"log      {_log_line(log)}")
@@ -126,7 +127,7 @@ def _log_line(log: dict[str, Any]) -> str:
     """Return a log that some projects have of their own in a line."""
     projects = ", ".join(log["projects"]) or "whatever no other has"
     words = [f"{log['name']}:", safe(projects), f" {safe(log['store'])} "]
-    words.append(f"{log['epoch']}, {extent(log['oldest'], log['newest'])}")
+    words.append(f"{log['epoch']}, {extent(log)}")
     health = log["health"]
     if health["status"] != "ok":
         words.append(f" {health['status']}: {safe('; '.join(health['reasons']))}")
@@ -225,10 +226,12 @@ def _spool() -> dict[str, Any]:
     return {"path": str(folder), "waiting": waiting, "set_aside": set_aside}
 
 
-def extent(oldest: int, newest: int) -> str:
+def extent(log: Mapping[str, Any]) -> str:
     """Return what a log holds, in words."""
+    oldest, newest, missing = log["oldest"], log["newest"], log.get("missing", 0)
     if oldest <= newest:
-        return f"entries {oldest} to {newest}"
+        many = f"{newest - oldest + 1 - missing} entries," if missing else "entries"
+        return f"{many} {oldest} to {newest}"
     return f"no entries kept; the last was {newest}" if newest else "no entries yet"
 
 

@@ -54,12 +54,22 @@ class HistoryReader:
         """
         Begin after `bookmark`, or where it was told to begin; return that place.
 
+        A log that cannot be read is waited for.
+
         Raises:
             NotReachable: There is no daemon.
             BookmarkError: There is no such place.
         """
         since = str(bookmark or self._since)
-        self._take(await self._client.history(self._wanted, since=since, limit=PAGE))
+        while True:
+            try:
+                page = await self._client.history(self._wanted, since=since, limit=PAGE)
+            except Unavailable as error:
+                await asyncio.sleep(self._pause(f"{error}; waiting for it", error))
+            else:
+                break
+        self._lost = None
+        self._take(page)
         return self.bookmark
 
     async def next(self, wait: float, *, limit: int) -> list[Entry | Gap]:
@@ -104,10 +114,7 @@ class HistoryReader:
                     self._wanted, since=str(self._next), limit=PAGE, wait=max(0.0, left)
                 )
             except (NotReachable, ConnectionLost, Unavailable) as error:
-                if self._lost is None:
-                    self._tell(f"connection lost ({error}); reconnecting")
-                    self._lost = Place("")
-                pause = self._lost.lost(str(error), reconnect=True)
+                pause = self._pause(f"connection lost ({error}); reconnecting", error)
             else:
                 self._lost = None
                 return page
@@ -115,3 +122,10 @@ class HistoryReader:
                 return None
             await asyncio.sleep(min(pause, left))
             left = deadline - loop.time()
+
+    def _pause(self, words: str, error: Exception) -> float:
+        """Return the seconds until it is tried again; tell it, the first time."""
+        if self._lost is None:
+            self._tell(words)
+            self._lost = Place("")
+        return self._lost.lost(str(error), reconnect=True)

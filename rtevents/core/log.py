@@ -120,6 +120,14 @@ class Log:
         return self._bounds.last
 
     @property
+    def missing(self) -> int:
+        """How many seqs between the oldest and the newest were never given to an entry."""
+        begin, end = self.first - 1, self.last
+        return sum(
+            max(0, min(before - 1, end) - max(after, begin)) for after, before in self._bounds.holes
+        )
+
+    @property
     def window_size(self) -> tuple[int, int]:
         """Entries and wire bytes held in memory."""
         return len(self._window), self._held_bytes

@@ -386,6 +386,7 @@ class EventService:
                 "epoch": self.log.epoch,
                 "oldest": self.log.first,
                 "newest": self.log.last,
+                "missing": self.log.missing,
                 "window_events": window_events,
                 "window_bytes": window_bytes,
             },

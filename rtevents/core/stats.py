@@ -45,7 +45,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         events: Counts: ``published duplicates refused delivered by_type``, and ``rate_1m`` in
             events per second over the last minute.
         queue: ``size max_size bytes max_bytes``: what waits to be stored.
-        log: ``epoch oldest newest window_events window_bytes``.
+        log: ``epoch oldest newest missing window_events window_bytes``.
         connections: ``current total cleaned_up``.
         latency: Milliseconds from a publisher's call to the stored answer: ``p50 p95 p99``, and
             ``p95_1m`` over the last minute.

@@ -16,7 +16,7 @@ from rtevents.core.logs import MAIN, Routes
 from rtevents.core.service import EventService
 from rtevents.daemon.projects import Projects
 from rtevents.daemon.spool import LocalSpool
-from rtevents.errors import LogClosed
+from rtevents.errors import LogClosed, Unavailable
 from rtevents.producers import OWN, Known, Own, open_own_producer
 from rtevents.server.fanout import Fanout
 
@@ -115,7 +115,9 @@ async def _run(own: Own, kind: str, spool: LocalSpool) -> None:
             return
         except Exception as error:
             # The daemon outlives its producers; the health tells what is wrong with them.
-            logger.exception("producer %s failed", kind)
-            own.service.warn(kind, f"{type(error).__name__}: {error}")
+            # A log that does not answer is no bug: a line is enough.
+            is_bug = not isinstance(error, Unavailable)
+            logger.error("producer %s failed: %s", kind, error, exc_info=is_bug)
+            own.service.warn(kind, f"{type(error).__name__}: {error}" if is_bug else str(error))
         await asyncio.sleep(PAUSE)
         own.service.warn(kind, None)

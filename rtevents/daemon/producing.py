@@ -14,7 +14,7 @@ from rtevents.core.service import SYSTEM_SOURCE, EventService
 from rtevents.daemon.forecast import marked
 from rtevents.daemon.project import Project
 from rtevents.daemon.spool import Spools
-from rtevents.errors import LogClosed, RteventsError
+from rtevents.errors import LogClosed, RteventsError, Unavailable
 from rtevents.producers import Producer
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,14 @@ class Producing:
                 return
             except Exception as error:
                 # The daemon outlives its producers; it tells what is wrong and tries again.
-                logger.exception("producer %s of %s failed", kind, project.settings.id)
+                is_bug = not isinstance(error, Unavailable)
+                logger.error(
+                    "producer %s of %s failed: %s",
+                    kind,
+                    project.settings.id,
+                    error,
+                    exc_info=is_bug,
+                )
                 recovering.cancel()
                 self._note_loss(project, project.lost)
                 await self._note(project, kind, _words(error))

@@ -10,6 +10,7 @@ from rtevents.core.event import Event, EventType
 from rtevents.core.filter import Filter
 from rtevents.core.health import figures
 from rtevents.core.service import SYSTEM_SOURCE
+from rtevents.errors import StoreError
 from rtevents.producers import Own
 
 TOLD = ("threshold_crossed", "threshold_cleared", "verdict_changed")
@@ -47,15 +48,26 @@ class SystemProducer:
         self.ready.set()
         try:
             await asyncio.sleep(self._interval)
-            if self._service.health().status == "ok":
-                self._status = await self._last_told()
+            is_known = False
             while True:
+                is_known = is_known or await self._recall()
                 if event := self._look():
                     yield [event]
                 await asyncio.sleep(self._interval)
         finally:
             for task in asking:
                 task.cancel()
+
+    async def _recall(self) -> bool:
+        """Take the verdict that the log has; tell whether that is done, or not to be done."""
+        if self._service.health().status != "ok":
+            return True
+        try:
+            self._status = await self._last_told()
+        except StoreError:
+            # The health says so soon, and why; then there is a newer verdict to be told.
+            return False
+        return True
 
     async def _last_told(self) -> str:
         """Return the verdict that the log has: it may be that of a daemon before this one."""

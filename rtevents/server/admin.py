@@ -13,6 +13,7 @@ from rtevents import __version__
 from rtevents.core.connection import Connection
 from rtevents.core.filter import Filter, Grant, parse_filter
 from rtevents.core.health import Health
+from rtevents.core.log import Log
 from rtevents.core.names import is_project_id, type_name
 from rtevents.core.payloads import PAYLOADS
 from rtevents.core.reference import reference, schema, schema_fields, summary
@@ -49,6 +50,7 @@ async def status(request: web.Request) -> web.Response:
             "epoch": log.epoch,
             "oldest": log.first,
             "newest": log.last,
+            "missing": log.missing,
             "bookmark": ",".join(str(each.service.log.bookmark()) for each in house.each),
             "health": _health(house, grant),
             "thresholds": house.service.watch.thresholds,
@@ -73,11 +75,15 @@ def _logs(house: House, grant: Grant, told: list[dict[str, Any]]) -> list[dict[s
     for each in told:
         room = house.logs[each["name"]]
         log = room.service.log
-        place = {"epoch": log.epoch, "oldest": log.first, "newest": log.last}
+        place = _place(log)
         if each["name"] in held:
             health = _health(room, grant, alone=True)
             logs.append(each | place | {"health": health})
     return logs
+
+
+def _place(log: Log) -> dict[str, Any]:
+    return {"epoch": log.epoch, "oldest": log.first, "newest": log.last, "missing": log.missing}
 
 
 async def nodes(request: web.Request) -> web.Response:
@@ -112,7 +118,7 @@ def _stats_within(house: House, grant: Grant) -> dict[str, Any]:
             "delivered": sum(each.delivered for each in connections),
             "by_type": dict(by_type.most_common()),
         },
-        "log": {"epoch": log.epoch, "oldest": log.first, "newest": log.last},
+        "log": _place(log),
         "connections": {"current": len(connections)},
     }
 

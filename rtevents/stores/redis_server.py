@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -40,6 +41,9 @@ Milliseconds after which the system gives up what a server has not confirmed to 
 it goes on sending what was asked on a connection that is closed: an append that was refused long
 ago would be stored after the network is back, behind what was published since.
 """
+
+LOOK_SECONDS = 30.0
+"""Seconds after which it is asked again how Redis is set."""
 
 CONNECTIONS = 8
 """Most connections at once, besides the one that waits: who finds none free waits for one."""
@@ -93,6 +97,7 @@ class Server:
         self.waiting = self._client(None, 1)
         self._greeting = asyncio.Lock()
         self._is_closed = False
+        self._look_due = 0.0
 
     def _client(self, seconds: float | None, connections: int) -> Redis:
         place = self.place
@@ -133,11 +138,15 @@ class Server:
     async def greet_again(self) -> list[bytes]:
         """Find out whose log is there, on a connection that there is."""
         async with self._greeting:
-            said: dict[str, Any] = await self.redis.info("everything")
-            info = {name: str(value) for name, value in said.items()}
-            found = self._found(info, await self._settings(self.redis.execute_command))
+            found = await self._look()
             assert self.greeted is not None  # noqa: S101 - the store sets it before it asks
             return await self.greeted(self.run, found)
+
+    async def _look(self) -> Found:
+        """Find out what is there, on a connection that there is."""
+        said: dict[str, Any] = await self.redis.info("everything")
+        info = {name: str(value) for name, value in said.items()}
+        return self._found(info, await self._settings(self.redis.execute_command))
 
     async def time(self) -> float:
         """Return the server's time, in unix seconds."""
@@ -152,6 +161,9 @@ class Server:
             RedisError: Appends would be refused.
         """
         await self.redis.hset(self.keys[3], "checked", "1")
+        if time.monotonic() >= self._look_due:
+            # Somebody may have set it otherwise, which ends no connection.
+            await self._look()
 
     async def confirm(self) -> None:
         """
@@ -219,6 +231,7 @@ class Server:
             raise ResponseError(f"it is {version}: a log needs Redis 7, or Valkey")
         if info.get("role") == "slave":
             raise ReadOnlyError("it is a replica")
+        self._look_due = time.monotonic() + LOOK_SECONDS
         self.weaknesses = _weaknesses(info, settings)
         may_fail_over = self.place.kind in ("sentinel", "cluster")
         if may_fail_over and info.get("connected_slaves", "0") != "0" and not self.place.replicas:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from rtevents.config.settings import Config, HealthSettings
 from rtevents.core.event import Event, Stored
 from rtevents.core.filter import Filter
 from rtevents.core.health import Thresholds
-from rtevents.core.service import EventService
+from rtevents.core.service import SYSTEM_SOURCE, EventService
 from rtevents.core.store import Page
 from rtevents.daemon import own as own_module
 from rtevents.daemon.own import open_own, thresholds, watch_own
@@ -68,10 +69,12 @@ def own_of(service: EventService, config: Config, places: Path) -> Own:
 
 
 @asynccontextmanager
-async def watched(store: MemoryStore, config: Config = CONFIG) -> AsyncIterator[EventService]:
-    """Return a service that watches itself."""
+async def watched(
+    store: MemoryStore, config: Config = CONFIG, *, held: int = 10_000
+) -> AsyncIterator[EventService]:
+    """Return a service that watches itself, and holds so many events in memory."""
     with tempfile.TemporaryDirectory() as folder:
-        async with EventService(store, thresholds=QUIET) as service:
+        async with EventService(store, thresholds=QUIET, event_retention=held) as service:
             own = own_of(service, config, Path(folder))
             watching = asyncio.create_task(
                 watch_own(own, LocalSpool(service, Path(folder) / "spool.db"))
@@ -111,6 +114,43 @@ async def test_what_could_not_be_stored_is_told_when_it_can() -> None:
         await until(lambda: service.log.last == 2)
 
         assert await told(service) == [("failed", "verdict_changed"), ("ok", "verdict_changed")]
+
+
+class MuteStore(FullStore):
+    """A store of which the newest cannot be read for a while."""
+
+    is_mute = True
+    read_while_mute = 0
+
+    async def read(self, *arguments: Any, **words: Any) -> Page:
+        """Return a page, if it answers."""
+        if self.is_mute and words.get("newest_first"):
+            self.read_while_mute += 1
+            raise StoreError("no answer", retry_after=0.01)
+        return await super().read(*arguments, **words)
+
+
+async def test_what_was_told_last_is_read_when_that_can_be(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A shared log may be away just when a daemon has begun."""
+    store = MuteStore()
+    last = {"status": "degraded", "event": "verdict_changed", "reasons": ["before"]}
+    await store.append(
+        [[Event(type="SYSTEM_STATUS", data=last, source=SYSTEM_SOURCE)], [risk(), risk()]]
+    )
+    async with watched(store, held=1) as service:
+        await until(lambda: store.read_while_mute > 3)
+        assert service.health().reasons == []
+        store.is_mute = False
+        await until(lambda: service.log.last == 4)
+
+        assert (await told(service))[1:] == [("ok", "verdict_changed")]
+        assert not caplog.records
+
+
+def risk() -> Event:
+    return Event(type="RISK_ALERT", data={"severity": "low", "message": "x"}, source="test")
 
 
 async def test_a_check_that_is_not_answered_degrades_the_health() -> None:

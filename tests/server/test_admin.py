@@ -46,6 +46,7 @@ async def test_the_status_tells_what_this_daemon_is(server: Server) -> None:
         "epoch": server.service.log.epoch,
         "oldest": 1,
         "newest": 2,
+        "missing": 0,
         "bookmark": server.bookmark,
         "health": {"status": "ok", "reasons": []},
         "thresholds": msgspec.to_builtins(ROOMY),

@@ -533,6 +533,21 @@ async def test_a_weaker_promise_is_said(
         assert "store.weak" not in service.warnings
 
 
+async def test_a_promise_that_is_made_weaker_while_it_runs_is_said(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtevents.stores.redis_server.LOOK_SECONDS", 0)
+    store = await RedisStore.open(own_redis.url())
+    assert store.weaknesses == []
+    for policy, said in (("allkeys-lru", 1), ("noeviction", 0)):
+        assert own_redis.ask("CONFIG", "SET", "maxmemory-policy", policy) == b"+OK"
+
+        await store.check()
+
+        assert len(store.weaknesses) == said
+    await store.close()
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

@@ -18,7 +18,7 @@ from rtevents.stores.redis import JUMP, RedisStore
 from rtevents.stores.redis_hint import RedisHint
 from rtevents.stores.redis_place import Place
 from tests.conftest import PATIENCE
-from tests.redis import RedisServer
+from tests.redis import RedisServer, save, set_back
 from tests.stores.samples import everything
 from tests.stores.test_redis import event, events
 
@@ -40,21 +40,6 @@ def file(tmp_path: Path) -> Path:
 
 def hint_of(file: Path) -> Path:
     return file.with_name("events.redis.hint")
-
-
-def save(redis: RedisServer) -> Path:
-    """Copy what a Redis has on its disk, as a backup does."""
-    copy = redis.folder.parent / uuid4().hex
-    shutil.copytree(redis.folder / "appendonlydir", copy)
-    return copy
-
-
-def set_back(redis: RedisServer, copy: Path) -> None:
-    """End a Redis in order, and start it on a copy."""
-    redis.stop()
-    shutil.rmtree(redis.folder / "appendonlydir")
-    shutil.copytree(copy, redis.folder / "appendonlydir")
-    redis.start()
 
 
 async def tell(url: str, file: Path, count: int) -> RedisStore:
@@ -82,6 +67,7 @@ async def test_a_log_that_was_set_back_while_nobody_looked_is_another_one(
         assert (start.verdict, start.gap) == ("other-epoch", Gap(0, 1, "other-epoch"))
         after = await service.log.read(50, Filter())
         assert after == Gap(50, 100 + JUMP + 1, "other-epoch")
+        assert service.log.missing == 50 + JUMP
         async with asyncio.timeout(PATIENCE):
             while store.notes:
                 await asyncio.sleep(0.02)

@@ -22,6 +22,8 @@ class Status(msgspec.Struct, kw_only=True):
         durability: `full`, `normal`, or `weak`: the store that daemons share may lose what it has
             answered, and the health tells why.
         spooled: Events of this machine that wait on disk until the shared store answers.
+        missing: Seqs from `oldest` to `newest` that were never given: a shared log jumps past a
+            loss.
         thresholds: The figures above which it is degraded, by name.
         logs: Each log, where there are several; what is told of one is of the first of them.
         sinks: What is done when something happens; not told to a limited grant.
@@ -42,6 +44,7 @@ class Status(msgspec.Struct, kw_only=True):
     epoch: str
     oldest: Seq
     newest: Seq
+    missing: Seq
     bookmark: str
     health: Health
     thresholds: dict[str, float]
@@ -59,7 +62,7 @@ class Statistics(msgspec.Struct):
     Args:
         uptime: Seconds since the start.
         events: `published duplicates refused delivered by_type`, and `rate_1m` a second.
-        log: `epoch oldest newest window_events window_bytes`.
+        log: `epoch oldest newest missing window_events window_bytes`.
         connections: `current total cleaned_up`.
         queue: `size max_size bytes max_bytes`: what waits to be stored.
         latency: Milliseconds from a publisher's call to the stored answer: `p50 p95 p99`, and

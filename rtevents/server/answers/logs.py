@@ -26,6 +26,7 @@ class LogState(msgspec.Struct, kw_only=True):
     Args:
         durability: As for the daemon's own `store`.
         projects: The ids, or patterns of ids, that it has; the log `main` has all others.
+        missing: Seqs from `oldest` to `newest` that were never given.
     """
 
     name: str
@@ -35,4 +36,5 @@ class LogState(msgspec.Struct, kw_only=True):
     epoch: str
     oldest: Seq
     newest: Seq
+    missing: Seq
     health: Health

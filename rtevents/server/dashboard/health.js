@@ -91,7 +91,7 @@ export class HealthPanel {
     const facts = [
       ["Events a second", events.rate_1m === undefined ? "–" : rate(events.rate_1m)],
       ["Published, delivered", `${count(events.published)}, ${count(events.delivered)}`],
-      [name ? `Log ${name}` : "Log", log.newest < log.oldest ? "empty" : `${count(log.oldest)} to ${count(log.newest)}`],
+      [name ? `Log ${name}` : "Log", extent(log)],
       ["Store", `${visible(store, 60)}, ${durability}`],
       ["Version, up for", `${status.version}, ${duration(uptime)}`],
     ];
@@ -123,6 +123,12 @@ export class HealthPanel {
     }
     return this.rows.get(key);
   }
+}
+
+function extent({ oldest, newest, missing }) {
+  if (newest < oldest) return "empty";
+  const range = `${count(oldest)} to ${count(newest)}`;
+  return missing ? `${plural(newest - oldest + 1 - missing, "event")}, ${range}` : range;
 }
 
 function bar(row, share, words) {

@@ -164,10 +164,10 @@ class _Asking:
         except RteventsError:
             return  # the next question meets the same
         logs = [each for each in status.get("logs", [status]) if self._is_read(each)]
-        failed = [
-            each["health"]["reasons"] for each in logs if each["health"]["status"] == "failed"
-        ]
-        self._tell("; ".join(str(reason) for reasons in failed for reason in reasons))
+        failed = [each["health"] for each in logs if each["health"]["status"] == "failed"]
+        # To a token that is limited no reasons are told.
+        reasons = [each["reasons"] or ["events cannot be stored now"] for each in failed]
+        self._tell("; ".join(str(reason) for each in reasons for reason in each))
 
     def _is_read(self, log: dict[str, Any]) -> bool:
         return not self._wanted.logs or log.get("name", "main") in self._wanted.logs

@@ -87,7 +87,7 @@ def test_sighup_takes_on_what_changed_and_streams_go_on(
     ("text", "reason"),
     [
         ("projects: {}\n", "config.yaml:1: projects: expected a list"),
-        ("log_level: loud\n", "config.yaml:1: log_level: invalid enum value"),
+        ("log_level: loud\n", "config.yaml:1: log_level: expected debug, error, info or warning"),
         ("event_types: [commit]\n", "config.yaml:1: event_types[0]: COMMIT is a built-in type"),
         ("log_level: error\nstore: memory\n", "config.yaml:2: store: can only change when"),
         ("hosts: [a:1]\nstore: memory\ndurability: normal\n", "store, durability: can only change"),

@@ -1,4 +1,4 @@
-// The dashboard, put together: the stream feeds the feed and the panels, the controls move them.
+// The dashboard, put together: the stream feeds it, the controls move it.
 
 import { Activity } from "./activity.js";
 import { ask, entered } from "./api.js";

@@ -1,4 +1,4 @@
-// The feed: a stretch of the log under a filter, without a hole that it does not tell of.
+// The feed: a stretch of the log under a filter; it tells of its holes.
 // `items` are the oldest first: events, and marks ({gap}, {moment}, {note}) in their places.
 
 import { epochOf, history, seqOf } from "./api.js";

@@ -1,4 +1,4 @@
-// How the daemon is: its verdict and why, its figures beside their thresholds, its projects.
+// How the daemon is: its verdict and why, its figures and projects.
 
 import { $, count, duration, el, plural, rate, say, size, sync, visible } from "./text.js";
 

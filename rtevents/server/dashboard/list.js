@@ -1,4 +1,4 @@
-// A windowed list: as many rows as fit on the screen stand for any number of items.
+// A windowed list: the rows that fit on the screen stand for any number of items.
 
 const SPARE = 6; // rows beyond the edges, for the next turn of the wheel
 const CALM_MS = 100; // between two looks at what has come: nobody reads faster

@@ -1,4 +1,4 @@
-// What an event says in a few words, as `rtevents tail` says it; foreign text, not made safe yet.
+// What an event says, as `rtevents tail` says it; foreign text, not made safe yet.
 
 const firstLine = (text) => text.trim().split("\n", 1)[0];
 const share = (d) => d.percent ?? (d.total ? (100 * d.done) / d.total : null);

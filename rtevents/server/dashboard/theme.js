@@ -1,4 +1,4 @@
-// Dark, light, or as the system says. Not a module: it runs before anything is painted.
+// Dark, light, or as the system says; before anything is painted: so no module.
 
 (() => {
   const KEY = "rtevents theme";

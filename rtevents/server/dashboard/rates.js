@@ -1,4 +1,4 @@
-// How many events of each type there are over the last ten minutes, as a line each.
+// How many events of each type there were in ten minutes, as a line each.
 
 import { history } from "./api.js";
 import { brief, clock, el, find, plural, say, sync } from "./text.js";

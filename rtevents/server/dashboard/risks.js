@@ -1,4 +1,4 @@
-// Open risks, the worst first. The newest word on a fingerprint counts, whatever order it comes in.
+// Open risks, the worst first. The newest word on a fingerprint counts, in whatever order.
 
 import { history } from "./api.js";
 import { ago, clock, el, find, plural, say, sync, visible } from "./text.js";

@@ -67,7 +67,7 @@ export class Source {
     } else if (name === "gap") {
       this.tell({ kind: "gap", gap: frame, bookmark: this.bookmark });
     } else if (name === "bye" && frame.reason === "ended") {
-      // Somebody ended this connection on purpose: it is not for us to come back by ourselves.
+      // Somebody ended this connection on purpose: we do not come back by ourselves.
       this.stream.close();
       this.#become("ended");
     }

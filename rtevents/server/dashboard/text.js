@@ -1,4 +1,4 @@
-// Text of strangers made safe, numbers and times made readable, elements made without markup.
+// Text of strangers made safe, figures made readable, elements made without markup.
 
 // Control, bidirectional, invisible and unpaired characters, as cli/output.py has them (S11).
 const HIDDEN =

@@ -174,7 +174,8 @@ class Group:
             try:
                 if await self._log.grown(self.goal, max(0.0, due - loop.time())):
                     await asyncio.sleep(not_before - loop.time())
-                    not_before = loop.time() + await self._advance()
+                    pause = await self._advance()
+                    not_before = loop.time() + pause
             except LogClosed:
                 return
             now = loop.time()

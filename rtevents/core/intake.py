@@ -229,16 +229,17 @@ class Intake:
         self._pace += PACE_SHARE * ((time.monotonic() - begun) / max(1, count) - self._pace)
         self._drained.set()
 
-    def note_trouble(self, error: Unavailable, took: float = 0.0) -> None:
+    def note_trouble(self, error: Unavailable, took: float | None = None) -> None:
         """
         Count a failure of the store; the same one is logged once.
 
         As long as it lasts it is one: how many come meanwhile and are refused is counted as that.
 
         Args:
-            took: Seconds until it was told.
+            took: Seconds until it was told; None where that says nothing.
         """
-        self.is_slow = took > SLOW_SECONDS
+        if took is not None:
+            self.is_slow = took > SLOW_SECONDS
         if self.trouble is None:
             self._counters.errors.add(1)
         if self.trouble != str(error):

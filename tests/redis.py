@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -183,6 +184,17 @@ class RedisNode(RedisServer):
     def node_id(self) -> str:
         """What it is called in the cluster."""
         return self.ask_all("CLUSTER", "MYID").splitlines()[1].decode()
+
+
+@contextmanager
+def running(folder: Path, **options: str) -> Iterator[RedisServer]:
+    """Have a Redis that runs; see ``RedisServer``."""
+    server = RedisServer(folder, **options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def trim(server: RedisServer, log: str, keep: int) -> None:

@@ -14,31 +14,22 @@ import pytest
 from rtevents.core.event import Event
 from tests.cli.test_doctor import examined
 from tests.conftest import Daemon, wait_for
-from tests.redis import RedisServer
+from tests.daemon.test_parts import configure
+from tests.redis import RedisServer, running
 
 
 @pytest.fixture(scope="module")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis that keeps what it answers."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of one's own, whose settings are weak."""
-    server = RedisServer(tmp_path / "redis", appendonly="no")
-    server.start()
-    yield server
-    server.stop()
-
-
-def configure(daemon: Daemon, text: str) -> None:
-    folder = daemon.home / "config" / "rtevents"
-    folder.mkdir(exist_ok=True)
-    (folder / "config.yaml").write_text(text)
+    with running(tmp_path / "redis", appendonly="no") as server:
+        yield server
 
 
 def test_each_log_is_looked_at_and_nothing_is_changed(

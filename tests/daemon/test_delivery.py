@@ -19,7 +19,7 @@ from rtevents.daemon.delivery import deliver
 from rtevents.errors import EventConflict
 from rtevents.stores.memory import MemoryStore
 from tests.conftest import PATIENCE, Daemon, wait_for
-from tests.redis import RedisServer
+from tests.redis import RedisServer, running
 
 
 def task(name: str, **fields: object) -> Event:
@@ -134,10 +134,8 @@ async def test_a_log_that_is_slow_holds_up_no_other(tmp_path: Path) -> None:
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis that the test may harm."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path / "redis") as server:
+        yield server
 
 
 def ids(client: Client, log: str) -> list[str]:

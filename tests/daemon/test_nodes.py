@@ -24,16 +24,14 @@ from rtevents.errors import StoreError
 from rtevents.stores.memory import MemoryStore
 from rtevents.stores.redis import RedisStore
 from tests.conftest import PATIENCE
-from tests.redis import RedisServer
+from tests.redis import RedisServer, running
 
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis; each test has a log of its own there."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @asynccontextmanager

@@ -22,16 +22,14 @@ from rtevents.core.filter import Filter
 from rtevents.errors import BadInput, EventRefused, Unavailable
 from tests.conftest import PATIENCE, Daemon, folder_with_a_short_path, lodging, wait_for
 from tests.faults.network import Link
-from tests.redis import RedisServer
+from tests.redis import RedisServer, running
 
 
 @pytest.fixture(scope="module")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis for the logs of this module."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 def configure(daemon: Daemon, text: str) -> None:

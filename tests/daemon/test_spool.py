@@ -19,7 +19,7 @@ from rtevents.errors import BadInput, StoreError
 from rtevents.stores.memory import MemoryStore
 from rtevents.stores.redis import RedisStore
 from tests.conftest import PATIENCE
-from tests.redis import RedisServer
+from tests.redis import RedisServer, running
 
 
 def task(name: str, **fields: object) -> Event:
@@ -46,10 +46,8 @@ def test_what_is_kept_is_for_the_user_alone(tmp_path: Path) -> None:
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis that the test may harm."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path / "redis") as server:
+        yield server
 
 
 @asynccontextmanager

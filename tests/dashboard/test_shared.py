@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import Daemon, folder_with_a_short_path, lodging
-from tests.redis import RedisServer
+from tests.redis import RedisServer, running
 
 from .conftest import SHOWN, Screen, publish, risk
 from .test_stream import kill, restart
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path / "redis") as server:
+        yield server
 
 
 @pytest.fixture

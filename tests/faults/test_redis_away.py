@@ -15,16 +15,14 @@ import pytest
 from rtevents.stores.redis import JUMP
 from tests.conftest import PATIENCE, Daemon, folder_with_a_short_path, lodging, wait_for
 from tests.faults.test_redis import QUICK, event, publish
-from tests.redis import RedisServer, save, set_back
+from tests.redis import RedisServer, running, save, set_back
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis that the test may harm."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path / "redis") as server:
+        yield server
 
 
 @pytest.fixture

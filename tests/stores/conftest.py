@@ -12,7 +12,7 @@ from rtevents.core.store import Store
 from rtevents.stores.memory import MemoryStore
 from rtevents.stores.redis import RedisStore
 from rtevents.stores.sqlite import SQLiteStore
-from tests.redis import RedisServer
+from tests.redis import RedisServer, running
 
 
 class SetClock:
@@ -33,10 +33,8 @@ def clock() -> SetClock:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis for all tests of this process; each has a log of its own there."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])

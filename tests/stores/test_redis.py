@@ -27,7 +27,7 @@ from rtevents.stores.redis_place import Place
 from rtevents.stores.redis_server import ANSWER_SECONDS
 from tests.conftest import LOOP, PATIENCE
 from tests.faults.network import Link
-from tests.redis import RedisServer, free_port
+from tests.redis import RedisServer, free_port, running
 from tests.stores import samples
 from tests.stores.samples import everything
 
@@ -45,10 +45,8 @@ def events(count: int) -> list[Event]:
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis that the test may harm."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path / "redis") as server:
+        yield server
 
 
 @asynccontextmanager

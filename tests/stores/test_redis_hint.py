@@ -18,7 +18,7 @@ from rtevents.stores.redis import JUMP, RedisStore
 from rtevents.stores.redis_hint import RedisHint
 from rtevents.stores.redis_place import Place
 from tests.conftest import PATIENCE
-from tests.redis import RedisServer, save, set_back
+from tests.redis import RedisServer, running, save, set_back
 from tests.stores.samples import everything
 from tests.stores.test_redis import event, events
 
@@ -26,10 +26,8 @@ from tests.stores.test_redis import event, events
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis that the test may harm."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path / "redis") as server:
+        yield server
 
 
 @pytest.fixture

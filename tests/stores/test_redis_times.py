@@ -17,7 +17,7 @@ from rtevents.stores import redis_times
 from rtevents.stores.redis import RedisStore
 from rtevents.stores.redis_times import Times
 from tests.conftest import Daemon
-from tests.redis import RedisServer
+from tests.redis import RedisServer, running
 
 from .conftest import SetClock
 from .samples import event, events
@@ -25,10 +25,8 @@ from .samples import event, events
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path / "redis") as server:
+        yield server
 
 
 async def test_what_memory_knows_is_what_redis_says(redis: RedisServer, clock: SetClock) -> None:
